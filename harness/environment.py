@@ -1,0 +1,59 @@
+"""What the numbers were measured on: machine, versions, load. Written once a run, next to its records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "torch", "torchvision", "numpy", "pandas", "pillow", "dill", "cloudpickle", "safetensors", "scikit-learn",
+    "sentencepiece", "pytest", "pytest-benchmark", "roundtrip-bench",
+)  # fmt: skip
+
+
+def collect(threads: int | None = None) -> dict[str, Any]:
+    """The environment; `environment_id` is a digest of what is stable in it (versions and machine, not load)."""
+    stable = {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "kernel": platform.release(),
+        "cpu": _cpu_model(),
+        "cpus": os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "torch_threads": threads,
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+    digest = hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
+    return {"environment_id": digest, **stable, "load_average": _load()}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _load() -> list[float] | None:
+    return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None

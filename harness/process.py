@@ -1,0 +1,192 @@
+"""Fresh processes that cost milliseconds: a forkserver with torch imported, and a pipe to each worker.
+
+Importing torch takes seconds and a matrix has hundreds of cells. The standard library's forkserver imports torch and
+`harness.worker` once, computes nothing, and forks: each worker is a fresh interpreter state without any backend, any
+user's module or anything of the parent's. What a worker does is `harness.worker.serve`; here is the parent's end.
+
+A worker that dies or hangs is an answer: `WorkerDied` says by which signal, or after which time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 120.0
+PRELOADED = ("torch", "harness.worker")
+
+
+class WorkerDied(Exception):
+    """The worker ended, or was ended because it hung, before it answered. `message` holds the signal and last words."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception in the worker, as data: the class itself may not exist here."""
+
+    stage: str
+    error_type: str
+    message: str
+    unsupported: bool = False
+    """It was `UnsupportedModel`: the backend says why."""
+    traceback: str = ""
+
+
+class WorkerFailed(Exception):
+    """The call raised in the worker."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.stage}: {failure.error_type}: {failure.message}")
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """The most that a call added to the worker's resident memory, in bytes; None where the system does not tell."""
+
+    anon_bytes: int | None
+    file_bytes: int | None
+
+
+class Worker:
+    """One fresh process that answers calls until it is closed. Use as a context manager."""
+
+    def __init__(self) -> None:
+        context = _context()
+        self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")  # noqa: SIM115
+        self._connection, theirs = context.Pipe()
+        from harness import worker
+
+        self._process = context.Process(target=worker.serve, args=(theirs, self._log.name), daemon=True)
+        with _bare_main():
+            self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(self, function: str, /, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> Any:
+        """Run `harness.worker.FUNCTION(session, **arguments)` there and return what it returns.
+
+        Raises WorkerFailed when it raised there, WorkerDied when the process ended or passed `timeout_s` seconds.
+        """
+        self._send(function, arguments)
+        return self._receive(timeout_s)
+
+    def call_watched(
+        self, function: str, /, *, timeout_s: float = TIMEOUT_S, **arguments: Any
+    ) -> tuple[Any, PeakMemory]:
+        """As `call`, while sampling the worker's memory from here, so that its own threads need no turn."""
+        before = _resident(self._process.pid)
+        highest = before
+        self._send(function, arguments)
+        deadline = time.monotonic() + timeout_s
+        while not self._connection.poll(0.0005) and time.monotonic() < deadline:
+            now = _resident(self._process.pid)
+            if now and highest:
+                highest = (max(now[0], highest[0]), max(now[1], highest[1]))
+            if not self._process.is_alive():
+                break
+        answer = self._receive(max(deadline - time.monotonic(), 0.0))
+        if not before or not highest:
+            return answer, PeakMemory(None, None)
+        return answer, PeakMemory(highest[0] - before[0], highest[1] - before[1])
+
+    def close(self) -> None:
+        """End the process; a backend's leftovers (threads, open files) end with it."""
+        with contextlib.suppress(OSError):
+            self._connection.close()
+        self._process.join(0.2)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._log.close()
+
+    def _send(self, function: str, arguments: dict[str, Any]) -> None:
+        try:
+            self._connection.send((function, arguments))
+        except OSError:
+            raise WorkerDied(self._last_words()) from None
+
+    def _receive(self, timeout_s: float) -> Any:
+        try:
+            if not self._connection.poll(timeout_s):
+                self._process.kill()
+                self._process.join()
+                raise WorkerDied(f"no answer within {timeout_s:.0f} s; killed")
+            kind, answer = self._connection.recv()
+        except (EOFError, OSError):
+            raise WorkerDied(self._last_words()) from None
+        if kind == "failure":
+            raise WorkerFailed(Failure(**answer))
+        return answer
+
+    def _last_words(self) -> str:
+        self._process.join(5)
+        code = self._process.exitcode
+        how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
+        lines = Path(self._log.name).read_text(errors="replace").strip().splitlines()
+        # faulthandler writes the Python stack, innermost frame first
+        cause = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
+        frame = next((line.strip() for line in lines if line.lstrip().startswith("File ")), "")
+        return "; ".join(part for part in (how, cause, frame) if part)
+
+
+@contextlib.contextmanager
+def _bare_main() -> Iterator[None]:
+    """Hide the parent's `__main__` while a worker starts.
+
+    multiprocessing imports the parent's main module again in each child; here that would be pytest or the command
+    line, in a process whose memory and time are measured, and would give names to a loader that must have none.
+    """
+    main, path = sys.modules["__main__"], sys.path
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    # pytest and scripts put folders first on the path; a worker sees what is installed, and its project
+    sys.path = [entry for entry in path if entry and _is_installed(entry)]
+    try:
+        yield
+    finally:
+        sys.modules["__main__"], sys.path = main, path
+
+
+def _is_installed(entry: str) -> bool:
+    from harness.registry import ROOT
+
+    return entry.startswith((sys.prefix, sys.base_prefix, sys.exec_prefix)) or Path(entry).resolve() == ROOT
+
+
+def _context():
+    """The forkserver's context; the server starts with the first worker, in safe-path mode."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # no current directory on any child's sys.path
+    return context
+
+
+def _resident(pid: int | None) -> tuple[int, int] | None:
+    """(anonymous, file-backed) resident bytes of a process from /proc; None where there is no such file."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    sizes = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name in ("RssAnon", "RssFile", "RssShmem"):
+            sizes[name] = int(value.split()[0]) * 1024
+    if "RssAnon" not in sizes:
+        return None
+    return sizes["RssAnon"], sizes.get("RssFile", 0) + sizes.get("RssShmem", 0)

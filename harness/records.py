@@ -1,0 +1,151 @@
+"""What one cell gave, and where it is kept: one JSON object a line in `records.jsonl`.
+
+The names of the fields are a contract: new ones may be added, none is renamed. Every table and page is made from
+these lines alone, without torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import OutputExists, RecordsError
+
+SCHEMA_VERSION = 1
+
+OUTCOMES = ("exact", "close", "partial", "mismatch", "unsupported", "failed", "crashed", "unavailable")
+"""From best to worst, but for `mismatch`, which is the worst: it loaded, and is wrong."""
+
+STAGES = ("build", "save", "condition", "load", "preprocess", "forward", "postprocess", "compare", "score")
+"""Where a cell stopped, in the order in which a cell goes through them."""
+
+
+@dataclass
+class Record:
+    """One cell's result. Durations in seconds, sizes in bytes; lists of durations hold one entry a round."""
+
+    run_id: str
+    backend: str
+    model: str
+    condition: str
+    outcome: str = ""
+    """One of OUTCOMES."""
+    stage: str | None = None
+    """Where it stopped, one of STAGES; None if it did not."""
+    error_type: str | None = None
+    message: str | None = None
+    """The library's own message, the reason of `UnsupportedModel`, the first difference, or how to install."""
+    taps: dict[str, str | None] = field(default_factory=dict)
+    """preprocess, forward, postprocess -> equal | close | different | absent, or None where it was not reached."""
+    state: list[dict[str, Any]] = field(default_factory=list)
+    """Differences with their paths, the first ones; `differences` counts all."""
+    differences: int = 0
+    code_ran: str | None = None
+    score_saved: dict[str, float] | None = None
+    score_loaded: dict[str, float] | None = None
+    save_s: list[float] = field(default_factory=list)
+    load_s: list[float] = field(default_factory=list)
+    first_load_s: float | None = None
+    """The first load in the fresh process: it includes importing the model's source and what that imports."""
+    first_prediction_s: list[float] = field(default_factory=list)
+    floor_write_s: list[float] = field(default_factory=list)
+    floor_read_s: list[float] = field(default_factory=list)
+    artifact_bytes: int | None = None
+    tensor_bytes: int | None = None
+    peak_anon_bytes_save: int | None = None
+    peak_anon_bytes_load: int | None = None
+    peak_file_bytes_load: int | None = None
+    environment_id: str = ""
+    rerun: str = ""
+    """The command that runs just this cell again."""
+    duration_s: float = 0.0
+    """What the cell cost the harness, all in all."""
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+FIELDS = frozenset(item.name for item in dataclasses.fields(Record))
+
+
+class RecordWriter:
+    """Appends records to a new run's folder, a line at a time, so that a killed run keeps what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        """Create `folder`. Raises OutputExists if it is there and not empty."""
+        self.folder = folder
+        if folder.exists() and any(folder.iterdir()):
+            raise OutputExists(
+                f"{folder} exists and is not empty; a run is never overwritten or mixed with another",
+                "Name another folder with --output, or remove this one.",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(folder / "records.jsonl", "x", encoding="utf-8")
+
+    def write(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._file.write(record.to_json() + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class ReadRecords:
+    """The records that could be read, and a line for each that could not."""
+
+    records: list[Record]
+    problems: list[str]
+
+
+def read_records(run: Path) -> ReadRecords:
+    """Read a run's records; `run` is its folder or the file itself.
+
+    Lines that are damaged or of a newer schema become `problems`; the rest is still returned.
+    Raises RecordsError where there is no file or nothing in it can be read.
+    """
+    path = run / "records.jsonl" if run.is_dir() else run
+    if not path.is_file():
+        raise RecordsError(f"no records at {path}", "A run's folder holds records.jsonl; `roundtrip bench` writes one.")
+    records, problems = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(_parse(line))
+        except ValueError as error:
+            problems.append(f"{path.name}, line {number}: {error}")
+    if not records:
+        detail = problems[0] if problems else f"{path} is empty"
+        raise RecordsError(f"no record could be read: {detail}", "The run may have been stopped before its first cell.")
+    return ReadRecords(records, problems)
+
+
+def _parse(line: str) -> Record:
+    try:
+        raw = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"not a whole JSON object ({error}); was the run cut off?") from None
+    if not isinstance(raw, dict):
+        raise ValueError("not a JSON object")
+    version = raw.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ValueError(f"schema version {version!r}; this program reads up to {SCHEMA_VERSION}: upgrade roundtrip-bench")
+    missing = {"run_id", "backend", "model", "condition", "outcome"} - raw.keys()
+    if missing:
+        raise ValueError(f"no field {', '.join(sorted(missing))}")
+    if raw["outcome"] not in OUTCOMES:
+        raise ValueError(f"unknown outcome {raw['outcome']!r}")
+    return Record(**{name: value for name, value in raw.items() if name in FIELDS})
+
+
+def find_runs(reports: Path) -> Iterator[Path]:
+    """The folders of runs below `reports`, oldest first by name."""
+    for path in sorted(reports.glob("runs/*/records.jsonl")):
+        yield path.parent

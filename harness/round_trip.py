@@ -1,0 +1,165 @@
+"""One model against one backend: save it from a fresh process, load it under each condition, judge what came back.
+
+The saving process describes the original (its state before the save, its taps and score after), so that the
+comparison is with the very object that was saved. Processes are kept for the cost rounds of `harness.measure`; close them through `with`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import conditions, registry
+from harness.process import Failure, Worker, WorkerDied, WorkerFailed
+from harness.records import Record
+from harness.staging import Stage
+
+
+@dataclass
+class Saved:
+    """A saving process and what it wrote; `stopped` holds the result of every cell if it did not get that far."""
+
+    backend: str
+    stage: Stage
+    folder: Path
+    worker: Worker | None = None
+    stopped: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def artifact(self) -> Path:
+        return self.folder / "artifact"
+
+    @property
+    def reference(self) -> Path:
+        return self.folder / "reference.pkl"
+
+    def close(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+
+
+@dataclass
+class Loaded:
+    """A loading process and the cell that it gave."""
+
+    result: dict[str, Any]
+    worker: Worker | None = None
+
+    def close(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+
+
+def save(backend: str, builder: str, stage: Stage, folder: Path) -> Saved:
+    """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does."""
+    saved = Saved(backend, stage, folder)
+    if (missing := registry.how_to_install(registry.backend_entry(backend))) is not None:
+        saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
+        return saved
+    folder.mkdir(parents=True)
+    try:
+        saved.worker = Worker()
+        built = saved.worker.call(
+            "build", project=str(stage.folder), module=stage.module, builder=builder, own_modules=stage.own_modules
+        )
+        saved.worker.call("describe_state")
+        written = saved.worker.call("save", backend=backend, directory=str(saved.artifact))
+        changes = saved.worker.call("changed_by_save")
+        described = saved.worker.call("describe", reference=str(saved.reference))
+        saved.facts = {**built, **described, **written, "changed_original": changes}
+    except (WorkerFailed, WorkerDied) as error:
+        saved.stopped = _stopped(error, "save")
+    return saved
+
+
+def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
+    """Load under a condition and examine. Never raises for what the backend or model does."""
+    if saved.stopped is not None:
+        return Loaded(dict(saved.stopped))
+    worker = saved.worker
+    try:
+        world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
+        if not wanted.same_process:
+            worker = Worker()
+            worker.call(
+                "enter",
+                project=str(world.project) if world.project else None,
+                absent=world.absent,
+                own_modules=world.own_modules,
+            )
+        first = worker.call("load", backend=saved.backend, directory=str(saved.artifact), trusted_modules=world.own_modules)
+        found = worker.call(
+            "examine", reference=str(saved.reference), scoring_file=str(saved.stage.scoring_file)
+        )
+    except (WorkerFailed, WorkerDied) as error:
+        return Loaded(_stopped(error, "load"), None if wanted.same_process else worker)
+    result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
+    return Loaded(result, None if wanted.same_process else worker)
+
+
+def judge(found: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a model that loaded, from what `examine` found. The words are those of the design."""
+    result: dict[str, Any] = {
+        "taps": found["taps"],
+        "state": found["differences"],
+        "differences": found["count"],
+        "score_saved": facts.get("score"),
+        "score_loaded": found.get("score"),
+        "stage": None,
+        "error_type": None,
+        "message": None,
+    }
+    if found["failure"] is not None:
+        return result | _failed(Failure(**found["failure"]))
+    changed = facts.get("changed_original")
+    verdicts = [*found["taps"].values(), found["state_verdict"]]
+    if "different" in verdicts or changed:
+        outcome, differences = "mismatch", changed or [item for item in found["differences"] if not item["close"]]
+        first = differences[0] if differences else {"path": "?", "message": "a difference past the listed ones"}
+        lead = "saving changed the original: " if changed else ""
+        if not changed and "different" not in found["taps"].values():
+            lead = "outputs equal, state differs: "
+        result["message"] = f"{lead}{first['path']}: {first['message']}"
+    elif found["score"] is not None and found["score"] != facts.get("score") and "close" not in verdicts:
+        outcome, result["message"] = "mismatch", f"score was {facts.get('score')}, is now {found['score']}"
+        result["stage"] = "score"
+    elif found["absent"]:
+        outcome, result["message"] = "partial", f"not in the artifact: {', '.join(found['absent'])}"
+    else:
+        outcome = "close" if "close" in verdicts else "exact"
+        if outcome == "close":
+            first = found["differences"][0]
+            result["message"] = f"{first['path']}: {first['message']}"
+    return result | {"outcome": outcome}
+
+
+def record(run_id: str, saved: Saved, loaded: Loaded, model: str, condition: str) -> Record:
+    """The cell's record: its result and the facts of the save."""
+    facts = {name: saved.facts[name] for name in ("artifact_bytes", "tensor_bytes") if name in saved.facts}
+    cell = Record(run_id=run_id, backend=saved.backend, model=model, condition=condition)
+    cell.rerun = f"pytest benchmarks/ --model {model} --backend {saved.backend} --condition {condition}"
+    return dataclasses.replace(cell, **facts, **loaded.result)
+
+
+def _stopped(error: WorkerFailed | WorkerDied, where: str) -> dict[str, Any]:
+    if isinstance(error, WorkerDied):
+        return {"outcome": "crashed", "stage": where, "error_type": "WorkerDied", "message": str(error)}
+    return _failed(error.failure)
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    outcome = "unsupported" if failure.unsupported else "failed"
+    return {
+        "outcome": outcome,
+        "stage": failure.stage,
+        "error_type": failure.error_type,
+        "message": failure.message.strip(),
+    }
+
+
+def is_timeable(loaded: Loaded) -> bool:
+    """Whether the process lives and the model runs: what failed has no costs worth comparing."""
+    return loaded.worker is not None and loaded.result["outcome"] in ("exact", "close", "partial", "mismatch")
