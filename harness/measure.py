@@ -82,6 +82,7 @@ def _turn(competitor: Competitor, folder: Path, counted: bool) -> None:
         else:
             _, peak = saved.worker.call_watched("save", **save_arguments)
             costs["peak_anon_bytes_save"] = peak.anon_bytes
+            loaded.worker.call("forget")
             _, peak = loaded.worker.call_watched("load", **load_arguments)
             costs["peak_anon_bytes_load"], costs["peak_file_bytes_load"] = peak.anon_bytes, peak.file_bytes
             loaded.worker.call("first_prediction", reference=str(saved.reference))

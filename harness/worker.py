@@ -6,7 +6,9 @@ is such a call: it gets the process's `Session` first. An exception becomes data
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -188,6 +190,16 @@ def load(session: Session, *, backend: str, directory: str, trusted_modules: Seq
     started = time.perf_counter()
     session.loaded = method(Path(directory), **arguments)
     return {"load_s": time.perf_counter() - started}
+
+
+def forget(session: Session) -> None:
+    """Drop what was loaded and give its memory back, so that the next load's peak is seen from a level baseline."""
+    session.loaded = None
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # not glibc: the baseline then holds what the allocator keeps
+        return
 
 
 def first_prediction(session: Session, *, reference: str) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""`pytest benchmarks/`: the matrix as tests, with pytest-benchmark as its face.
+
+The measuring is done by `harness.matrix.Run`, a model at a time, in processes of its own; the tests below show its
+records. A cell that a backend fails is a result and not a red test; red means that the harness or a model is broken.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RoundtripError
+from harness.matrix import Run, Settings
+
+LETTERS = {
+    "exact": ".",
+    "close": "~",
+    "partial": "p",
+    "mismatch": "X",
+    "unsupported": "u",
+    "failed": "f",
+    "crashed": "c",
+    "unavailable": "?",
+}
+OPERATIONS = ("save", "load", "first_prediction")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("roundtrip")
+    group.addoption("--backend", action="append", default=[], metavar="NAME", help="only this backend; repeatable")
+    group.addoption("--model", action="append", default=[], metavar="NAME", help="only this model; or file.py:BUILDER")
+    group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this condition; repeatable")
+    group.addoption("--rounds", type=int, default=7, help="timed rounds of every backend (default: 7)")
+    group.addoption("--quick", action="store_true", help="small models and three rounds, under a minute")
+    group.addoption("--output", type=Path, default=None, help="a new folder for the run (default: reports/runs/<id>)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    option = config.option
+    settings = Settings(
+        tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick
+    )
+    try:
+        config.stash[SETTINGS] = settings.resolved()
+    except RoundtripError as error:
+        pytest.exit(f"Error: {error}", returncode=2)
+
+
+SETTINGS = pytest.StashKey[Settings]()
+RUN = pytest.StashKey[Run]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    settings = metafunc.config.stash[SETTINGS]
+    if "condition" in metafunc.fixturenames:
+        metafunc.parametrize("condition", settings.conditions)
+    if "operation" in metafunc.fixturenames:
+        metafunc.parametrize("operation", OPERATIONS)
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", settings.backends)
+    if "model" in metafunc.fixturenames:
+        metafunc.parametrize("model", settings.models)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A model at a time: its cells, then its costs."""
+    order: dict[str, int] = {}
+    for item in items:
+        order.setdefault(item.callspec.params["model"], len(order))
+    items.sort(key=lambda item: order[item.callspec.params["model"]])
+
+
+@pytest.fixture(scope="session")
+def run(request: pytest.FixtureRequest) -> Run:
+    config = request.config
+    try:
+        run = Run(config.stash[SETTINGS], config.option.output)
+    except RoundtripError as error:
+        pytest.exit(f"Error: {error}", returncode=2)
+    config.stash[RUN] = run
+    return run
+
+
+@pytest.fixture(scope="session")
+def cells(run: Run, request: pytest.FixtureRequest):
+    """`cells(model)` -> {(backend, condition): Record}; runs the model's part of the matrix when it is first asked."""
+    done: dict[str, dict] = {}
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tick(text: str) -> None:
+        if reporter is not None and reporter.isatty:
+            with capture.global_and_fixture_disabled():
+                reporter.rewrite(f"{text[: reporter._tw.fullwidth - 1]:<{reporter._tw.fullwidth - 1}}")
+
+    run.tick = tick
+
+    def of(model: str) -> dict:
+        if model not in done:
+            done[model] = {(record.backend, record.condition): record for record in run.model(model)}
+        return done[model]
+
+    return of
+
+
+def pytest_report_teststatus(report: pytest.TestReport):
+    """A cell's outcome in place of PASSED."""
+    outcome = dict(report.user_properties).get("outcome")
+    if report.when == "call" and report.passed and outcome is not None:
+        colours = {"exact": {"green": True}, "close": {"green": True}}
+        return "passed", LETTERS[outcome], (outcome.upper(), colours.get(outcome, {"yellow": True}))
+    return None
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    run = config.stash.get(RUN, None)
+    if run is None:
+        return
+    run.close()
+    if not run.records:
+        return
+    from harness import tables
+
+    written = tables.write_report(run.folder)
+    terminalreporter.section("roundtrip")
+    terminalreporter.write_line(tables.markdown(tables.choice(tables.frame(run.records))))
+    terminalreporter.write_line("")
+    terminalreporter.write_line(f"{len(run.records)} cells; letters: " + ", ".join(f"{v} {k}" for k, v in LETTERS.items()))
+    terminalreporter.write_line(f"records: {run.folder / 'records.jsonl'}")
+    terminalreporter.write_line(f"summary: {written[0]}")
+    terminalreporter.write_line(f"tables:  {run.folder / 'tables'}")

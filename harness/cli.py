@@ -1,0 +1,171 @@
+"""The command line `roundtrip`. The only place of the harness that prints or exits.
+
+Imports are inside the commands, so that `--help` needs neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from harness.errors import RoundtripError
+
+
+class Commands(click.Group):
+    """A group whose commands answer a RoundtripError with its message, its hint and exit code 2."""
+
+    def invoke(self, context: click.Context):
+        try:
+            return super().invoke(context)
+        except RoundtripError as error:
+            click.echo(f"Error: {error}", err=True)
+            context.exit(2)
+
+
+_backends = click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+_conditions = click.option("--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable.")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="roundtrip-bench")
+def main() -> None:
+    """Which way should you save your PyTorch model, when the model is more than its weights?
+
+    Every backend saves every reference model; a fresh process loads it; the tables say what came back.
+    """
+
+
+@main.command("list")
+def list_() -> None:
+    """List backends, reference models and conditions."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness import registry
+    from harness.conditions import CONDITIONS
+
+    console = Console()
+    backends = Table("backend", "class", "installed?", title="Backends", title_justify="left")
+    for name in registry.backend_names():
+        entry = registry.backend_entry(name)
+        backends.add_row(name, entry.target, registry.how_to_install(entry) or "yes")
+    models = Table("model", "exercises", title="Reference models", title_justify="left")
+    for name in registry.model_names():
+        models.add_row(name, registry.model_source(name).exercises)
+    conditions = Table("condition", "question", title="Conditions", title_justify="left")
+    for condition in CONDITIONS.values():
+        conditions.add_row(condition.name, condition.question)
+    for table in (backends, models, conditions):
+        console.print(table)
+    console.print("Your own: --model path/to/file.py:BUILDER, --backend path/to/file.py:CLASS")
+
+
+@main.command()
+@click.argument("model")
+@_backends
+@_conditions
+@click.option("--rounds", default=3, show_default=True, help="Timed rounds.")
+@click.option("--output", type=click.Path(path_type=Path), help="Keep the run in this new folder.")
+def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], rounds: int, output: Path | None) -> None:
+    """Try MODEL (a name, or path/to/file.py:BUILDER) against every backend, and show the table.
+
+    The file needs a function BUILDER that returns the model and a function `examples` that returns raw inputs.
+    """
+    import tempfile
+
+    from rich.console import Console
+
+    with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
+        run = _run((model,), backends, conditions, rounds, False, output or Path(temporary) / "run")
+        _show(Console(), run.records)
+        if output:
+            click.echo(f"Records: {run.folder / 'records.jsonl'}")
+    if all(record.stage == "build" for record in run.records):
+        raise RoundtripError(f"the model could not be built: {run.records[0].error_type}: {run.records[0].message}")
+
+
+@main.command()
+@_backends
+@_conditions
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
+@click.option("--rounds", default=7, show_default=True, help="Timed rounds.")
+@click.option("--quick", is_flag=True, help="Small models and three rounds.")
+@click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
+def bench(
+    models: tuple[str, ...],
+    backends: tuple[str, ...],
+    conditions: tuple[str, ...],
+    rounds: int,
+    quick: bool,
+    output: Path | None,
+) -> None:
+    """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table."""
+    from rich.console import Console
+
+    run = _run(models, backends, conditions, rounds, quick, output)
+    _show(Console(), run.records)
+    _report(run.folder)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Make all tables of RUN (its folder) again from its records."""
+    _report(run)
+
+
+def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None):
+    from harness.matrix import Run, Settings
+
+    run = Run(Settings(tuple(backends), tuple(models), tuple(conditions), rounds, quick), output)
+    with _progress(len(run.settings.models)) as (tick, advance):
+        run.tick = tick
+        for name in run.settings.models:
+            run.model(name)
+            advance()
+    run.close()
+    return run
+
+
+def _report(folder: Path) -> None:
+    from harness.tables import write_report
+
+    click.echo("\n".join(str(path) for path in write_report(folder)))
+
+
+def _show(console, records) -> None:
+    from rich.table import Table
+
+    table = Table("model", "backend", "condition", "outcome", "save ms", "load ms", "what happened")
+    colours = {"exact": "green", "close": "green", "partial": "yellow", "mismatch": "bold red"}
+    for record in records:
+        message = f"{record.stage}: {record.message}" if record.stage and record.message else record.message or ""
+        table.add_row(
+            record.model,
+            record.backend,
+            record.condition,
+            f"[{colours.get(record.outcome, 'red')}]{record.outcome}[/]",
+            _milliseconds(record.save_s),
+            _milliseconds(record.load_s),
+            message.splitlines()[0].replace("[", "\\[") if message else "",
+        )
+    console.print(table)
+
+
+def _milliseconds(values: list[float]) -> str:
+    return f"{sorted(values)[len(values) // 2] * 1e3:.1f}" if values else ""
+
+
+@contextmanager
+def _progress(total: int) -> Iterator:
+    """A bar on stderr that names what is going on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=total)
+        yield lambda text: progress.update(task, description=text), lambda: progress.advance(task)
