@@ -220,7 +220,7 @@ class _Comparer:
             count = sum(x != y for x, y in zip(was, now, strict=False))
             yield Difference(path, "value", f"{count} of {len(was)} bytes differ")
         elif a.dtype.kind in "fc":
-            yield from self._float_arrays(a, b, path)
+            yield from self._float_arrays(a, b, path, ulp_scale=1 / 65536 if dtype == "bfloat16" else 1.0)
         else:
             worst = np.abs(a.astype(np.float64) - b.astype(np.float64)).max() if a.dtype.kind in "iub" else None
             yield Difference(
@@ -230,24 +230,29 @@ class _Comparer:
                 None if worst is None else float(worst),
             )
 
-    def _float_arrays(self, a: np.ndarray, b: np.ndarray, path: str) -> Iterator[Difference]:
+    def _float_arrays(self, a: np.ndarray, b: np.ndarray, path: str, ulp_scale: float) -> Iterator[Difference]:
         if a.dtype.kind == "c":
             a, b = (x.view(x.real.dtype) for x in (a, b))
         if ((np.isnan(a) & np.isnan(b)) | (a.view(f"i{a.itemsize}") == b.view(f"i{b.itemsize}"))).all():
             return  # NaNs with another payload are still NaN
-        yield self._numbers(a, b, path)
+        yield self._numbers(a, b, path, ulp_scale)
 
-    def _numbers(self, a: np.ndarray, b: np.ndarray, path: str) -> Difference:
-        """The difference of two float arrays of one dtype that are known to differ."""
+    def _numbers(self, a: np.ndarray, b: np.ndarray, path: str, ulp_scale: float = 1.0) -> Difference:
+        """The difference of two float arrays of one dtype that are known to differ.
+
+        `ulp_scale` is the share of a dtype's last place that one step of the array's own dtype is: bfloat16 is
+        looked at as float32, whose steps are 2**16 times finer.
+        """
         both_nan = np.isnan(a) & np.isnan(b)
         wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             gap = np.where(both_nan | (wide_a == wide_b), 0.0, np.abs(wide_a - wide_b))
-            within = both_nan | (wide_a == wide_b) | (gap <= self.tolerance.atol + self.tolerance.rtol * np.abs(wide_a))
+            allowed = self.tolerance.atol + self.tolerance.rtol * np.abs(wide_a)
+            within = both_nan | (wide_a == wide_b) | (np.isfinite(gap) & (gap <= allowed))
         same_sign_of_zero = np.signbit(a) == np.signbit(b)
         flipped = int(((wide_a == 0) & (wide_b == 0) & ~same_sign_of_zero).sum())
         max_abs = float("nan") if np.isnan(gap).any() else float(gap.max())
-        max_ulp = _max_ulp(a[~both_nan], b[~both_nan])
+        max_ulp = _max_ulp(a[~both_nan], b[~both_nan]) * ulp_scale
         count = int((~both_nan & (wide_a != wide_b)).sum()) + flipped
         message = f"{count} of {a.size} values differ, by up to {max_abs:.3g} ({max_ulp:g} ulp)"
         if flipped:

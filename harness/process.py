@@ -78,13 +78,14 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def call(self, function: str, /, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> Any:
+    def call(self, function: str, /, *, timeout_s: float | None = None, **arguments: Any) -> Any:
         """Run `harness.worker.FUNCTION(session, **arguments)` there and return what it returns.
 
-        Raises WorkerFailed when it raised there, WorkerDied when the process ended or passed `timeout_s` seconds.
+        Raises WorkerFailed when it raised there, WorkerDied when the process ended or passed `timeout_s` seconds
+        (TIMEOUT_S unless given).
         """
         self._send(function, arguments)
-        return self._receive(timeout_s)
+        return self._receive(TIMEOUT_S if timeout_s is None else timeout_s)
 
     def call_watched(
         self, function: str, /, *, timeout_s: float = TIMEOUT_S, **arguments: Any

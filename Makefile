@@ -1,0 +1,40 @@
+# Everything that CI and the nightly workflow do, by the same names. `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help bench quick test lint nightly nightly-tests clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+bench: $(VENV)/.ready  ## the main job: the whole matrix, tables in reports/runs/<id>/
+	$(BIN)/python -m pytest benchmarks/
+
+quick: $(VENV)/.ready  ## the matrix in under a minute: small models, three rounds
+	$(BIN)/python -m pytest benchmarks/ --quick
+
+test: $(VENV)/.ready  ## the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready  ## style and the workflow files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+nightly: nightly-tests bench  ## what the nightly workflow runs
+
+nightly-tests: $(VENV)/.ready  ## the long tests too
+	$(BIN)/python -m pytest -m "nightly or not nightly"
+
+clean:  ## remove the environment and all runs
+	rm -rf $(VENV) reports/runs
+
+# The environment, made again when what it holds changes.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,151 @@
+"""Backends that are wrong, each in one way. The harness must catch every one; `test_fakes.py` says how.
+
+They pickle, and then do one thing that real formats have been seen to do.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections import OrderedDict
+
+import torch
+
+from backends import Backend, UnsupportedModel
+
+
+class Honest(Backend):
+    """Right: the fakes differ from it in one method."""
+
+    def save(self, model, directory):
+        (directory / "model.pkl").write_bytes(pickle.dumps(model))
+
+    def load(self, directory):
+        model = pickle.loads((directory / "model.pkl").read_bytes())
+        return self.spoil(model) or model
+
+    def spoil(self, model):
+        return None
+
+
+class RoundsAWeight(Honest):
+    def spoil(self, model):
+        with torch.no_grad():
+            model.norm.weight[0] = torch.nextafter(model.norm.weight[0], torch.tensor(9.0))
+
+
+class DropsABuffer(Honest):
+    def spoil(self, model):
+        del model.blocks[0].mask
+        model.blocks[0].mask = torch.ones(32, 32, dtype=torch.bool).tril()
+
+
+class UntiesAWeight(Honest):
+    def spoil(self, model):
+        model.head.weight = torch.nn.Parameter(model.head.weight.detach().clone())
+
+
+class ChangesADtype(Honest):
+    def spoil(self, model):
+        model.norm.double()
+        model.norm.forward = lambda x: torch.nn.LayerNorm.forward(model.norm, x.double()).float()
+
+
+class LosesAWord(Honest):
+    def spoil(self, model):
+        model.symbols.pop(max(model.symbols))
+
+
+class StringKeys(Honest):
+    """What JSON does to `{0: "a"}`."""
+
+    def spoil(self, model):
+        model.symbols = {str(number): symbol for number, symbol in model.symbols.items()}
+
+
+class WrongInTheSecondExample(Honest):
+    def spoil(self, model):
+        original = model.postprocess
+        calls = []
+
+        def postprocess(output):
+            calls.append(output)
+            answer = original(output)
+            return answer | {"score": answer["score"] + 1e-3} if len(calls) % 3 == 2 else answer
+
+        return Wrapped(model, postprocess)
+
+
+class Wrapped:
+    """Not the model, but something that answers like it."""
+
+    def __init__(self, model, postprocess):
+        self.preprocess, self.forward, self.postprocess = model.preprocess, model.forward, postprocess
+
+
+class TrainsAgain(Honest):
+    def spoil(self, model):
+        model.blocks[1].train()
+
+
+class Freezes(Honest):
+    def spoil(self, model):
+        model.position.weight.requires_grad_(False)
+
+
+class DictForDataclass(Honest):
+    def spoil(self, model):
+        class Attributes(dict):
+            __getattr__ = dict.__getitem__
+
+        model.beam = Attributes(vars(model.beam))
+
+
+class PersistsABuffer(Honest):
+    def spoil(self, model):
+        model.blocks[0]._non_persistent_buffers_set.clear()
+
+
+class ChangesTheOriginal(Honest):
+    def save(self, model, directory):
+        super().save(model, directory)
+        model.symbols = OrderedDict(model.symbols)
+
+
+class ForgetsPostprocess(Honest):
+    def spoil(self, model):
+        return Forward(model)
+
+
+class Forward:
+    def __init__(self, model):
+        self.forward = model.forward
+
+
+class PostprocessDies(Honest):
+    def spoil(self, model):
+        def postprocess(output):
+            raise NameError("name 'torch' is not defined")
+
+        model.postprocess = postprocess
+
+
+class Declines(Honest):
+    def save(self, model, directory):
+        raise UnsupportedModel("model.beam is a dataclass: use a dict")
+
+
+class Crashes(Honest):
+    def load(self, directory):
+        os.abort()
+
+
+class Leaves(Honest):
+    def load(self, directory):
+        os._exit(3)
+
+
+class Hangs(Honest):
+    def load(self, directory):
+        time.sleep(600)

@@ -1,0 +1,65 @@
+"""Every deliberately wrong backend is caught, and for its own reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import process
+
+FAKES = Path(__file__).with_name("fakes.py")
+
+CAUGHT = {
+    "RoundsAWeight": ("mismatch|close", "model.norm.weight"),
+    "DropsABuffer": ("mismatch", "model.blocks"),
+    "UntiesAWeight": ("mismatch", "model.head.weight"),
+    "ChangesADtype": ("mismatch", "model.norm"),
+    "LosesAWord": ("mismatch", "model.symbols"),
+    "StringKeys": ("failed", "KeyError"),
+    "WrongInTheSecondExample": ("mismatch", "model"),
+    "TrainsAgain": ("mismatch", "model.blocks.1"),
+    "Freezes": ("mismatch", "model.position.weight"),
+    "DictForDataclass": ("mismatch", "model.beam"),
+    "PersistsABuffer": ("mismatch", "model.blocks.0"),
+    "ChangesTheOriginal": ("mismatch", "saving changed the original"),
+    "ForgetsPostprocess": ("partial", "preprocess, postprocess"),
+    "PostprocessDies": ("failed", "NameError"),
+    "Declines": ("unsupported", "use a dict"),
+    "Crashes": ("crashed", "SIGABRT"),
+    "Leaves": ("crashed", "exit code 3"),
+}
+
+
+def test_the_honest_one_is_exact(run_cell):
+    record = run_cell(f"{FAKES}:Honest", "tied_char_lm")
+    assert record.outcome == "exact"
+    assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "equal"}
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_a_wrong_backend_is_caught(run_cell, name):
+    outcome, words = CAUGHT[name]
+    record = run_cell(f"{FAKES}:{name}", "tied_char_lm")
+    assert record.outcome in outcome.split("|"), record
+    told = " ".join([f"{record.error_type}: {record.message}", *(item["path"] for item in record.state)])
+    assert words in told
+
+
+def test_a_difference_in_the_second_example_names_it(run_cell):
+    record = run_cell(f"{FAKES}:WrongInTheSecondExample", "tied_char_lm")
+    assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "different"}
+    assert any("postprocess(examples[1])['score']" in item["path"] for item in record.state)
+
+
+def test_a_failing_stage_is_named(run_cell):
+    record = run_cell(f"{FAKES}:PostprocessDies", "tied_char_lm")
+    assert (record.stage, record.error_type) == ("postprocess", "NameError")
+    assert record.taps["forward"] == "equal"
+
+
+def test_a_hang_is_an_outcome(run_cell, monkeypatch):
+    monkeypatch.setattr(process, "TIMEOUT_S", 3.0)
+    record = run_cell(f"{FAKES}:Hangs", "nested_fruit")
+    assert record.outcome == "crashed"
+    assert "no answer within 3 s" in record.message
