@@ -1,0 +1,24 @@
+"""What goes wrong: at save a refusal, at load a damaged, foreign or untrusted artifact."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from backends.base import UnsupportedModel
+
+
+class Unsupported(UnsupportedModel):
+    """`save` met something that the format cannot express; the message has its path and the way out."""
+
+
+class ArtifactError(Exception):
+    """`load` met an artifact that is damaged, incomplete or not of this format."""
+
+
+class UntrustedName(ArtifactError):
+    """The artifact names a class or function that is neither on the allow-list nor in a trusted module."""
+
+
+def refuse(path: str, what: str, way_out: str) -> NoReturn:
+    """Raise Unsupported for the object at `path`, e.g. `model.head.act is a lambda: give it a module-level name`."""
+    raise Unsupported(f"{path} is {what}: {way_out}")

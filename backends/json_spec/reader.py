@@ -1,0 +1,269 @@
+"""From a spec to the model: audit every name, then build; nothing that the file chooses is run.
+
+Named objects are made empty first and filled afterwards, so that cycles work; what hashes its contents (sets, dicts
+with other keys than text) is filled last.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import math
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from backends.json_spec.codecs import CODECS, restore_derived
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.leaves import read_array, read_dtype, read_scalar, read_tensor
+from backends.json_spec.tensors import Weights
+from backends.json_spec.trust import check_name, resolve
+from backends.json_spec.values import CONTAINERS, VALUES, Tag
+
+VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
+FIELDS: dict[str, tuple[set[str], set[str]]] = {
+    "$ref": (set(), set()),
+    "$int": (set(), set()),
+    "$float": (set(), set()),
+    "$blob": ({"entry"}, set()),
+    "$enum": ({"member"}, set()),
+    "$npscalar": ({"bytes"}, {"reads"}),
+    "$npdtype": (set(), set()),
+    "$class": (set(), set()),
+    "$function": (set(), set()),
+    "$namedtuple": ({"items"}, set()),
+    "$partial": ({"args", "keywords"}, set()),
+    "$method": ({"name"}, set()),
+    "$codec": ({"state"}, set()),
+    "$ndarray": ({"shape"}, {"strides", "entry", "offset", "read_only"}),
+    "$objectarray": ({"items"}, set()),
+    "$tensor": (
+        {"shape"},
+        {"stride", "entry", "offset", "parameter", "requires_grad", "device", "attributes"},
+    ),
+    "$module": ({"training"}, {"parameters", "buffers", "modules", "non_persistent", "attributes"}),
+    "$object": (set(), {"attributes", "slots"}),
+    **{key: (set(), set()) for key in VALUE_TAGS},
+}
+"""Tag -> the fields that must and that may stand beside it."""
+NAMED = {"$enum": "made", "$namedtuple": "made", "$module": "made", "$object": "made", "$class": "class"} | {
+    "$function": "function"
+}
+"""Tags whose payload is a name, and what the name stands for."""
+
+
+def tag_of(node: dict[str, Any]) -> str | None:
+    """The tag of a tagged value; None for a plain object."""
+    return next((key for key in node if key.startswith("$")), None)
+
+
+def audit(node: Any, objects: dict[str, Any], trust: Iterable[str]) -> None:
+    """Check tags, fields, references and names of the whole graph, before anything is imported."""
+    if isinstance(node, list):
+        for item in node:
+            audit(item, objects, trust)
+        return
+    if not isinstance(node, dict):
+        return
+    tag = tag_of(node)
+    if tag is not None:
+        if tag not in FIELDS:
+            raise ArtifactError(f"unknown tag {tag!r}")
+        needed, allowed = FIELDS[tag]
+        if not needed <= set(node) - {tag} <= needed | allowed:
+            raise ArtifactError(f"a {tag} has fields {sorted(set(node) - {tag})} where {sorted(needed)} are needed")
+        if tag in NAMED:
+            check_name(node[tag], NAMED[tag], trust)
+        if tag == "$ref" and (not isinstance(node[tag], str) or node[tag] not in objects):
+            raise ArtifactError(f"a reference to {node[tag]!r}, which the file does not define")
+        if tag == "$codec" and (not isinstance(node[tag], str) or node[tag] not in CODECS):
+            raise ArtifactError(f"unknown codec {node[tag]!r}")
+    for item in node.values():
+        audit(item, objects, trust)
+
+
+class Reader:
+    """One graph being built; `audit` has passed."""
+
+    def __init__(self, objects: dict[str, Any], weights: Weights, trust: Iterable[str]) -> None:
+        self._objects, self._weights, self._trust = objects, weights, tuple(trust)
+        self._built: dict[str, Any] = {}
+        self._building: set[str] = set()
+        self._fills: list[Callable[[], None]] = []
+        self._late: list[Callable[[], None]] = []
+        self._resolved: dict[tuple[str, str], Any] = {}
+        self._blank = vars(nn.Module())
+
+    def build(self, root: Any) -> Any:
+        """The model. Raises ArtifactError where the graph makes no sense."""
+        model = self.decode(root)
+        modules: list[nn.Module] = []
+        for stage in (self._fills, self._late):
+            while self._fills or stage:
+                (self._fills or stage).pop()()
+        for built in self._built.values():
+            if isinstance(built, nn.Module):
+                modules.append(built)
+        for module in modules:
+            restore_derived(module)
+        return model
+
+    def decode(self, node: Any) -> Any:
+        """The value of a node."""
+        if isinstance(node, list):
+            return [self.decode(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        tag = tag_of(node)
+        if tag is None:
+            return {key: self.decode(item) for key, item in node.items()}
+        if tag == "$ref":
+            return self._reference(node["$ref"])
+        if tag in VALUE_TAGS:
+            made = VALUE_TAGS[tag].make(node[tag], self.decode)
+            self._schedule(VALUE_TAGS[tag], made, node[tag])
+            return made
+        return self._tagged(tag, node)
+
+    def _schedule(self, tag: Tag, target: Any, payload: Any) -> None:
+        if tag.fill is not None:
+            fill = functools.partial(tag.fill, target, payload, self.decode)
+            (self._late if tag.keyed and not _simple_keys(tag.key, payload) else self._fills).append(fill)
+
+    def _reference(self, name: str) -> Any:
+        if name in self._built:
+            return self._built[name]
+        if name in self._building:
+            raise ArtifactError(f"{name} contains itself by way of values that cannot be changed once made")
+        node = self._objects[name]
+        if isinstance(node, list) or (isinstance(node, dict) and tag_of(node) is None):
+            made = self._built[name] = [] if isinstance(node, list) else {}
+            self._fills.append(lambda: _fill_plain(made, node, self.decode))
+            return made
+        self._building.add(name)
+        made = self._built[name] = self.decode(node)
+        self._building.discard(name)
+        return made
+
+    def _tagged(self, tag: str, node: dict[str, Any]) -> Any:
+        payload = node[tag]
+        if tag in NAMED:
+            thing = self._resolve(payload, NAMED[tag])
+            if tag in ("$class", "$function"):
+                return thing
+            return self._made(tag, thing, node)
+        if tag == "$int":
+            return int(payload, 16)
+        if tag == "$float":
+            value = float(payload)
+            if math.isfinite(value) and value != 0:
+                raise ArtifactError("a finite number is tagged as $float")
+            return value
+        if tag == "$blob":
+            data = self._weights.bytes_of(node["entry"])
+            if data.numel() != payload:
+                raise ArtifactError("a byte string's length is not that of its entry")
+            return data.numpy().tobytes()
+        if tag == "$npscalar":
+            return read_scalar(node)
+        if tag == "$npdtype":
+            return read_dtype(payload)
+        if tag == "$partial":
+            function = self.decode(payload)
+            if not callable(function):
+                raise ArtifactError("a partial of something that cannot be called")
+            return functools.partial(function, *map(self.decode, node["args"]), **self.decode(node["keywords"]))
+        if tag == "$method":
+            owner, name = self.decode(payload), node["name"]
+            function = inspect.getattr_static(type(owner), name, None)
+            if not isinstance(function, types.FunctionType):
+                raise ArtifactError(f"{type(owner).__qualname__} defines no method {name!r}")
+            return types.MethodType(function, owner)
+        if tag == "$codec":
+            return self._restore(payload, node["state"])
+        if tag == "$ndarray":
+            return read_array(node, self._weights)
+        if tag == "$objectarray":
+            array = np.empty(len(node["items"]), object)
+            for position, item in enumerate(node["items"]):
+                array[position] = self.decode(item)
+            return array.reshape(payload)
+        tensor = read_tensor(node, self._weights)
+        if "attributes" in node:
+            self._fills.append(lambda: vars(tensor).update(self._attributes(node["attributes"])))
+        return tensor
+
+    def _restore(self, name: str, state: Any) -> Any:
+        outer, self._fills = self._fills, []
+        values = self.decode(state)  # complete before the codec sees it
+        while self._fills:
+            self._fills.pop()()
+        self._fills = outer
+        return CODECS[name].restore(values)
+
+    def _made(self, tag: str, cls: type, node: dict[str, Any]) -> Any:
+        if tag == "$enum":
+            if not issubclass(cls, enum.Enum) or node["member"] not in cls.__members__:
+                raise ArtifactError(f"{cls.__qualname__} has no member {node['member']!r}")
+            return cls.__members__[node["member"]]
+        if tag == "$namedtuple":
+            items = [self.decode(item) for item in node["items"]]
+            if not issubclass(cls, tuple) or len(getattr(cls, "_fields", ())) != len(items):
+                raise ArtifactError(f"{cls.__qualname__} is not a namedtuple of {len(items)} fields")
+            return tuple.__new__(cls, items)
+        if (tag == "$module") is not issubclass(cls, nn.Module):
+            raise ArtifactError(f"{cls.__qualname__} stands as a {tag[1:]}, which it is not")
+        made = object.__new__(cls)
+        self._fills.append(lambda: self._fill_object(made, node))
+        return made
+
+    def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
+        if isinstance(made, nn.Module):
+            state = vars(made)
+            for key, default in self._blank.items():
+                state[key] = type(default)() if hasattr(default, "__len__") else default
+            state["training"] = node["training"]
+            for key in ("parameters", "buffers", "modules"):
+                state["_" + key].update(self._attributes(node.get(key, {})))
+            state["_non_persistent_buffers_set"].update(node.get("non_persistent", []))
+            if state.keys() & node.get("attributes", {}).keys():
+                raise ArtifactError("a module's attributes name what has a field of its own")
+        if "attributes" in node:
+            vars(made).update(self._attributes(node["attributes"]))
+        for name, item in self._attributes(node.get("slots", {})).items():
+            slot = inspect.getattr_static(type(made), name, None)
+            if not isinstance(slot, types.MemberDescriptorType):
+                raise ArtifactError(f"{type(made).__qualname__} has no slot {name!r}")
+            slot.__set__(made, item)
+
+    def _attributes(self, nodes: Any) -> dict[str, Any]:
+        if not isinstance(nodes, dict):
+            raise ArtifactError("attributes are not an object")
+        return {key: self.decode(item) for key, item in nodes.items()}
+
+    def _resolve(self, name: str, kind: str) -> Any:
+        if (name, kind) not in self._resolved:
+            self._resolved[name, kind] = resolve(name, kind, self._trust)
+        return self._resolved[name, kind]
+
+
+def _fill_plain(made: Any, node: Any, decode: Callable[[Any], Any]) -> None:
+    if isinstance(made, list):
+        made.extend(map(decode, node))
+    else:
+        made.update((key, decode(item)) for key, item in node.items())
+
+
+def _simple_keys(tag: str, payload: Any) -> bool:
+    """Whether everything that will be hashed is plain JSON, so that filling need not wait."""
+    if tag == "$defaultdict":
+        payload = payload[1]
+    keys = payload if tag == "$set" else [pair[0] for pair in payload]
+    return not any(isinstance(key, dict | list) for key in keys)
+
+
+__all__ = ["Reader", "audit"]

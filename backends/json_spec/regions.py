@@ -1,0 +1,161 @@
+"""From tensors and arrays to regions of memory: what shares storage is written once.
+
+Views of one storage, and anything else whose bytes overlap in memory (a NumPy array over a tensor), fall into one
+region. A region's bytes that no view touches are written as zeros, so uninitialised memory never reaches a file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass
+class View:
+    """One tensor, array or byte string as it lies in memory. Strides in bytes; `low <= first element < high`."""
+
+    name: str
+    holder: Any
+    node: dict[str, Any]
+    """The description in the spec; `entry` and `offset` are filled in by `plan`."""
+    space: str
+    """The address space: a device, or one of its own for a byte string."""
+    address: int
+    itemsize: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+    storage: int
+    low: int = field(init=False)
+    high: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        reach = [(size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)]
+        self.low = self.address + sum(step for step in reach if step < 0)
+        self.high = self.address + sum(step for step in reach if step > 0) + self.itemsize
+
+    def is_dense(self) -> bool:
+        """Whether the elements fill low..high without gap or overlap."""
+        expected = self.itemsize
+        for stride, size in sorted((abs(t), s) for t, s in zip(self.strides, self.shape, strict=True) if s != 1):
+            if stride != expected:
+                return False
+            expected *= size
+        return True
+
+
+@dataclass
+class Region:
+    """A run of bytes that becomes one entry of the weights' file."""
+
+    name: str
+    low: int
+    high: int
+    views: list[View]
+
+    @property
+    def size(self) -> int:
+        return self.high - self.low
+
+    def covering(self) -> View | None:
+        """A view that fills the region; None where bytes must be gathered from several."""
+        return next((v for v in self.views if v.low == self.low and v.high == self.high and v.is_dense()), None)
+
+    def read(self) -> memoryview:
+        """The region's bytes: without a copy for CPU memory that one view fills."""
+        whole = self.covering()
+        if whole is not None:
+            return memoryview(_dense_bytes(whole))
+        out = np.zeros(self.size, np.uint8)
+        for view in self.views:
+            source = _element_bytes(view)
+            target = np.ndarray(
+                (*view.shape, view.itemsize), np.uint8, out.data, view.address - self.low, (*view.strides, 1)
+            )
+            target[...] = source
+        return memoryview(out)
+
+
+def view_of_tensor(tensor: torch.Tensor, name: str, node: dict[str, Any]) -> View:
+    """Describe a strided tensor's memory."""
+    size = tensor.element_size()
+    return View(
+        name=name,
+        holder=tensor,
+        node=node,
+        space=str(tensor.device),
+        address=tensor.data_ptr(),
+        itemsize=size,
+        shape=tuple(tensor.shape),
+        strides=tuple(stride * size for stride in tensor.stride()),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        storage=tensor.untyped_storage().data_ptr(),
+    )
+
+
+def view_of_array(array: np.ndarray, name: str, node: dict[str, Any]) -> View:
+    """Describe a NumPy array's memory; it shares the address space of CPU tensors."""
+    address = array.__array_interface__["data"][0]
+    base: Any = array
+    while isinstance(getattr(base, "base", None), np.ndarray):
+        base = base.base
+    storage = base.__array_interface__["data"][0] if isinstance(base, np.ndarray) else address
+    dtype = array.dtype.name if array.dtype.kind in "biufc" and array.dtype.isnative else "bytes"
+    return View(name, array, node, "cpu", address, array.itemsize, array.shape, array.strides, dtype, storage)
+
+
+def view_of_bytes(data: bytes, name: str, node: dict[str, Any]) -> View:
+    """Describe a byte string; it shares memory with nothing."""
+    return View(name, np.frombuffer(data, np.uint8), node, f"bytes {name}", 0, 1, (len(data),), (1,), "uint8", 0)
+
+
+def plan(views: list[View]) -> list[Region]:
+    """Group views (none of them empty) into regions, in the order of first sight; fills in each view's node."""
+    by_storage: dict[tuple[str, int], Region] = {}
+    for view in views:
+        region = by_storage.setdefault((view.space, view.storage), Region(view.name, view.low, view.high, []))
+        region.low, region.high = min(region.low, view.low), max(region.high, view.high)
+        region.views.append(view)
+    order = {id(view): number for number, view in enumerate(views)}
+    merged: list[Region] = []
+    for region in sorted(by_storage.values(), key=lambda r: (r.views[0].space, r.low, r.high)):
+        last = merged[-1] if merged else None
+        if last is not None and last.views[0].space == region.views[0].space and region.low < last.high:
+            last.high = max(last.high, region.high)
+            last.views.extend(region.views)
+        else:
+            merged.append(region)
+    for region in merged:
+        region.views.sort(key=lambda view: order[id(view)])
+        region.name = region.views[0].name
+        sizes = {view.itemsize for view in region.views}
+        if len(sizes) > 1:  # elements of every size must start at a multiple of it
+            region.low -= region.low % math.lcm(*sizes)
+        for view in region.views:
+            view.node["entry"] = region.name
+            if view.address != region.low:
+                view.node["offset"] = view.address - region.low
+    return sorted(merged, key=lambda region: order[id(region.views[0])])
+
+
+def _dense_bytes(view: View) -> np.ndarray:
+    if isinstance(view.holder, np.ndarray):
+        array = view.holder
+        array = array[tuple(slice(None, None, -1) if stride < 0 else slice(None) for stride in array.strides)]
+        return (
+            array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis])).reshape(-1).view(np.uint8)
+        )
+    tensor = view.holder.detach()
+    return tensor.as_strided((tensor.numel(),), (1,), tensor.storage_offset()).cpu().view(torch.uint8).numpy()
+
+
+def _element_bytes(view: View) -> np.ndarray:
+    """The bytes of each element, of shape (*shape, itemsize)."""
+    if isinstance(view.holder, np.ndarray):
+        return np.frombuffer(view.holder.tobytes(), np.uint8).reshape(*view.shape, view.itemsize)
+    flat = view.holder.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return flat.reshape(*view.shape, view.itemsize)

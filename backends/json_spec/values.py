@@ -1,0 +1,182 @@
+"""Values that JSON lacks: one Tag a kind, with how it is written and how it is made again.
+
+A tagged value is an object whose first key names the kind: `{"$complex": [1.0, 2.0]}`. The functions here get `encode`
+or `decode` for what lies inside; names of classes and functions are left to the writer and the reader.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import datetime
+import decimal
+import fractions
+import pathlib
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+Encode = Callable[..., Any]
+"""encode(value, suffix of the path) -> node"""
+Decode = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One kind of value. `write` gives the payload; a mutable kind is made empty first and filled afterwards."""
+
+    key: str
+    write: Callable[[Any, Encode], Any]
+    make: Callable[[Any, Decode], Any]
+    fill: Callable[[Any, Any, Decode], None] | None = None
+    keyed: bool = False
+    """Whether filling hashes what lies inside, which must be complete by then."""
+    optional: tuple[str, ...] = ()
+    """Fields beside the payload."""
+
+
+def _items(value: Any, encode: Encode) -> list[Any]:
+    return [encode(item, f"[{position}]") for position, item in enumerate(value)]
+
+
+def _pairs(value: Any, encode: Encode) -> list[Any]:
+    return [[encode(key, f".keys[{n}]"), encode(item, f"[{key!r}]")] for n, (key, item) in enumerate(value.items())]
+
+
+def _fill_pairs(target: Any, payload: Any, decode: Decode) -> None:
+    for key, item in payload:
+        dict.__setitem__(target, decode(key), decode(item))
+
+
+def _write_factory_dict(value: Any, encode: Encode) -> Any:
+    return [encode(value.default_factory, ".default_factory"), _pairs(value, encode)]
+
+
+def _fill_factory_dict(target: Any, payload: Any, decode: Decode) -> None:
+    target.default_factory = decode(payload[0])
+    _fill_pairs(target, payload[1], decode)
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _unb64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _zone(payload: Any) -> datetime.timezone:
+    offset = datetime.timedelta(*payload[0])
+    return datetime.timezone(offset, payload[1]) if payload[1] is not None else datetime.timezone(offset)
+
+
+def _write_zone(value: datetime.timezone, _: Encode) -> Any:
+    offset = value.utcoffset(None)
+    plain = datetime.timezone(offset).tzname(None)
+    name = value.tzname(None)
+    return [[offset.days, offset.seconds, offset.microseconds], None if name == plain else name]
+
+
+def _write_datetime(value: datetime.datetime, encode: Encode) -> Any:
+    parts = [value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond]
+    return [*parts, value.fold, encode(value.tzinfo, ".tzinfo")]
+
+
+def _write_time(value: datetime.time, encode: Encode) -> Any:
+    return [value.hour, value.minute, value.second, value.microsecond, value.fold, encode(value.tzinfo, ".tzinfo")]
+
+
+def _torch_constant(kind: type) -> Callable[[Any, Decode], Any]:
+    def make(payload: Any, _: Decode) -> Any:
+        found = vars(torch).get(payload)
+        if not isinstance(found, kind):
+            raise ValueError(f"torch has no {kind.__name__} {payload!r}")
+        return found
+
+    return make
+
+
+def _short(value: Any, _: Encode) -> str:
+    return str(value).removeprefix("torch.")
+
+
+def _text(value: Any, _: Encode) -> str:
+    return str(value)
+
+
+VALUES: dict[type, Tag] = {
+    complex: Tag(
+        "$complex",
+        lambda v, e: [e(v.real, ".real"), e(v.imag, ".imag")],
+        lambda p, d: complex(d(p[0]), d(p[1])),
+    ),
+    bytes: Tag("$bytes", lambda v, e: _b64(v), lambda p, d: _unb64(p)),
+    range: Tag("$range", lambda v, e: [v.start, v.stop, v.step], lambda p, d: range(*p)),
+    slice: Tag(
+        "$slice",
+        lambda v, e: [e(v.start, ".start"), e(v.stop, ".stop"), e(v.step, ".step")],
+        lambda p, d: slice(*map(d, p)),
+    ),
+    type(...): Tag("$ellipsis", lambda v, e: True, lambda p, d: ...),
+    type(NotImplemented): Tag("$notimplemented", lambda v, e: True, lambda p, d: NotImplemented),
+    decimal.Decimal: Tag("$decimal", _text, lambda p, d: decimal.Decimal(p)),
+    fractions.Fraction: Tag(
+        "$fraction", lambda v, e: [v.numerator, v.denominator], lambda p, d: fractions.Fraction(p[0], p[1])
+    ),
+    uuid.UUID: Tag("$uuid", _text, lambda p, d: uuid.UUID(p)),
+    pathlib.PosixPath: Tag("$path", _text, lambda p, d: pathlib.Path(p)),
+    pathlib.WindowsPath: Tag("$path", _text, lambda p, d: pathlib.Path(p)),
+    pathlib.PurePosixPath: Tag("$pureposixpath", _text, lambda p, d: pathlib.PurePosixPath(p)),
+    pathlib.PureWindowsPath: Tag("$purewindowspath", _text, lambda p, d: pathlib.PureWindowsPath(p)),
+    re.Pattern: Tag(
+        "$regex",
+        lambda v, e: [e(v.pattern, ".pattern"), v.flags],
+        lambda p, d: re.compile(d(p[0]), p[1]),
+    ),
+    datetime.datetime: Tag(
+        "$datetime", _write_datetime, lambda p, d: datetime.datetime(*p[:7], fold=p[7], tzinfo=d(p[8]))
+    ),
+    datetime.date: Tag("$date", lambda v, e: v.isoformat(), lambda p, d: datetime.date.fromisoformat(p)),
+    datetime.time: Tag("$time", _write_time, lambda p, d: datetime.time(*p[:4], fold=p[4], tzinfo=d(p[5]))),
+    datetime.timedelta: Tag(
+        "$timedelta", lambda v, e: [v.days, v.seconds, v.microseconds], lambda p, d: datetime.timedelta(*p)
+    ),
+    datetime.timezone: Tag("$timezone", _write_zone, lambda p, d: _zone(p)),
+    torch.dtype: Tag("$dtype", _short, _torch_constant(torch.dtype)),
+    torch.layout: Tag("$layout", _short, _torch_constant(torch.layout)),
+    torch.memory_format: Tag("$memory_format", _short, _torch_constant(torch.memory_format)),
+    torch.device: Tag("$device", _text, lambda p, d: torch.device(p)),
+    torch.Size: Tag("$size", lambda v, e: list(v), lambda p, d: torch.Size(p)),
+}
+"""Values without an identity: equal ones may be one object."""
+
+CONTAINERS: dict[type, Tag] = {
+    tuple: Tag("$tuple", _items, lambda p, d: tuple(map(d, p))),
+    frozenset: Tag("$frozenset", _items, lambda p, d: frozenset(map(d, p))),
+    list: Tag("$list", _items, lambda p, d: [], lambda t, p, d: t.extend(map(d, p))),
+    dict: Tag("$dict", _pairs, lambda p, d: {}, _fill_pairs, True),
+    set: Tag("$set", _items, lambda p, d: set(), lambda t, p, d: t.update(map(d, p)), True),
+    bytearray: Tag("$bytearray", lambda v, e: _b64(v), lambda p, d: bytearray(_unb64(p))),
+    collections.OrderedDict: Tag(
+        "$ordereddict",
+        _pairs,
+        lambda p, d: collections.OrderedDict(),
+        lambda t, p, d: t.update((d(key), d(item)) for key, item in p),
+        True,
+    ),
+    collections.Counter: Tag("$counter", _pairs, lambda p, d: collections.Counter(), _fill_pairs, True),
+    collections.defaultdict: Tag(
+        "$defaultdict", _write_factory_dict, lambda p, d: collections.defaultdict(), _fill_factory_dict, True
+    ),
+    collections.deque: Tag(
+        "$deque",
+        lambda v, e: [v.maxlen, _items(v, e)],
+        lambda p, d: collections.deque(maxlen=p[0]),
+        lambda t, p, d: t.extend(map(d, p[1])),
+    ),
+}
+"""Values with an identity: shared ones stay shared, and cycles go through the mutable ones."""

@@ -1,0 +1,293 @@
+"""From a model to its graph: the spec as JSON values, and the regions of memory that go into the weights' file."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import math
+import types
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from backends.json_spec.codecs import CODECS, codec_name, own_attributes
+from backends.json_spec.errors import Unsupported, refuse
+from backends.json_spec.leaves import array_node, numpy_scalar, tensor_node
+from backends.json_spec.regions import Region, View, plan, view_of_bytes
+from backends.json_spec.trust import name_of
+from backends.json_spec.values import CONTAINERS, VALUES
+
+FORMAT = "json-spec"
+VERSION = "1-draft"
+NESTING_LIMIT = 60
+"""Levels of containers within containers that are written; the reader accepts somewhat more."""
+INLINE_BYTES = 1024
+"""Longer byte strings go into the weights' file."""
+FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, np.ufunc)
+
+
+class Slot:
+    """An object with an identity: where it was first met, and how often."""
+
+    def __init__(self, value: Any, path: str, named: bool) -> None:
+        self.value, self.path, self.named, self.count = value, path, named, 1
+        self.node: Any = None
+        self.name = ""
+
+
+class Writer:
+    """One graph being written."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, Slot] = {}
+        self._alive: list[Any] = []
+        self._found: list[Slot] = []
+        self._views: list[View] = []
+        self._names: set[str] = set()
+        self._depth = 0
+
+    def graph(self, model: Any) -> tuple[dict[str, Any], list[Region]]:
+        """The members `format, version, root, objects` of spec.json, and the regions. Raises Unsupported."""
+        root = self.encode(model, "model")
+        order: list[Slot] = []
+        stack, self._found = self._found[::-1], []
+        while stack:
+            slot = stack.pop()
+            order.append(slot)
+            slot.node = self._describe(slot.value, slot.path)
+            stack.extend(reversed(self._found))
+            self._found = []
+        regions = plan(self._views)
+        objects: dict[str, Any] = {}
+        for slot in order:
+            objects[slot.name] = None  # keeps the place before what the object shares with others
+            hoisted = [slot]
+            while hoisted:
+                current = hoisted.pop()
+                objects[current.name] = self._finish(current.node, hoisted)
+        spec = {"format": FORMAT, "version": VERSION, "root": self._finish(root, []), "objects": objects}
+        return spec, regions
+
+    def encode(self, value: Any, path: str) -> Any:
+        """The node for a value: JSON, a tagged value, or the Slot of something with an identity."""
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        if kind is str:
+            return value if _is_text(value) else refuse(path, "a text with a lone surrogate", "keep it as bytes")
+        if kind is int:
+            return value if -(2**63) <= value < 2**63 else {"$int": hex(value)}
+        if kind is float:
+            return _float(value)
+        if id(value) in self._slots:
+            slot = self._slots[id(value)]
+            slot.count += 1
+            return slot
+        self._depth += 1
+        try:
+            if self._depth > NESTING_LIMIT:
+                refuse(path, f"nested more than {NESTING_LIMIT} levels deep", "put levels into objects of their own")
+            return self._encode(value, kind, path)
+        finally:
+            self._depth -= 1
+
+    def _encode(self, value: Any, kind: type, path: str) -> Any:
+        def inside(item: Any, suffix: str) -> Any:
+            return self.encode(item, path + suffix)
+
+        if kind is bytes and len(value) > INLINE_BYTES:
+            node = {"$blob": len(value), "entry": path}
+            self._views.append(view_of_bytes(value, self._unique(path), node))
+            return node
+        if kind in VALUES:
+            tag = VALUES[kind]
+            return {tag.key: tag.write(value, inside)}
+        if isinstance(value, enum.Enum):
+            if value.name not in kind.__members__:
+                refuse(path, f"a combination of members of {kind.__qualname__}", "keep its integer value")
+            return {"$enum": name_of(kind, path), "member": value.name}
+        if isinstance(value, np.generic):
+            return numpy_scalar(value, inside, path)
+        if isinstance(value, np.dtype):
+            return (
+                {"$npdtype": value.str}
+                if value.fields is None
+                else refuse(path, "a structured dtype", "keep its parts")
+            )
+        if isinstance(value, type):
+            return {"$class": name_of(value, path)}
+        if isinstance(value, FUNCTIONS):
+            if inspect.isbuiltin(value) and not isinstance(value.__self__, types.ModuleType | None):
+                refuse(
+                    path, f"the method {value.__name__} of a built-in object", "call it in a function of your module"
+                )
+            return {"$function": name_of(value, path)}
+        codec = codec_name(kind)
+        if (
+            codec and codec.startswith("pandas:") and codec.endswith(("Index", "Dtype"))
+        ):  # immutable: no identity of its own
+            return self._codec(value, codec, path)
+        return self._identified(value, kind, codec, path, inside)
+
+    def _identified(self, value: Any, kind: type, codec: str | None, path: str, inside: Any) -> Any:
+        container = CONTAINERS.get(kind)
+        slot = Slot(value, path, named=False)
+        self._slots[id(value)] = slot
+        self._alive.append(value)
+        if kind is dict and all(type(key) is str and not key.startswith("$") and _is_text(key) for key in value):
+            slot.node = {key: inside(item, f"[{key!r}]") for key, item in value.items()}
+        elif kind is list:
+            slot.node = [inside(item, f"[{position}]") for position, item in enumerate(value)]
+        elif container is not None:
+            payload = container.write(value, inside)
+            if kind in (set, frozenset):
+                payload = sorted(payload, key=_set_order(path))
+            slot.node = {container.key: payload}
+        elif isinstance(value, tuple):
+            if not hasattr(kind, "_fields") or not hasattr(kind, "_make"):
+                refuse(path, f"a {kind.__qualname__}, a subclass of tuple", "use a tuple or a namedtuple")
+            items = [inside(item, f".{field}") for field, item in zip(kind._fields, value, strict=True)]
+            slot.node = {"$namedtuple": name_of(kind, path), "items": items}
+        elif kind is functools.partial:
+            node = {"$partial": inside(value.func, ".func"), "args": [], "keywords": {}}
+            node["args"] = [inside(item, f".args[{n}]") for n, item in enumerate(value.args)]
+            node["keywords"] = {key: inside(item, f".keywords[{key!r}]") for key, item in value.keywords.items()}
+            slot.node = node
+        elif kind is types.MethodType:
+            owner, name = value.__self__, value.__name__
+            if isinstance(owner, type) or inspect.getattr_static(type(owner), name, None) is not value.__func__:
+                refuse(path, f"the bound method {name}, which its object's class does not define", "store the object")
+            slot.node = {"$method": inside(owner, ".__self__"), "name": name}
+        elif codec is not None:
+            slot.node = self._codec(value, codec, path)
+        elif kind is np.ndarray:
+            slot.node = array_node(value, self._unique(path), self._views, inside, path)
+        else:
+            slot.named, slot.name = True, self._unique(path)
+            self._found.append(slot)
+        if isinstance(value, tuple | frozenset) and slot.count == 1 and not _holds_slot(slot.node):
+            del self._slots[id(value)]  # a constant: equal ones may be one object
+            return slot.node
+        return slot
+
+    def _codec(self, value: Any, name: str, path: str) -> dict[str, Any]:
+        try:
+            state = CODECS[name].state(value)
+        except Unsupported as error:
+            raise Unsupported(f"{path}: {error}") from error
+        self._alive.append(state)
+        return {"$codec": name, "state": {key: self.encode(item, f"{path}.{key}") for key, item in state.items()}}
+
+    def _describe(self, value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, torch.Tensor):
+            node = tensor_node(value, self._slots[id(value)].name, self._views, path)
+            if vars(value):
+                node["attributes"] = self._attributes(vars(value), path)
+            return node
+        if isinstance(value, nn.Module):
+            return self._module(value, path)
+        return self._object(value, path)
+
+    def _module(self, module: nn.Module, path: str) -> dict[str, Any]:
+        node: dict[str, Any] = {"$module": name_of(type(module), path)}
+        state = own_attributes(module, path)
+        for key, default in vars(nn.Module()).items():
+            if key not in state or type(state[key]) is not type(default):
+                refuse(path, f"a module whose {key} is missing or unusual", "call super().__init__() first")
+            found = state.pop(key)
+            if key == "training":
+                node["training"] = found
+            elif key in ("_parameters", "_buffers", "_modules"):
+                node[key[1:]] = self._attributes(found, path)
+            elif key == "_non_persistent_buffers_set":
+                node["non_persistent"] = sorted(found)
+            elif found != default:
+                refuse(path, f"a module with hooks ({key})", "remove the hooks before saving, add them after loading")
+        node["attributes"] = self._attributes(state, path)
+        return {key: item for key, item in node.items() if item not in ({}, [])}
+
+    def _object(self, value: Any, path: str) -> dict[str, Any]:
+        cls = type(value)
+        what = f"an object of {cls.__module__}.{cls.__qualname__}"
+        if isinstance(value, types.ModuleType):
+            refuse(path, f"the module {value.__name__}", "import it where it is used")
+        slots = {}
+        for base in cls.__mro__:
+            names = vars(base).get("__slots__", ())
+            for name in (names,) if isinstance(names, str) else names:
+                full = f"_{base.__name__.lstrip('_')}{name}" if name[:2] == "__" != name[-2:] else name
+                if name not in ("__dict__", "__weakref__") and hasattr(value, full):
+                    slots[full] = getattr(value, full)
+        if not (hasattr(value, "__dict__") or any("__slots__" in vars(base) for base in cls.__mro__)):
+            refuse(
+                path,
+                what + ", whose state is not visible to Python",
+                "make it in preprocess, or register a codec for it",
+            )
+        if next(base for base in cls.__mro__ if not base.__flags__ & 1 << 9) is not object:
+            refuse(path, what + ", which derives from a built-in type", "keep the built-in value in an attribute")
+        node: dict[str, Any] = {"$object": name_of(cls, path)}
+        if attributes := self._attributes(getattr(value, "__dict__", {}), path):
+            node["attributes"] = attributes
+        if slots:
+            node["slots"] = self._attributes(slots, path)
+        return node
+
+    def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
+        for key in state:
+            if type(key) is not str or key.startswith("$") or not _is_text(key):
+                refuse(path, f"an object with an attribute called {key!r}", "name it with a letter")
+        return {key: self.encode(item, f"{path}.{key}") for key, item in state.items()}
+
+    def _unique(self, path: str) -> str:
+        name, number = path, 1
+        while name in self._names:
+            number += 1
+            name = f"{path}~{number}"
+        self._names.add(name)
+        return name
+
+    def _finish(self, node: Any, hoisted: list[Slot]) -> Any:
+        """Replace slots by references, or by what they hold where nothing else refers to it."""
+        if isinstance(node, Slot):
+            if not node.named and node.count == 1:
+                return self._finish(node.node, hoisted)
+            if not node.name:
+                node.name = self._unique(node.path)
+                hoisted.append(node)
+            return {"$ref": node.name}
+        if isinstance(node, dict):
+            return {key: self._finish(item, hoisted) for key, item in node.items()}
+        if isinstance(node, list):
+            return [self._finish(item, hoisted) for item in node]
+        return node
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _float(value: float) -> Any:
+    if math.isfinite(value) and not (value == 0 and math.copysign(1, value) < 0):
+        return value
+    return {"$float": repr(value)}
+
+
+def _holds_slot(node: Any) -> bool:
+    if isinstance(node, dict):
+        return any(map(_holds_slot, node.values()))
+    return isinstance(node, Slot) or (isinstance(node, list) and any(map(_holds_slot, node)))
+
+
+def _set_order(path: str) -> Any:
+    """Sort key for a set's nodes; refuses elements with an identity, whose order would differ between processes."""
+
+    def key(node: Any) -> str:
+        if _holds_slot(node):
+            refuse(path, "a set of objects", "use a list: a set of objects has no order that is the same everywhere")
+        return repr(node)
+
+    return key
