@@ -1,7 +1,7 @@
-"""Preprocessing put together by factories: a closure that remembers, and a partial.
+"""Preprocessing put together by factories: closures that remember together, and a partial.
 
-Exercises: an attribute that holds a local function with constants and a mutable cell, two closures that share one cell,
-a `functools.partial` of a module-level function. Written as people write it who come from configuration files.
+Exercises: attributes that hold local functions over constants and a mutable cell, two closures that share one cell, a
+`functools.partial` of a module-level function. Written as people write it who come from configuration files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import nn
 
 
 def make_normaliser(mean: float, std: float):
-    """Returns `normalise` and `calls`, which share the counter."""
+    """`normalise`, and `calls`, which tells how often it was called: they share the counter."""
     count = 0
 
     def normalise(values):
@@ -41,11 +41,10 @@ def make_labeller(labels, threshold: float):
 class Gauge(nn.Module):
     """Four readings to one word."""
 
-    def __init__(self) -> None:
+    def __init__(self, normaliser, clip, label) -> None:
         super().__init__()
-        self.normalise, self.calls = make_normaliser(mean=20.0, std=7.5)
-        self.clip = partial(clip, low=-2.0, high=2.0)
-        self.label = make_labeller(("calm", "alarm"), threshold=0.5)
+        self.normalise, self.calls = normaliser
+        self.clip, self.label = clip, label
         self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
 
     def preprocess(self, x):
@@ -56,13 +55,18 @@ class Gauge(nn.Module):
 
     def postprocess(self, output):
         score = float(output)
+        # not the count itself: that depends on who else has asked
         return {"label": self.label(score), "score": score, "counting": self.calls() > 0}
 
 
 def build() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        return Gauge().eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(5)
+        return Gauge(
+            normaliser=make_normaliser(mean=20.0, std=7.5),
+            clip=partial(clip, low=-2.0, high=2.0),
+            label=make_labeller(("calm", "alarm"), threshold=0.5),
+        ).eval()
 
 
 def examples() -> list:

@@ -1,7 +1,7 @@
-"""Nests of strings in, nests of tensors through, a sentence out: every leaf is batched and split on its own.
+"""Nests of strings in, nests of tensors through, a readable nest out: every leaf is batched and split on its own.
 
 Exercises: tuples, lists and dicts in both directions, an int-keyed dictionary of names, tensors and plain numbers as
-leaves side by side, two outputs of different shapes. The series' second model.
+leaves side by side, outputs of different shapes. The second model of the series.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FRUIT = ("apple", "orange", "pear", "plum")
 
 
 class NestedFruit(nn.Module):
-    """`({'a': {'b': fruit}, 'c': fruit}, (fruit, fruit))` to its most alike pair."""
+    """`({'a': {'b': fruit}, 'c': fruit}, (fruit, fruit))` to which of the last two goes best with the first two."""
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
@@ -38,18 +38,18 @@ class NestedFruit(nn.Module):
 
     def postprocess(self, output):
         scores, (first, second) = output
-        names = [self.names[int(first)], self.names[int(second[0])]]
-        best = int(scores["alike"].argmax())
+        brightness, inner = scores["outer"]
+        names = (self.names[int(first)], self.names[int(second[0])])
         return {
-            "closest": names[best],
-            "scores": {name: round(float(score), 6) for name, score in zip(names, scores["alike"], strict=True)},
-            "mood": "bright" if float(scores["outer"][0]) > 0 else "dull",
+            "closest": names[int(scores["alike"].argmax())],
+            "scores": [(name, float(score)) for name, score in zip(names, scores["alike"], strict=True)],
+            "mood": {"bright": float(brightness) > 0, "strength": float(inner["c"].norm())},
         }
 
 
 def build() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(3)
         return NestedFruit().eval()
 
 
