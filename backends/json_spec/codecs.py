@@ -77,7 +77,8 @@ def _index_state(index: Any) -> dict[str, Any]:
 def _index(state: dict[str, Any]) -> Any:
     import pandas
 
-    return pandas.Index(_extension(state["values"]), name=state["name"], copy=True)
+    values = _extension(state["values"])
+    return pandas.Index(values, dtype=values.dtype, name=state["name"], copy=True)  # else objects may turn into text
 
 
 def _datetime_index(state: dict[str, Any]) -> Any:
@@ -107,7 +108,8 @@ def _category_dtype(state: dict[str, Any]) -> Any:
 def _series(state: dict[str, Any]) -> Any:
     import pandas
 
-    series = pandas.Series(_extension(state["values"]), index=state["index"], name=state["name"], copy=True)
+    values = _extension(state["values"])
+    series = pandas.Series(values, dtype=values.dtype, index=state["index"], name=state["name"], copy=True)
     series.attrs.update(state["attrs"])
     return series
 
@@ -120,7 +122,8 @@ def _frame_state(frame: Any) -> dict[str, Any]:
 def _frame(state: dict[str, Any]) -> Any:
     import pandas
 
-    columns = {number: _extension(values) for number, values in enumerate(state["values"])}
+    arrays = [_extension(values) for values in state["values"]]
+    columns = {n: pandas.Series(a, dtype=a.dtype, index=state["index"]) for n, a in enumerate(arrays)}
     frame = pandas.DataFrame(columns, index=state["index"], copy=True)
     frame.columns = state["columns"]
     frame.attrs.update(state["attrs"])
@@ -131,7 +134,7 @@ def _values(array: Any) -> dict[str, Any]:
     """An extension array of pandas as plain values. Raises Unsupported for kinds that are not known here."""
     import pandas
 
-    if isinstance(array, pandas.arrays.NumpyExtensionArray):
+    if type(array) is pandas.arrays.NumpyExtensionArray:  # text arrays derive from it
         return {"kind": "numpy", "data": array.to_numpy().copy()}
     if isinstance(array, pandas.Categorical):
         return {"kind": "category", "codes": array.codes.copy(), "dtype": array.categories, "ordered": array.ordered}

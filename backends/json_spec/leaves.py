@@ -23,6 +23,8 @@ def tensor_node(tensor: torch.Tensor, name: str, views: list[View], path: str) -
         refuse(path, "a tensor that is not strided (sparse, quantized or nested)", "save its dense parts")
     if tensor.is_meta:
         refuse(path, "a tensor without data (on meta)", "give it data before saving")
+    if tensor.device.type not in ("cpu", "cuda"):
+        refuse(path, f"a tensor on {tensor.device}", "move the model to the CPU before saving")
     if tensor.is_conj() or tensor.is_neg():
         refuse(path, "a conjugate or negative view", "call .resolve_conj().resolve_neg() on it")
     if tensor.grad_fn is not None:
@@ -65,10 +67,11 @@ def read_tensor(node: dict[str, Any], weights: Weights) -> torch.Tensor:
         extent *= max(size, 1)
     if len(shape) != len(stride) or len(shape) > 64 or extent >= 2**62 or any(step >= 2**62 for step in stride):
         raise ArtifactError("a tensor's shape and stride do not fit together")
+    device = _device(node.get("device", "cpu"))
     if 0 in shape:
-        tensor = torch.empty(0, dtype=dtype).as_strided(shape, stride)
+        tensor = torch.empty(0, dtype=dtype, device=device).as_strided(shape, stride)
     elif "entry" in node:
-        tensor = weights.tensor(node["entry"], dtype, shape, stride, offset)
+        tensor = weights.tensor(node["entry"], dtype, shape, stride, offset, device)
     else:
         raise ArtifactError("a tensor's description names no entry of the weights")
     gradient = node.get("requires_grad", False)
@@ -77,6 +80,14 @@ def read_tensor(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     if node.get("parameter"):
         return torch.nn.Parameter(tensor, requires_grad=gradient)
     return tensor.requires_grad_(gradient)
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name where this process has it, else the CPU."""
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return device
+    return torch.device("cpu")
 
 
 def _sizes(value: Any) -> bool:
@@ -104,6 +115,8 @@ def read_array(node: dict[str, Any], weights: Weights) -> np.ndarray:
     """The array of a description. Raises ArtifactError where the description makes no sense."""
     shape, offset = node["shape"], node.get("offset", 0)
     dtype = read_dtype(node["$ndarray"])
+    if dtype.kind == "O":  # its elements would be pointers of the file's choosing
+        raise ArtifactError("an array in the weights cannot hold objects")
     if not _sizes(shape) or not _sizes([offset]) or len(shape) > 64:
         raise ArtifactError("an array's description has a size that is not one")
     if "entry" in node:

@@ -115,14 +115,17 @@ class Weights:
             raise ArtifactError(f"{path.name} is damaged: its SHA-256 is {found}, spec.json says {sha256}")
         self._entries = _read_header(self._map, size, path.name)
         self._storages: dict[str, torch.Tensor] = {}
+        self._copies: dict[tuple[str, str], torch.Tensor] = {}
 
-    def tensor(self, entry: str, dtype: torch.dtype, shape: list[int], stride: list[int], offset: int) -> torch.Tensor:
+    def tensor(
+        self, entry: str, dtype: torch.dtype, shape: list[int], stride: list[int], offset: int, device: torch.device
+    ) -> torch.Tensor:
         """A view of an entry; `offset` in bytes, `stride` in elements. Raises ArtifactError outside the entry."""
-        storage = self.bytes_of(entry)
+        storage = self._placed(entry, device)
         reach = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
         if offset % dtype.itemsize or offset + (reach + 1) * dtype.itemsize > storage.numel():
             raise ArtifactError(f"a tensor reaches outside its entry {entry!r} of the weights")
-        tensor = torch.empty(0, dtype=dtype)
+        tensor = torch.empty(0, dtype=dtype, device=device)
         tensor.set_(storage.untyped_storage(), offset // dtype.itemsize, shape, stride)
         if dtype is torch.bool and tensor.view(torch.uint8).amax().item() > 1:
             raise ArtifactError(f"a truth value in entry {entry!r} of the weights is neither 0 nor 1")
@@ -134,6 +137,15 @@ class Weights:
             return np.ndarray(tuple(shape), dtype, self.bytes_of(entry).numpy(), offset, tuple(strides))
         except (TypeError, ValueError) as error:
             raise ArtifactError(f"an array does not fit its entry {entry!r} of the weights: {error}") from error
+
+    def _placed(self, entry: str, device: torch.device) -> torch.Tensor:
+        """An entry on a device, copied there once."""
+        if device.type == "cpu":
+            return self.bytes_of(entry)
+        key = (entry, str(device))
+        if key not in self._copies:
+            self._copies[key] = self.bytes_of(entry).to(device)
+        return self._copies[key]
 
     def bytes_of(self, entry: str) -> torch.Tensor:
         """An entry as uint8, always the same storage for the same entry."""

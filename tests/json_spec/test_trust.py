@@ -1,0 +1,148 @@
+"""Data never chooses code, damage is detected, and the same model gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import json_spec_things as things
+import pytest
+
+from backends.json_spec import ArtifactError, UntrustedName, api, load, save
+from backends.json_spec.text import parse
+
+TRUST = ["json_spec_things"]
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    save(things.fixed_model(), tmp_path / "artifact")
+    return tmp_path / "artifact"
+
+
+def forge(artifact, change):
+    """Change the graph and give it a valid digest, as an attacker would."""
+    spec = json.loads((artifact / "spec.json").read_text("utf-8"))
+    change(spec)
+    (artifact / "spec.json").write_bytes(api.spec_text(spec, spec["weights_sha256"]))
+
+
+def set_attribute(node):
+    return lambda spec: spec["objects"]["model"]["attributes"].update(evil=node)
+
+
+def test_own_modules_must_be_trusted(artifact):
+    with pytest.raises(UntrustedName, match=r"json_spec_things:TiedCharacters.*trust=\['json_spec_things'\]"):
+        load(artifact)
+    with pytest.raises(UntrustedName):
+        load(artifact, trust=["json_spec"])
+    with pytest.raises(TypeError):
+        load(artifact, trust="json_spec_things")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"$function": "os:system"}, {"$function": "posix:system"},
+        {"$partial": {"$function": "os:system"}, "args": ["true"], "keywords": {}},
+        {"$function": "builtins:eval"}, {"$class": "subprocess:Popen"}, {"$object": "subprocess:Popen"},
+        {"$function": "torch.hub:load"}, {"$function": "torch.serialization:pickle.loads"},
+        {"$class": "torch.nn.functional:importlib"},
+        {"$object": "torch.nn.parameter:Parameter"}, {"$function": "json_spec_things:os.system"},
+        {"$object": "json_spec_things:nn.Linear"}, {"$function": "json_spec_things:Node"},
+        {"$class": "json_spec_things:double"},
+        {"$method": {"$ref": "model"}, "name": "__class__"}, {"$reduce": "os:system"}, {"$ref": "nowhere"},
+        {"$codec": "os:system", "state": {}},
+        {"$object": "json_spec_things:Node", "call": "x"}, {"$tensor": "float32", "shape": [2**61, 2**61]},
+        {"$tensor": "float32", "shape": [100], "entry": "model.embedding.weight"}, {"$tensor": "load", "shape": [0]},
+        {"$tensor": "float32", "shape": [1], "entry": "model.embedding.weight", "offset": -4},
+        {"$ndarray": "|O", "shape": [1], "entry": "model.embedding.weight"},
+        {"$enum": "json_spec_things:Colour", "member": "mro"},
+        {"$object": "json_spec_things:Node", "slots": {"method": 1}}, {"$float": "1.0"},
+    ],
+    ids=lambda node: json.dumps(node)[:60],
+)  # fmt: skip
+def test_forged_nodes_are_refused(artifact, node):
+    forge(artifact, set_attribute(node))
+    with pytest.raises(ArtifactError):
+        load(artifact, trust=TRUST)
+
+
+def test_names_are_audited_before_anything_is_imported(artifact, tmp_path, monkeypatch):
+    (tmp_path / "payload_module.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    forge(artifact, set_attribute({"$class": "payload_module:Thing"}))
+    with pytest.raises(UntrustedName, match="payload_module"):
+        load(artifact, trust=TRUST)
+    assert "payload_module" not in sys.modules
+
+
+def test_every_flipped_bit_is_detected(artifact):
+    for name in ("spec.json", "weights.safetensors"):
+        whole = (artifact / name).read_bytes()
+        for position in range(0, len(whole), max(1, len(whole) // 60)):
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << position % 8
+            (artifact / name).write_bytes(damaged)
+            with pytest.raises(ArtifactError):
+                load(artifact, trust=TRUST)
+        (artifact / name).write_bytes(whole)
+    load(artifact, trust=TRUST)
+
+
+@pytest.mark.parametrize("name", ["spec.json", "weights.safetensors"])
+def test_truncated_lengthened_missing_or_linked_files_are_refused(artifact, tmp_path, name):
+    path = artifact / name
+    whole = path.read_bytes()
+    for data in (b"", whole[:7], whole[: len(whole) // 2], whole[:-1], whole + b"\0"):
+        path.write_bytes(data)
+        with pytest.raises(ArtifactError):
+            load(artifact, trust=TRUST)
+    path.unlink()
+    with pytest.raises(ArtifactError, match="cannot be opened"):
+        load(artifact, trust=TRUST)
+    (tmp_path / "elsewhere").write_bytes(whole)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="cannot be opened"):
+        load(artifact, trust=TRUST)
+
+
+@pytest.mark.parametrize("header", [
+    '{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}',
+    '{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}', '{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,4]}}',
+    '{"a":{"dtype":"U8","shape":[0,4611686018427387904],"data_offsets":[0,4]}}',
+    '{"a":{"dtype":"U8","shape":[4]}}', "[]",
+])  # fmt: skip
+def test_hostile_tensor_headers_are_refused(artifact, header):
+    import hashlib
+
+    data = len(header).to_bytes(8, "little") + header.encode() + b"1234"
+    (artifact / "weights.safetensors").write_bytes(data)
+    forge(artifact, lambda spec: spec.update(weights_sha256=hashlib.sha256(data).hexdigest()))
+    with pytest.raises(ArtifactError, match=r"weights\.safetensors"):
+        load(artifact, trust=TRUST)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 2}', "[NaN]", "[Infinity]", "[1e999]", '["\\ud800"]', "[" * 5000, "{", "\xff"]
+)
+def test_strict_parser(text):
+    with pytest.raises(ArtifactError):
+        parse(text.encode("latin-1"), "it")
+
+
+def test_two_processes_write_the_same_bytes(tmp_path):
+    script = (
+        "import sys, json_spec_things as t; from backends.json_spec import save; save(t.fixed_model(), sys.argv[1])"
+    )
+    here = Path(__file__).parent
+    for seed in ("1", "2"):
+        environment = os.environ | {
+            "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{here}{os.pathsep}{here.parent.parent}"
+        }  # fmt: skip
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / seed)], check=True, env=environment, timeout=120)
+    for name in ("spec.json", "weights.safetensors"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
