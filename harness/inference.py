@@ -131,20 +131,20 @@ def _stream(model, source: Iterator, batch_size: int) -> Iterator:
         yield from outputs
 
 
-def trace(model, x: Any, batch: Any = ABSENT) -> Taps:
+def trace(model, x: Any, batch: Any = ABSENT, into: Taps | None = None) -> Taps:
     """The three taps of one data point.
 
     A stage that the object does not have gives ABSENT; where `preprocess` is the one, `batch`, a data point that was
-    preprocessed elsewhere, goes into `forward`. Raises InferenceError.
+    preprocessed elsewhere, goes into `forward`. Raises InferenceError; `into` then holds the taps before it.
     """
-    taps = Taps()
+    taps = Taps() if into is None else into
     with _modes(model):
-        if _has(model, "preprocess"):
+        if has_stage(model, "preprocess"):
             taps.preprocessed = batch = _preprocess(model, x, 0)
-        if batch is ABSENT or not _has(model, "forward"):
+        if batch is ABSENT or not has_stage(model, "forward"):
             return taps
         (taps.forward,) = _forward(model, [batch], first=0)
-        if _has(model, "postprocess"):
+        if has_stage(model, "postprocess"):
             taps.postprocessed = _postprocess(model, taps.forward, 0)
     return taps
 
@@ -333,10 +333,11 @@ def _modes(model) -> Iterator[None]:
             module.training = training
 
 
-def _has(model, stage: str) -> bool:
+def has_stage(model, stage: str) -> bool:
+    """Whether the object has a method of that name; torch's own placeholder for `forward` is none."""
     method = getattr(model, stage, None)
     if stage == "forward" and getattr(type(model), "forward", None) is torch.nn.Module.forward:
-        return callable(method) and "forward" in vars(model)  # torch's own placeholder is no stage
+        return callable(method) and "forward" in vars(model)
     return callable(method)
 
 
@@ -346,7 +347,7 @@ def _require_stages(model) -> None:
         "forward": "takes that tree with a batch dimension at every leaf",
         "postprocess": "turns one data point's output into something readable",
     }
-    missing = [stage for stage in STAGES if not _has(model, stage)]
+    missing = [stage for stage in STAGES if not has_stage(model, stage)]
     if missing:
         what = "; ".join(f"`{stage}` {does[stage]}" for stage in missing)
         raise MissingStage(f"{type(model).__name__} has no {' and no '.join(missing)}: {what}")

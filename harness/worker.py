@@ -18,6 +18,7 @@ import random
 import sys
 import time
 import traceback
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -60,6 +61,7 @@ def serve(connection: Connection, log: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable()
+    sys.modules["__main__"] = types.ModuleType("__main__")  # the forkserver's own has names of its start-up
     session = Session()
     while True:
         try:
@@ -218,7 +220,7 @@ def examine(session: Session, *, reference: str, scoring_file: str | None) -> di
     written = _read(reference)
     tolerance = compare.Tolerance(**written["tolerance"])
     loaded = session.loaded
-    absent = [tap for tap in TAPS if not inference._has(loaded, tap)]
+    absent = [tap for tap in TAPS if not inference.has_stage(loaded, tap)]
     found: dict[str, Any] = {"absent": absent, "taps": dict.fromkeys(TAPS), "differences": [], "failure": None}
     differences: list[compare.Difference] = []
     if not absent:  # a part of a model has no comparable state: its taps speak for it
@@ -261,18 +263,19 @@ def _compare_taps(
     batches = _batches(written) * 2
     every: dict[str, list[compare.Difference]] = {tap: [] for tap in TAPS}
     for tap in TAPS:
-        if not inference._has(session.loaded, tap):
+        if not inference.has_stage(session.loaded, tap):
             taps[tap] = "absent"
     for place, (x, batch, expected) in enumerate(zip(examples, batches, written["taps"], strict=True)):
         _seed()
-        actual = _tap_snapshots(session, inference.trace(session.loaded, x, batch))
-        for tap in TAPS:
-            if actual[tap] is None or expected[tap] is None:
-                continue
-            root = f"{tap}(examples[{place % len(batches) if len(batches) else place}])"
-            every[tap] += compare.compare(expected[tap], actual[tap], tolerance, root)
-            if taps[tap] != "absent":
-                taps[tap] = compare.verdict(every[tap])
+        reached = inference.Taps()
+        try:
+            inference.trace(session.loaded, x, batch, into=reached)
+        finally:  # what was reached counts, also where a later stage raised
+            for tap, actual in _tap_snapshots(session, reached).items():
+                if actual is not None and expected[tap] is not None:
+                    root = f"{tap}(examples[{place % (len(examples) // 2)}])"
+                    every[tap] += compare.compare(expected[tap], actual, tolerance, root)
+                    taps[tap] = compare.verdict(every[tap])
     return [difference for tap in TAPS for difference in every[tap]]
 
 

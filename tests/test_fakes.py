@@ -55,7 +55,7 @@ def test_a_difference_in_the_second_example_names_it(run_cell):
 def test_a_failing_stage_is_named(run_cell):
     record = run_cell(f"{FAKES}:PostprocessDies", "tied_char_lm")
     assert (record.stage, record.error_type) == ("postprocess", "NameError")
-    assert record.taps["forward"] == "equal"
+    assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "different"}
 
 
 def test_a_hang_is_an_outcome(run_cell, monkeypatch):

@@ -1,0 +1,85 @@
+"""Every backend against every reference model under every condition: the outcomes that are expected, as a table.
+
+The table is `expected_outcomes.csv`. A backend or a model that is added needs its rows there; an outcome that changes
+with a library's new version changes there, in a commit that says so.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from backends import BUILT_IN
+from harness.conditions import CONDITIONS
+from harness.matrix import Run, Settings
+from reference_models.catalog import CATALOG
+
+TABLE = Path(__file__).with_name("expected_outcomes.csv")
+
+
+def expected() -> dict[tuple[str, str, str], str]:
+    with open(TABLE, newline="") as file:
+        return {(row["backend"], row["model"], row["condition"]): row["outcome"] for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = Run(Settings(tuple(BUILT_IN), tuple(CATALOG), rounds=1), tmp_path_factory.mktemp("contract") / "run")
+    yield run
+    run.close()
+
+
+def test_the_table_is_complete():
+    cells = {(backend, model, name) for backend in BUILT_IN for model in CATALOG for name in CONDITIONS}
+    assert expected().keys() == cells
+
+
+@pytest.mark.parametrize("model", CATALOG)
+def test_outcomes(run, model):
+    found = {(cell.backend, cell.model, cell.condition): cell for cell in run.model(model)}
+    wanted = {key: outcome for key, outcome in expected().items() if key[1] == model}
+    wrong = {
+        key: f"expected {outcome}, was {found[key].outcome} ({found[key].stage}: {found[key].message})"
+        for key, outcome in wanted.items()
+        if found[key].outcome != outcome
+    }
+    assert not wrong
+
+
+def test_the_trained_model_keeps_its_accuracy(run):
+    cells = [cell for cell in run.records if cell.model == "digits_cnn" and cell.outcome == "exact"]
+    assert len(cells) >= 8
+    for cell in cells:
+        assert cell.score_saved == cell.score_loaded
+        assert cell.score_loaded["accuracy"] >= 0.97
+
+
+def test_what_works_was_timed(run):
+    timed = [cell for cell in run.records if cell.condition == "fresh_process" and cell.outcome == "exact"]
+    assert timed
+    for cell in timed:
+        assert len(cell.save_s) == len(cell.load_s) == len(cell.first_prediction_s) == len(cell.floor_read_s) == 1
+        assert min(*cell.save_s, *cell.load_s, *cell.first_prediction_s, *cell.floor_write_s) > 0
+        assert cell.artifact_bytes > 0
+
+
+def test_failures_keep_their_words(run):
+    for cell in run.records:
+        if cell.outcome not in ("exact", "close"):
+            assert cell.message
+            assert cell.rerun.startswith("pytest benchmarks/ --model")
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "condition", "error"),
+    [
+        ("pickle", "sentiment_gru_lambda", "fresh_process", "AttributeError"),
+        ("pickle", "sentiment_gru", "source_absent", "ModuleNotFoundError"),
+        ("dill", "sentiment_gru", "source_absent", "ModuleNotFoundError"),
+    ],
+)
+def test_what_the_series_reports(run, backend, model, condition, error):
+    (cell,) = [c for c in run.records if (c.backend, c.model, c.condition) == (backend, model, condition)]
+    assert (cell.outcome, cell.error_type) == ("failed", error)

@@ -1,0 +1,126 @@
+"""Imports go one way, and nothing of ours is in the measured process's way or in a user's artifact."""
+
+from __future__ import annotations
+
+import ast
+import pickletools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends import BUILT_IN, Backend
+from harness import registry, round_trip
+from harness.conditions import CONDITIONS
+from harness.errors import ShadowedPackage
+from harness.process import Worker
+from harness.staging import stage
+from reference_models.catalog import CATALOG
+
+ROOT = Path(__file__).parent.parent
+OURS = {"harness", "backends", "reference_models", "benchmarks", "tests"}
+MAY_IMPORT = {
+    "harness": {"harness", "backends", "reference_models"},
+    "backends": {"backends"},
+    "reference_models": {"reference_models"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_go_one_way(package):
+    for path in (ROOT / package).rglob("*.py"):
+        ours = {name.partition(".")[0] for name in imports(path)} & OURS
+        assert ours <= MAY_IMPORT[package], path
+
+
+def test_a_backend_imports_no_other():
+    for path in (ROOT / "backends").glob("*_.py"):
+        assert {name for name in imports(path) if name.startswith("backends")} <= {"backends", "backends.base"}, path
+
+
+def test_a_model_file_imports_nothing_of_ours():
+    for entry in CATALOG.values():
+        assert not {name.partition(".")[0] for name in imports(entry.path)} & OURS
+
+
+def test_only_the_command_line_prints():
+    for path in (ROOT / "harness").glob("*.py"):
+        calls = [node.func.id for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]  # fmt: skip
+        assert path.name == "cli.py" or not {"print", "exit"} & set(calls), path
+
+
+def test_a_fresh_worker_holds_torch_and_nothing_else():
+    with Worker() as worker:
+        about = worker.call("about")
+    assert "torch" in about["modules"]
+    # not dill: torch.utils.data imports it where it is installed
+    assert not {"pandas", "pytest", "sklearn", "torchvision", "cloudpickle", "click"} & set(about["modules"])
+    assert about["main"] == []
+
+
+def test_importing_a_backend_imports_no_library():
+    targets = {entry.target.partition(":")[0] for entry in BUILT_IN.values()}
+    code = f"""
+import importlib, sys
+for name in {sorted(targets)!r}: importlib.import_module(name)
+heavy = {{'cloudpickle', 'pandas', 'torchvision', 'sklearn', 'sentencepiece'}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_every_row_can_be_constructed():
+    for name in BUILT_IN:
+        backend = registry.load_backend(name)
+        assert isinstance(backend, Backend)
+        assert (sys.modules[type(backend).__module__].__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("backend", ["pickle", "dill", "dill_recurse", "cloudpickle", "cloudpickle_by_value"])
+def test_a_pickle_names_nothing_of_ours(backend, tmp_path):
+    staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
+    saved = round_trip.save(backend, "build", staged, tmp_path / "cell")
+    saved.close()
+    (file,) = saved.artifact.iterdir()
+    names = [argument for _, argument, _ in pickletools.genops(file.read_bytes()) if isinstance(argument, str)]
+    assert any("nested_fruit" in name for name in names)
+    assert not [name for name in names if name.partition(".")[0] in OURS]
+
+
+def test_the_loading_process_asserts_absence(tmp_path, monkeypatch):
+    """A condition that fails to take the source away is noticed, in the loading process."""
+    from dataclasses import replace
+
+    staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
+    saved = round_trip.save("pickle", "build", staged, tmp_path / "cell")
+    broken = replace(CONDITIONS["source_absent"], prepare=lambda stage: replace(
+        CONDITIONS["fresh_process"].prepare(stage), absent=stage.own_modules))  # fmt: skip
+    loaded = round_trip.load(saved, broken)
+    loaded.close()
+    saved.close()
+    assert (loaded.result["outcome"], loaded.result["stage"]) == ("failed", "condition")
+    assert "should be absent" in loaded.result["message"]
+
+
+def test_another_backends_package_is_refused(tmp_path):
+    (tmp_path / "backends").mkdir()
+    (tmp_path / "backends" / "__init__.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import harness.registry"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert ShadowedPackage.__name__ in done.stderr
+    assert str(tmp_path / "backends") in done.stderr
+    assert str(ROOT / "backends") in done.stderr
