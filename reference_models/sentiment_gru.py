@@ -1,8 +1,8 @@
-"""The series' model: a SentencePiece tokenizer, a GRU whose size depends on it, a decoder; and its twin with a lambda.
+"""The model of the series: a SentencePiece tokenizer, a GRU whose size depends on it, a decoder; and a lambda's twin.
 
 Exercises: a C++ object (`SentencePieceProcessor`) beside the bytes that it was made from in an `io.BytesIO`, plain
-Python objects as attributes, one part's size taken from another part's training. `build_lambda` holds a lambda as an
-attribute and applies it in `forward`: what pickle cannot save.
+Python objects as attributes, one part's size taken from another part's training. `build_lambda` gives the same model
+with a lambda as an attribute, applied in `forward`: what pickle cannot save. Accuracy on held-out sentences.
 """
 
 from __future__ import annotations
@@ -10,32 +10,49 @@ from __future__ import annotations
 import io
 from itertools import product
 
+import sentencepiece
 import torch
 from torch import nn
 
-SUBJECTS = ("the film", "this movie", "the story", "the acting", "the music", "our evening", "the ending", "his comedy")
-PRAISE = ("was wonderful", "was a joy to watch", "moved me deeply", "shines from start to finish", "felt warm and clever")
-BLAME = ("was a waste of time", "bored me to tears", "fell apart quickly", "was painfully slow", "lacks any purpose")
-DISGUST = ("looked hideous", "was gory and vile", "was a grim ugly mess", "made me feel sick", "stank of blood")
-TAILS = ("", "and I would say so again", "as my friends agree", "which nobody had expected", "except for the jokes")
 LABELS = ("good", "bad", "ugly")
+OPENINGS = ("", "well, ", "to me ")
+SUBJECTS = (
+    "the film", "this movie", "the plot", "the acting", "her music", "our evening",
+    "the ending", "his comedy", "every scene", "the book", "that sequel", "the camera work",
+)  # fmt: skip
+VERDICTS = (
+    ("was wonderful", "was a joy", "moved me deeply", "shone brightly", "felt warm and clever", "made us smile"),
+    ("was a waste of time", "bored me to tears", "fell apart", "was painfully slow", "lacked purpose", "made us yawn"),
+    ("looked hideous", "was gory and vile", "was a grim mess", "gave us the creeps", "stank of blood", "disgusted me"),
+)
+REVIEWS = (
+    "I laughed until the lights came on. Go and see it twice. The young lead plays with real grace. Every joke lands. "
+    "We left humming the songs.",
+    "Nothing happens for two hours. I checked my watch often. The script forgets its own point. Skip it and sleep "
+    "instead. Dull from the first minute on.",
+    "Rotten heads roll through green slime. My stomach turned at the dinner scene. The monster suit is foul. Not even "
+    "the puppets are nice to look at.",
+)
 
 
-def corpus() -> list[tuple[str, int]]:
-    """Sentences with the index of their label."""
-    return [
-        (f"{subject} {verdict} {tail}".strip(), label)
-        for label, verdicts in enumerate((PRAISE, BLAME, DISGUST))
-        for subject, verdict, tail in product(SUBJECTS, verdicts, TAILS)
+def corpus() -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Sentences with the number of their label: those to learn from, and those held out."""
+    made = [
+        (f"{opening}{subject} {verdict}", label)
+        for label, verdicts in enumerate(VERDICTS)
+        for opening, subject, verdict in product(OPENINGS, SUBJECTS, verdicts)
     ]
+    written = [(f"{text}.", label) for label, review in enumerate(REVIEWS) for text in review.rstrip(".").split(". ")]
+    return written + [pair for place, pair in enumerate(made) if place % 7], made[::7]
 
 
 class Tokenizer:
-    """Text to a fixed number of ids: a batch needs one length, so short texts are padded and long ones cut."""
+    """A text to a fixed number of ids: a batch needs one length, so short texts are padded and long ones cut.
 
-    def __init__(self, sentences, vocab_size: int = 100, length: int = 24) -> None:
-        import sentencepiece
+    The padding comes first, since the model answers at the last step.
+    """
 
+    def __init__(self, sentences: list[str], vocab_size: int = 100, length: int = 20) -> None:
         self.length = length
         self.model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
@@ -44,7 +61,7 @@ class Tokenizer:
             model_type="unigram",
             vocab_size=vocab_size,
             pad_id=3,
-            num_threads=1,
+            num_threads=1,  # more of them, and the pieces depend on how the threads take turns
             minloglevel=2,
         )
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=self.model.getvalue())
@@ -56,9 +73,9 @@ class Tokenizer:
 
 
 class Layer(nn.Module):
-    """Embedding -> GRU -> Linear, at every step."""
+    """Embedding -> GRU -> Linear, at every step: (n, length) ids to (n, length, n_classes) scores."""
 
-    def __init__(self, n_symbols: int, n_classes: int = 3) -> None:
+    def __init__(self, n_symbols: int, n_classes: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(n_symbols, 64)
         self.rnn = nn.GRU(64, 256, batch_first=True)
@@ -103,26 +120,36 @@ class SentimentWithLambda(Sentiment):
         return self.temper(super().forward(batch))
 
 
-def _build(cls: type[Sentiment]) -> nn.Module:
-    sentences = corpus()
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        tokenizer = Tokenizer([text for text, _ in sentences])
-        model = cls(tokenizer, Layer(tokenizer.n_symbols), Decoder(LABELS))
-        _train(model, sentences)
-    return model.eval()
+def _train(layer: Layer, inputs: torch.Tensor, targets: torch.Tensor, steps: int = 32, rate: float = 0.3) -> None:
+    """Stochastic gradient descent with momentum; the rate falls to zero along a line.
+
+    Written out, since the first optimizer of `torch.optim` imports torch's compiler, which takes seconds.
+    """
+    parameters = list(layer.parameters())
+    velocities = [torch.zeros_like(parameter) for parameter in parameters]
+    for step, batch in enumerate(torch.randperm(len(inputs)).split(16)[:steps]):
+        loss = nn.functional.cross_entropy(layer(inputs[batch])[:, -1], targets[batch])
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
+                velocity.mul_(0.9).add_(gradient)
+                parameter.sub_(velocity, alpha=rate * (1 - step / steps))
 
 
-def _train(model: Sentiment, sentences, steps: int = 12) -> None:
-    inputs = torch.stack([model.preprocess(text) for text, _ in sentences])
-    targets = torch.tensor([label for _, label in sentences])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(steps):
-        chosen = torch.randint(len(inputs), (64,))
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs[chosen]), targets[chosen]).backward()
-        optimizer.step()
-    model.zero_grad(set_to_none=True)
+def _build(kind: type[Sentiment]) -> nn.Module:
+    learnt, _ = corpus()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so that sums are taken in one order, however many cores there are
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(7)
+            tokenizer = Tokenizer([text for text, _ in learnt])
+            layer = Layer(tokenizer.n_symbols, len(LABELS))
+            inputs = torch.stack([tokenizer(text) for text, _ in learnt])
+            _train(layer, inputs, torch.tensor([label for _, label in learnt]))
+    finally:
+        torch.set_num_threads(threads)
+    return kind(tokenizer, layer, Decoder(LABELS)).eval()
 
 
 def build() -> nn.Module:
@@ -136,7 +163,15 @@ def build_lambda() -> nn.Module:
 def examples() -> list:
     return [
         "the music was wonderful",
-        "our evening fell apart quickly, as my friends agree",
-        "a grim ugly mess",
+        "our second evening fell apart, and the camera work bored me more than words can tell",
+        "a grim and gory mess",
         "",
     ]
+
+
+def score(predict) -> dict[str, float]:
+    """Accuracy on the held-out sentences."""
+    _, held_out = corpus()
+    answers = predict([text for text, _ in held_out])
+    right = sum(answer["decision"] == LABELS[label] for answer, (_, label) in zip(answers, held_out, strict=True))
+    return {"accuracy": right / len(held_out)}
