@@ -126,7 +126,9 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     terminalreporter.section("roundtrip")
     terminalreporter.write_line(tables.markdown(tables.choice(tables.frame(run.records))))
     terminalreporter.write_line("")
-    terminalreporter.write_line(f"{len(run.records)} cells; letters: " + ", ".join(f"{v} {k}" for k, v in LETTERS.items()))
+    terminalreporter.write_line(
+        f"{len(run.records)} cells; letters: " + ", ".join(f"{v} {k}" for k, v in LETTERS.items())
+    )
     terminalreporter.write_line(f"records: {run.folder / 'records.jsonl'}")
     terminalreporter.write_line(f"summary: {written[0]}")
     terminalreporter.write_line(f"tables:  {run.folder / 'tables'}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from harness.errors import RoundtripError
+from harness.errors import ModelFileError, RoundtripError
 
 
 class Commands(click.Group):
@@ -83,8 +83,9 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
         _show(Console(), run.records)
         if output:
             click.echo(f"Records: {run.folder / 'records.jsonl'}")
+    first = run.records[0]
     if all(record.stage == "build" for record in run.records):
-        raise RoundtripError(f"the model could not be built: {run.records[0].error_type}: {run.records[0].message}")
+        raise ModelFileError(f"{model} could not be built: {first.error_type}: {first.message}", first.traceback or "")
 
 
 @main.command()

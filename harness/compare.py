@@ -56,9 +56,7 @@ def verdict(differences: Sequence[Difference]) -> Literal["equal", "close", "dif
     return "close" if all(difference.close for difference in differences) else "different"
 
 
-def compare(
-    expected: dict, actual: dict, tolerance: Tolerance | None = None, root: str = "model"
-) -> list[Difference]:
+def compare(expected: dict, actual: dict, tolerance: Tolerance | None = None, root: str = "model") -> list[Difference]:
     """The differences of two snapshots; an empty list means bit-equal, of the same types and with the same aliases."""
     return list(_Comparer(tolerance or Tolerance()).run(expected, actual, root))
 
@@ -263,7 +261,9 @@ class _Comparer:
         """Storage sharing as a partition: groups that were shared and are not, and the other way round."""
         was, now = ({tuple(sorted(group)) for group in side.values() if len(group) > 1} for side in self.storages)
         for group in sorted(was - now):
-            yield Difference(group[0].split("@")[0], "aliasing", f"shared one storage, no longer so: {', '.join(group)}")
+            yield Difference(
+                group[0].split("@")[0], "aliasing", f"shared one storage, no longer so: {', '.join(group)}"
+            )
         for group in sorted(now - was):
             yield Difference(group[0].split("@")[0], "aliasing", f"now share one storage: {', '.join(group)}")
 

@@ -225,7 +225,9 @@ def _collate(items: list, first: int, path: str) -> Any:
         for place, item in enumerate(items):
             if item.keys() != model_item.keys():
                 raise InferenceError(
-                    "collate", first + place, f"keys {list(item)} at {path or 'the top'}, but {list(model_item)} at {first}"
+                    "collate",
+                    first + place,
+                    f"keys {list(item)} at {path or 'the top'}, but {list(model_item)} at {first}",
                 )
         pairs = {key: _collate([item[key] for item in items], first, f"{path}[{key!r}]") for key in model_item}
         return _like_mapping(model_item, pairs)
@@ -233,7 +235,9 @@ def _collate(items: list, first: int, path: str) -> Any:
         for place, item in enumerate(items):
             if len(item) != len(model_item):
                 raise InferenceError(
-                    "collate", first + place, f"{len(item)} entries at {path or 'the top'}, but {len(model_item)} at {first}"
+                    "collate",
+                    first + place,
+                    f"{len(item)} entries at {path or 'the top'}, but {len(model_item)} at {first}",
                 )
         columns = [
             _collate([item[column] for item in items], first, f"{path}[{column}]") for column in range(len(model_item))
@@ -265,7 +269,9 @@ def split(output: Any, place: int, size: int, path: str = "") -> Any:
     Raises InferenceError (stage split) naming the leaf that has not.
     """
     if isinstance(output, Mapping):
-        return _like_mapping(output, {key: split(leaf, place, size, f"{path}[{key!r}]") for key, leaf in output.items()})
+        return _like_mapping(
+            output, {key: split(leaf, place, size, f"{path}[{key!r}]") for key, leaf in output.items()}
+        )
     if isinstance(output, list) and len(output) == size and output and all(not _is_branch(leaf) for leaf in output):
         return output[place]  # a leaf that was no tensor: one entry a data point
     if isinstance(output, list | tuple):
@@ -279,7 +285,7 @@ def split(output: Any, place: int, size: int, path: str = "") -> Any:
         raise InferenceError(
             "split",
             None,
-            f"forward's output{path} has shape {tuple(tensor.shape)}; its first dimension should be the batch of {size}",
+            f"forward's output{path} has shape {tuple(tensor.shape)}; its first dimension should be the batch, {size}",
         )
     return tensor[place]
 

@@ -67,10 +67,12 @@ def new_run_id() -> str:
 
 
 class Run:
-    """One invocation: its folder, its environment, its records. `tick` is told what is going on, for a progress bar."""
+    """One invocation: folder, environment, records. `tick` is told what is going on, for a progress bar."""
 
-    def __init__(self, settings: Settings, output: Path | None = None, tick: Callable[[str], None] = lambda _: None):
-        """Create the folder (`output`, or a new one in reports/runs). Raises OutputExists and what `resolved` raises."""
+    def __init__(
+        self, settings: Settings, output: Path | None = None, tick: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Create the folder: `output`, or a new one in reports/runs. Raises OutputExists, and as `resolved` does."""
         self.settings = settings.resolved()
         self.run_id = new_run_id()
         self.tick = tick
@@ -86,7 +88,7 @@ class Run:
 
     def model(self, name: str) -> list[Record]:
         """Run all cells of one model; the records are written when the model is done, and returned."""
-        settings, source = self.settings, registry.model_source(name)
+        source = registry.model_source(name)
         with ExitStack() as stack:
             folder = Path(tempfile.mkdtemp(prefix="roundtrip-"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self) -> None:
         context = _context()
-        self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")  # noqa: SIM115
+        self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")
         self._connection, theirs = context.Pipe()
         from harness import worker
 

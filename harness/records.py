@@ -39,6 +39,8 @@ class Record:
     error_type: str | None = None
     message: str | None = None
     """The library's own message, the reason of `UnsupportedModel`, the first difference, or how to install."""
+    traceback: str | None = None
+    """The last lines of the error's traceback, with the file in which it happened."""
     taps: dict[str, str | None] = field(default_factory=dict)
     """preprocess, forward, postprocess -> equal | close | different | absent, or None where it was not reached."""
     state: list[dict[str, Any]] = field(default_factory=list)
@@ -136,7 +138,9 @@ def _parse(line: str) -> Record:
         raise ValueError("not a JSON object")
     version = raw.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ValueError(f"schema version {version!r}; this program reads up to {SCHEMA_VERSION}: upgrade roundtrip-bench")
+        raise ValueError(
+            f"schema version {version!r}; this program reads up to {SCHEMA_VERSION}: upgrade roundtrip-bench"
+        )
     missing = {"run_id", "backend", "model", "condition", "outcome"} - raw.keys()
     if missing:
         raise ValueError(f"no field {', '.join(sorted(missing))}")

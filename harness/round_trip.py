@@ -1,7 +1,8 @@
 """One model against one backend: save it from a fresh process, load it under each condition, judge what came back.
 
 The saving process describes the original (its state before the save, its taps and score after), so that the
-comparison is with the very object that was saved. Processes are kept for the cost rounds of `harness.measure`; close them through `with`.
+comparison is with the very object that was saved. Processes are kept for the cost rounds of `harness.measure`; who
+holds them closes them.
 """
 
 from __future__ import annotations
@@ -90,10 +91,10 @@ def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
                 absent=world.absent,
                 own_modules=world.own_modules,
             )
-        first = worker.call("load", backend=saved.backend, directory=str(saved.artifact), trusted_modules=world.own_modules)
-        found = worker.call(
-            "examine", reference=str(saved.reference), scoring_file=str(saved.stage.scoring_file)
+        first = worker.call(
+            "load", backend=saved.backend, directory=str(saved.artifact), trusted_modules=world.own_modules
         )
+        found = worker.call("examine", reference=str(saved.reference), scoring_file=str(saved.stage.scoring_file))
     except (WorkerFailed, WorkerDied) as error:
         return Loaded(_stopped(error, "load"), None if wanted.same_process else worker)
     result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
@@ -157,6 +158,7 @@ def _failed(failure: Failure) -> dict[str, Any]:
         "stage": failure.stage,
         "error_type": failure.error_type,
         "message": failure.message.strip(),
+        "traceback": "\n".join(failure.traceback.strip().splitlines()[-8:]),
     }
 
 

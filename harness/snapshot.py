@@ -5,8 +5,8 @@ classes. A snapshot holds builtins only (dict, list, str, int, float, bytes, Non
 
 A node is a dict with a `kind`:
 
-    scalar     type, value                         None, bool, int, float (as hex, so that -0.0 and NaN keep their bits), str, bytes
-    tensor     type, dtype, shape, stride, device, requires_grad, data | digest, storage (a number: which storage), offset
+    scalar     type, value                         None, bool, int, str, bytes, float (as hex: -0.0 keeps its sign)
+    tensor     type, dtype, shape, stride, ...     data | digest; storage (a number: which one it lies in), offset
     sequence   type, items                         list, tuple, namedtuple (with fields), deque, ...
     mapping    type, pairs                         keys are nodes; order kept
     set        type, items                         sorted by content
@@ -114,7 +114,11 @@ class _Snapshot:
         if isinstance(value, enum.Enum):
             return {"kind": "scalar", "type": self.type_name(type(value)), "value": value.name}
         if value is None or type(value) in (bool, int, str, bytes, bytearray):
-            return {"kind": "scalar", "type": type(value).__name__, "value": bytes(value) if type(value) is bytearray else value}
+            return {
+                "kind": "scalar",
+                "type": type(value).__name__,
+                "value": bytes(value) if type(value) is bytearray else value,
+            }
         if type(value) is float:
             return {"kind": "scalar", "type": "float", "value": value.hex() if value == value else "nan"}
         if isinstance(value, complex):
@@ -261,7 +265,9 @@ class _Snapshot:
         if numpy is not None and isinstance(value, numpy.dtype):
             return {"kind": "scalar", "type": "numpy.dtype", "value": str(value)}
         if pandas is not None and isinstance(value, pandas.DataFrame):
-            columns = [self.node(value.iloc[:, place], f"{path}[{label!r}]") for place, label in enumerate(value.columns)]
+            columns = [
+                self.node(value.iloc[:, place], f"{path}[{label!r}]") for place, label in enumerate(value.columns)
+            ]
             parts = {"columns": list(value.columns), "index": value.index}
             return {"kind": "object", "type": name, "fields": self._fields(parts, path), "items": columns}
         if pandas is not None and isinstance(value, pandas.Series | pandas.Index):

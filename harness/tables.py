@@ -1,9 +1,9 @@
 """Tables from records, with pandas, as CSV and Markdown. Nothing here imports torch or runs a model.
 
-    choice     one row a backend: what it managed, what it costs over the floor
-    fidelity   backend x model, one table a condition: outcomes
-    cost       backend x model: size, save, load, first prediction
-    failures   every cell that is not exact, with its message and the command to run it again
+choice     one row a backend: what it managed, what it costs over the floor
+fidelity   backend x model, one table a condition: outcomes
+cost       backend x model: size, save, load, first prediction
+failures   every cell that is not exact, with its message and the command to run it again
 """
 
 from __future__ import annotations
@@ -161,7 +161,10 @@ def _summary(run: Path, data: pd.DataFrame, tables: dict[str, pd.DataFrame], pro
         if name.startswith("fidelity_"):
             parts += [f"## Fidelity: {name.removeprefix('fidelity_')}", markdown(table)]
     parts += ["## Cost", _COST_NOTE, markdown(tables["cost"].set_index("model"))]
-    parts += ["## What went wrong, in the library's words", markdown(_shortened(tables["failures"]).set_index("outcome"))]
+    parts += [
+        "## What went wrong, in the library's words",
+        markdown(_shortened(tables["failures"]).set_index("outcome")),
+    ]
     if problems:
         parts += ["## Lines that could not be read", "\n".join(f"- {line}" for line in problems)]
     return "\n\n".join(parts) + "\n"

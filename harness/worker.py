@@ -15,6 +15,7 @@ import inspect
 import os
 import pickle
 import random
+import re
 import sys
 import time
 import traceback
@@ -29,7 +30,7 @@ import torch
 
 from backends import UnsupportedModel
 from harness import compare, inference, snapshot
-from harness.registry import load_backend
+from harness.registry import ROOT, load_backend
 
 TAPS = ("preprocess", "forward", "postprocess")
 LISTED_DIFFERENCES = 20
@@ -85,8 +86,14 @@ def _failure(session: Session, error: Exception) -> dict[str, Any]:
         "error_type": type(cause).__name__,
         "message": str(cause) or repr(cause),
         "unsupported": isinstance(cause, UnsupportedModel),
-        "traceback": "".join(traceback.format_exception(error)[-12:]),
+        "traceback": _without_folders("".join(traceback.format_exception(error)[-12:])),
     }
+
+
+def _without_folders(text: str) -> str:
+    """A traceback whose files are named from where they are installed: the same on every machine."""
+    text = re.sub(r'File "[^"]*/(site-packages|python3\.\d+|project)/', r'File "\1/', text)
+    return text.replace(f"{ROOT}/", "")
 
 
 # --- calls ------------------------------------------------------------------------------------------------------
@@ -337,9 +344,7 @@ def _declares(method: Any, name: str) -> bool:
 
 def _declared(method: Any, **offered: Any) -> dict[str, Any]:
     """The offered keyword arguments that the method declares; callables are called only then."""
-    return {
-        name: value() if callable(value) else value for name, value in offered.items() if _declares(method, name)
-    }
+    return {name: value() if callable(value) else value for name, value in offered.items() if _declares(method, name)}
 
 
 def _size(directory: Path) -> int:

@@ -66,7 +66,7 @@ def build() -> nn.Module:
         torch.manual_seed(18)
         network = _seeded()
     if checkpoint := os.environ.get("ROUNDTRIP_RESNET18_CHECKPOINT"):
-        network.load_state_dict(torch.load(checkpoint, weights_only=True))
+        network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu"))
     labels = list(ResNet18_Weights.DEFAULT.meta["categories"])
     return ImageNetClassifier(network, labels, threshold=0.02).eval()
 

@@ -1,0 +1,214 @@
+"""The command line and `pytest benchmarks/`: help, bad input, a user's own model; the documentation agrees."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import tables
+from harness.cli import main
+from harness.records import Record, RecordWriter, read_records
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PUBLISHED = ROOT / "reports" / "published"
+
+
+def run(*arguments, **options):
+    return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, **options)
+
+
+def roundtrip(*arguments):
+    return run(sys.executable, "-m", "harness", *arguments)
+
+
+def test_help_needs_neither_torch_nor_pandas():
+    code = (
+        "import sys; from harness.cli import main; main(['--help'], standalone_mode=False); "
+        "assert not {'torch', 'pandas', 'rich'} & set(sys.modules)"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "Which way should you save" in done.stdout
+
+
+def test_every_command_and_option_has_help():
+    for name, command in main.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, (name, parameter.name)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bench", "--backend", "clodpickle"),
+        ("bench", "--model", "nested_froot"),
+        ("check", "nested_froot"),
+        ("bench", "--condition", "source_absnt"),
+    ],
+)
+def test_an_unknown_name_gets_its_near_misses(arguments):
+    done = roundtrip(*arguments)
+    assert done.returncode == 2
+    assert "Did you mean" in done.stderr
+    assert "Known: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_pytest_answers_an_unknown_name_alike():
+    done = run(sys.executable, "-m", "pytest", "benchmarks/", "--backend", "clodpickle")
+    assert done.returncode == 2
+    assert "Did you mean cloudpickle" in done.stdout + done.stderr
+
+
+def test_an_existing_folder_is_never_overwritten(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    done = roundtrip("bench", "--model", "nested_fruit", "--backend", "pickle", "--output", str(tmp_path))
+    assert done.returncode == 2
+    assert "never overwritten" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+MINE = """
+import torch
+from helper import LABELS
+
+class Mine(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+    def preprocess(self, x):
+        return torch.tensor(x)
+    def forward(self, batch):
+        return self.layer(batch)
+    def postprocess(self, output):
+        return LABELS[int(output.argmax())]
+
+def build():
+    torch.manual_seed(0)
+    return Mine().eval()
+
+def examples():
+    return [[1.0, 2.0], [2.0, -1.0]]
+"""
+
+
+def test_a_users_own_model(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "helper.py").write_text("LABELS = ['yes', 'no']\n")
+    (tmp_path / "unrelated.py").write_text("raise SystemExit\n")
+    out = tmp_path / "run"
+    arguments = ("--backend", "pickle", "--backend", "cloudpickle_by_value", "--backend", "json_spec")
+    done = roundtrip("check", f"{tmp_path / 'mine.py'}:build", *arguments, "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    outcomes = {(cell.backend, cell.condition): cell.outcome for cell in read_records(out).records}
+    assert outcomes["pickle", "fresh_process"] == "exact"
+    assert outcomes["json_spec", "fresh_process"] == "exact"
+    assert outcomes["pickle", "source_absent"] == "failed"
+    assert outcomes["cloudpickle_by_value", "source_absent"] == "exact"
+
+
+def test_a_model_file_that_cannot_be_imported(tmp_path):
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    done = roundtrip("check", f"{tmp_path / 'broken.py'}:build", "--backend", "pickle")
+    assert done.returncode == 2
+    assert "No module named 'nothing_of_this_name'" in done.stderr
+    assert "broken.py" in done.stderr
+
+
+def test_a_missing_package_says_how_to_install(run_cell, monkeypatch):
+    from backends import BUILT_IN, BackendEntry
+
+    monkeypatch.setitem(BUILT_IN, "absent", BackendEntry("nowhere:Nothing", ("nothing_here",), "nothing"))
+    record = run_cell("absent", "nested_fruit")
+    assert record.outcome == "unavailable"
+    assert record.message == "nothing_here not installed: pip install 'roundtrip-bench[nothing]'"
+
+
+# --- records and tables -----------------------------------------------------------------------------------------
+
+
+def test_records_survive_damage_and_newer_schemas(tmp_path):
+    writer = RecordWriter(tmp_path / "run")
+    writer.write([Record("r", "pickle", "m", "fresh_process", outcome="exact", load_s=[0.1], floor_read_s=[0.05])])
+    writer.close()
+    with open(tmp_path / "run" / "records.jsonl", "a") as file:
+        file.write(json.dumps({"schema_version": 99}) + "\n" + '{"schema_ver')
+    read = read_records(tmp_path / "run")
+    assert [record.backend for record in read.records] == ["pickle"]
+    assert ["schema version 99" in problem or "cut off" in problem for problem in read.problems] == [True, True]
+    tables.write_report(tmp_path / "run")
+    assert "schema version 99" in (tmp_path / "run" / "summary.md").read_text()
+
+
+def test_no_records_is_a_message(tmp_path):
+    done = roundtrip("report", str(tmp_path))
+    assert done.returncode == 2
+    assert "no records" in done.stderr
+
+
+def test_reporting_needs_no_torch(tmp_path):
+    writer = RecordWriter(tmp_path / "run")
+    writer.write([Record("r", "pickle", "m", "fresh_process", outcome="exact")])
+    writer.close()
+    code = (
+        "import sys; from harness.cli import main; "
+        f"main(['report', {str(tmp_path / 'run')!r}], standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ratios_are_to_the_floor_of_the_same_rounds():
+    record = Record(
+        "r", "b", "m", "fresh_process", outcome="exact", load_s=[4.0, 2.0, 6.0], floor_read_s=[1.0, 2.0, 3.0]
+    )
+    assert tables.frame([record]).iloc[0]["load_x_floor"] == 2.0
+
+
+# --- documentation ----------------------------------------------------------------------------------------------
+
+
+def test_the_readme_opens_with_what_it_is_two_commands_and_the_table():
+    opening = README[: README.index("## Your own model")]
+    assert opening.index("make bench") < opening.index("make test") < opening.index("| backend")
+
+
+def test_the_readmes_commands_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for target in re.findall(r"`?make ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text()):
+        assert target in targets | {"it"}, target
+    for command in re.findall(r"roundtrip ([a-z]+)", README):
+        assert command in main.commands, command
+    for option in re.findall(r"`(--(?:backend|model|condition|quick))`", README):
+        assert option in (ROOT / "benchmarks" / "conftest.py").read_text()
+
+
+def test_the_readmes_table_is_the_published_runs():
+    data = tables.frame(read_records(PUBLISHED).records)
+    assert tables.markdown(tables.choice(data)) in README
+    for name in dict.fromkeys(data["backend"]):
+        assert name in README
+
+
+def test_the_published_run_agrees_with_the_expected_outcomes():
+    with open(ROOT / "tests" / "expected_outcomes.csv", newline="") as file:
+        expected = {(row["backend"], row["model"], row["condition"]): row["outcome"] for row in csv.DictReader(file)}
+    published = {(cell.backend, cell.model, cell.condition): cell.outcome for cell in read_records(PUBLISHED).records}
+    assert published == expected
+
+
+def test_contributings_example_works(tmp_path, run_cell):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    path = tmp_path / "torch_save.py"
+    path.write_text("\n".join(line.removeprefix("   ") for line in example.splitlines()))
+    assert run_cell(f"{path}:TorchSave", "tied_char_lm").outcome == "exact"
