@@ -46,7 +46,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         row["load_x_floor"] = _ratio(row["load_s"], row["floor_read_s"])
         row["overhead_bytes"] = _difference(record.artifact_bytes, record.tensor_bytes)
         rows.append(row)
-    return pd.DataFrame(rows)
+    data = pd.DataFrame(rows)
+    numbers = [name for name in data if name.endswith(("_s", "_bytes", "_save", "_load", "_floor"))]
+    return data.astype(dict.fromkeys(numbers, float))  # None becomes NaN
 
 
 def fidelity(data: pd.DataFrame, condition: str) -> pd.DataFrame:
