@@ -94,7 +94,12 @@ def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
         first = worker.call(
             "load", backend=saved.backend, directory=str(saved.artifact), trusted_modules=world.own_modules
         )
-        found = worker.call("examine", reference=str(saved.reference), scoring_file=str(saved.stage.scoring_file))
+        scored = saved.facts["score"] is not None
+        found = worker.call(
+            "examine",
+            reference=str(saved.reference),
+            scoring_file=str(saved.stage.scoring_file) if scored else None,
+        )
     except (WorkerFailed, WorkerDied) as error:
         return Loaded(_stopped(error, "load"), None if wanted.same_process else worker)
     result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
