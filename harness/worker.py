@@ -84,14 +84,14 @@ def _failure(session: Session, error: Exception) -> dict[str, Any]:
     return {
         "stage": stage,
         "error_type": type(cause).__name__,
-        "message": str(cause) or repr(cause),
+        "message": _without_folders(str(cause) or repr(cause)),
         "unsupported": isinstance(cause, UnsupportedModel),
         "traceback": _without_folders("".join(traceback.format_exception(error)[-12:])),
     }
 
 
 def _without_folders(text: str) -> str:
-    """A traceback whose files are named from where they are installed: the same on every machine."""
+    """A message or traceback whose files are named from where they are installed: the same on every machine."""
     text = re.sub(r'File "[^"]*/(site-packages|python3\.\d+|project)/', r'File "\1/', text)
     return text.replace(f"{ROOT}/", "")
 
