@@ -54,7 +54,7 @@ class ChangesADtype(Honest):
 
 class LosesAWord(Honest):
     def spoil(self, model):
-        model.symbols.pop(max(model.symbols))
+        model.symbols[max(model.symbols)] = ""
 
 
 class StringKeys(Honest):
@@ -72,7 +72,7 @@ class WrongInTheSecondExample(Honest):
         def postprocess(output):
             calls.append(output)
             answer = original(output)
-            return answer | {"score": answer["score"] + 1e-3} if len(calls) % 3 == 2 else answer
+            return answer | {"translation": answer["translation"] + "s"} if len(calls) % 3 == 2 else answer
 
         return Wrapped(model, postprocess)
 

@@ -49,7 +49,7 @@ def test_a_wrong_backend_is_caught(run_cell, name):
 def test_a_difference_in_the_second_example_names_it(run_cell):
     record = run_cell(f"{FAKES}:WrongInTheSecondExample", "tied_char_lm")
     assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "different"}
-    assert any("postprocess(examples[1])['score']" in item["path"] for item in record.state)
+    assert any("postprocess(examples[1])['translation']" in item["path"] for item in record.state)
 
 
 def test_a_failing_stage_is_named(run_cell):
