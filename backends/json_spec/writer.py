@@ -6,6 +6,7 @@ import enum
 import functools
 import inspect
 import math
+import struct
 import types
 from typing import Any
 
@@ -221,14 +222,13 @@ class Writer:
                 full = f"_{base.__name__.lstrip('_')}{name}" if name[:2] == "__" != name[-2:] else name
                 if name not in ("__dict__", "__weakref__") and hasattr(value, full):
                     slots[full] = getattr(value, full)
+        way_out = "make it in preprocess, or register a codec for it"
         if not (hasattr(value, "__dict__") or any("__slots__" in vars(base) for base in cls.__mro__)):
-            refuse(
-                path,
-                what + ", whose state is not visible to Python",
-                "make it in preprocess, or register a codec for it",
-            )
+            refuse(path, what + ", whose state is not visible to Python", way_out)
         if next(base for base in cls.__mro__ if not base.__flags__ & 1 << 9) is not object:
             refuse(path, what + ", which derives from a built-in type", "keep the built-in value in an attribute")
+        if _hides_state(cls):
+            refuse(path, what + ", part of whose state is not visible to Python", way_out)
         node: dict[str, Any] = {"$object": name_of(cls, path)}
         if attributes := self._attributes(getattr(value, "__dict__", {}), path):
             node["attributes"] = attributes
@@ -291,3 +291,18 @@ def _set_order(path: str) -> Any:
         return repr(node)
 
     return key
+
+
+def _hides_state(cls: type) -> bool:
+    """Whether instances have memory that neither their attributes nor their slots account for.
+
+    Since Python 3.12 files and the like are heap types, which only their size tells from a class written in Python.
+    Source: `object_getstate_default` of CPython's typeobject.c, which refuses to pickle for the same reason.
+    """
+    pointer = struct.calcsize("P")
+    size = object.__basicsize__ + pointer * ((cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0))
+    for base in cls.__mro__:
+        names = vars(base).get("__slots__", ())
+        names = (names,) if isinstance(names, str) else names
+        size += pointer * sum(name not in ("__dict__", "__weakref__") for name in names)
+    return cls.__basicsize__ > size

@@ -36,6 +36,7 @@ REFUSALS = {
     "an object of _thread.lock": threading.Lock,
     "an object of builtins.generator": lambda: (n for n in range(3)),
     "an object of _io.TextIOWrapper": lambda: open(__file__),
+    "an object of _io.BufferedReader": lambda: open(__file__, "rb"),
     "the module math": lambda: __import__("math"),
     "a tensor that is not strided": lambda: torch.eye(2).to_sparse(),
     "a conjugate": lambda: torch.ones(2, dtype=torch.complex64).conj(),
