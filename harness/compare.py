@@ -3,26 +3,26 @@
 Bit-exact first: equal bytes end the matter. Otherwise numbers are measured (largest absolute difference, largest
 distance in units in the last place) and are `close` within the model's tolerance. Everything else that differs, a
 type, a shape, a stride, an alias, an order, is never close. Neither torch nor the user's classes are needed here.
+
+Sharing is compared in two ways. Of *objects*, by walking both graphs side by side: where one side meets again what it
+met before, the other must too, at the same place. Of *memory*, as a partition of the tensors and arrays: which lie in
+one storage, and how far from each other.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
+import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """|expected - actual| <= atol + rtol * |expected| is close; NaN is close to NaN only."""
-
-    rtol: float = 1e-5
-    atol: float = 1e-6
+from harness import numbers_
+from harness.numbers_ import Tolerance
+from harness.snapshot_graph import Graph, Path, shown
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Difference:
     path: str
     """As in Python: `model.layer.0.weight`, `output['boxes'][2]`."""
     kind: str
-    """value, dtype, shape, stride, device, type, keys, order, length, missing, extra, aliasing, identity,
-    requires_grad, training, buffer_persistence, role, hooks or code."""
+    """One of KINDS."""
     message: str
     max_abs: float | None = None
     max_ulp: float | None = None
+    """In steps between neighbouring numbers of the format; for complex numbers of each part."""
     close: bool = False
     """A numeric difference within the tolerance."""
 
@@ -49,6 +49,33 @@ class Difference:
         return raw
 
 
+KINDS = {
+    "value": "a number, a text, bytes, a constant",
+    "type": "the class, or the kind of thing",
+    "missing": "an attribute, a key or an element is gone",
+    "extra": "an attribute, a key or an element is new",
+    "length": "a sequence has more or fewer entries",
+    "keys": "a key came back as another type, 1 as '1'",
+    "order": "keys, parameters, buffers or submodules come in another order",
+    "identity": "one object became two, or two became one",
+    "aliasing": "tensors share memory that did not, or no longer, or overlap otherwise",
+    "code": "a function is another one, or does something else",
+    "globals": "the names that a function uses and cannot find",
+    "role": "a parameter became a buffer, a plain attribute, ...",
+    "buffer_persistence": "a buffer is saved in `state_dict` that was not, or no longer",
+    "training": "a module's training flag",
+    "hooks": "a hook of a module or tensor",
+    "grad": "a gradient is gone or new",
+    "unreadable": "one side could not be described",
+}
+"""The words of `Difference.kind`. A fact of a tensor or a value has its own name: dtype, shape, stride, device, layout,
+requires_grad, parameter, inference, maxlen, mode, position, ..."""
+
+
+_SHAPING = frozenset({"dtype", "shape", "layout", "qscheme", "mode", "size", "length", "typecode"})
+"""Facts without which values cannot be compared one by one."""
+
+
 def verdict(differences: Sequence[Difference]) -> Literal["equal", "close", "different"]:
     """`close` when every difference is numeric and within the tolerance."""
     if not differences:
@@ -56,258 +83,272 @@ def verdict(differences: Sequence[Difference]) -> Literal["equal", "close", "dif
     return "close" if all(difference.close for difference in differences) else "different"
 
 
-def compare(expected: dict, actual: dict, tolerance: Tolerance | None = None, root: str = "model") -> list[Difference]:
-    """The differences of two snapshots; an empty list means bit-equal, of the same types and with the same aliases."""
-    return list(_Comparer(tolerance or Tolerance()).run(expected, actual, root))
+def compare(
+    expected: dict, actual: dict, tolerance: Tolerance | None = None, root: str | None = None
+) -> list[Difference]:
+    """The differences of two snapshots; an empty list means bit-equal, of the same types and with the same aliases.
+
+    `root` begins every path; without it, what the expected snapshot calls itself. Raises ValueError for snapshots
+    that another version of the harness made.
+    """
+    comparer = _Comparer(Graph(expected), Graph(actual), tolerance or Tolerance())
+    return list(comparer.run(root or expected["root_path"]))
 
 
 class _Comparer:
-    def __init__(self, tolerance: Tolerance) -> None:
-        self.tolerance = tolerance
-        self.storages: tuple[dict[int, list[str]], dict[int, list[str]]] = (defaultdict(list), defaultdict(list))
+    def __init__(self, expected: Graph, actual: Graph, tolerance: Tolerance) -> None:
+        self.expected, self.actual, self.tolerance = expected, actual, tolerance
+        self.same_bytecode = expected.bytecode == actual.bytecode
+        self.now_of: dict[int, tuple[int, Path]] = {}
+        """For an object of the original, its counterpart and where both were first met."""
+        self.was_of: dict[int, tuple[int, Path]] = {}
+        self.compared: set[tuple[int, int]] = set()
+        self.views: list[tuple[Path, list[int], list[int]]] = []
+        self.parted = False
+        """Inside a copy of something that was one object before: its parts are copies too, which is said once."""
+        self.work: list[tuple[Any, Any, Path, bool]] = []
 
-    def run(self, expected: dict, actual: dict, root: str) -> Iterator[Difference]:
-        yield from self.nodes(expected, actual, root)
-        yield from self.aliases()
+    def run(self, root: str) -> Iterator[Difference]:
+        self.work.append((self.expected.root, self.actual.root, Path(root), False))
+        while self.work:
+            was, now, path, self.parted = self.work.pop()
+            mark = len(self.work)
+            yield from self.references(was, now, path)
+            self.work[mark:] = reversed(self.work[mark:])  # a stack, but parts are met in their order
+        yield from self.memory()
 
-    def nodes(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        if "where" in expected and expected.get("where") != actual.get("where"):
-            was, now = _ROLES[expected["where"]], _ROLES.get(actual.get("where", ""), "nothing")
-            yield Difference(path, "role", f"was a {was}, is now a {now}")
-        if expected["kind"] != actual["kind"]:
-            if "ref" in (expected["kind"], actual["kind"]):
-                shared, other = (expected, "no longer") if expected["kind"] == "ref" else (actual, "now")
-                yield Difference(path, "identity", f"{other} the same object as {shared['to']}")
-            else:
-                yield Difference(path, "type", f"was {_title(expected)}, is now {_title(actual)}")
+    def later(self, was: Any, now: Any, path: Path) -> None:
+        self.work.append((was, now, path, self.parted))
+
+    def references(self, was: Any, now: Any, path: Path) -> Iterator[Difference]:
+        if not isinstance(was, tuple) and not isinstance(now, tuple):
+            yield from self.atoms(was, now, path)
             return
-        if expected.get("type") != actual.get("type"):
-            yield Difference(path, "type", f"was {expected.get('type')}, is now {actual.get('type')}")
-            if expected["kind"] == "scalar":
-                return
-        yield from getattr(self, f"_{expected['kind']}")(expected, actual, path)
-
-    # --- one method a kind
-
-    def _scalar(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        was, now = expected["value"], actual["value"]
-        if was == now:
+        old, new = self.expected.node(was), self.actual.node(now)
+        if old is None or new is None or old["kind"] != new["kind"]:
+            for node in (old, new):
+                if node is not None and node["kind"] == "unreadable":
+                    yield Difference(str(path), "unreadable", node["facts"]["unreadable"])
+                    return
+            text = f"was {self.expected.described(was)}, is now {self.actual.described(now)}"
+            yield Difference(str(path), "type", text)
             return
-        if expected["type"] == "float":
-            a, b = (np.array([math.nan if text == "nan" else float.fromhex(text)]) for text in (was, now))
-            yield self._numbers(a, b, path)
-        else:
-            yield Difference(path, "value", f"was {_short(was)}, is now {_short(now)}")
+        if old["identity"] and new["identity"] and _name(old) == _name(new):
+            yield from self.identity(was[0], now[0], path)
+        if (was[0], now[0]) in self.compared:
+            return
+        self.compared.add((was[0], now[0]))
+        if old["type"] != new["type"]:
+            yield Difference(str(path), "type", f"was {old['type']}, is now {new['type']}")
+        yield from self.nodes(old, new, path)
 
-    def _ref(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        if expected["to"] != actual["to"]:
-            yield Difference(path, "identity", f"was the same object as {expected['to']}, is now {actual['to']}")
+    def atoms(self, was: Any, now: Any, path: Path) -> Iterator[Difference]:
+        if type(was) is not type(now):
+            text = f"was {self.expected.described(was)}, is now {self.actual.described(now)}"
+            yield Difference(str(path), "type", text)
+        elif isinstance(was, float | complex):
+            format = "float64" if isinstance(was, float) else "complex128"
+            old, new = (numbers_.with_one_nan(_packed(value), format) for value in (was, now))
+            if old != new:
+                far = numbers_.distance(old, new, format, self.tolerance)
+                yield _measured(path, far, f"was {was!r}, is now {now!r}")
+        elif was != now:
+            yield Difference(str(path), "value", f"was {shown(was)}, is now {shown(now)}")
 
-    def _sequence(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        if expected.get("fields") != actual.get("fields"):
-            yield Difference(path, "keys", f"fields were {expected.get('fields')}, are now {actual.get('fields')}")
-        if expected.get("maxlen") != actual.get("maxlen"):
-            yield Difference(path, "value", f"maxlen was {expected.get('maxlen')}, is now {actual.get('maxlen')}")
-        yield from self._items(expected["items"], actual["items"], path)
-
-    def _items(self, expected: list, actual: list, path: str) -> Iterator[Difference]:
-        if len(expected) != len(actual):
-            yield Difference(path, "length", f"had {len(expected)} entries, has {len(actual)}")
-        for place, (was, now) in enumerate(zip(expected, actual, strict=False)):
-            yield from self.nodes(was, now, f"{path}[{place}]")
-
-    def _mapping(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        was = {_key(key): (key, value) for key, value in expected["pairs"]}
-        now = {_key(key): (key, value) for key, value in actual["pairs"]}
-        for name, (key, _) in was.items():
-            if name not in now:
-                yield Difference(f"{path}[{_short(key.get('value'))}]", "missing", f"the {key.get('type')} key is gone")
-        for name, (key, _) in now.items():
-            if name not in was:
-                yield Difference(f"{path}[{_short(key.get('value'))}]", "extra", f"a new {key.get('type')} key")
-        if list(was) != list(now) and was.keys() == now.keys():
-            yield Difference(path, "order", "the keys come in another order")
-        for name, (key, value) in was.items():
-            if name in now:
-                yield from self.nodes(value, now[name][1], f"{path}[{_short(key.get('value'))}]")
-        if "default_factory" in expected and "default_factory" in actual:
-            yield from self.nodes(expected["default_factory"], actual["default_factory"], f"{path}.default_factory")
-        yield from self._named(expected.get("fields", {}), actual.get("fields", {}), path)
-
-    def _set(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        was, now = ([_key(item) for item in node["items"]] for node in (expected, actual))
-        if was != now:
-            lost, new = len(set(was) - set(now)), len(set(now) - set(was))
-            yield Difference(path, "value", f"{lost} elements are gone, {new} are new")
-
-    def _object(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        yield from self._named(expected["fields"], actual["fields"], path)
-        yield from self._items(expected.get("items", []), actual.get("items", []), path)
-
-    def _named(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        for name in expected.keys() - actual.keys():
-            yield Difference(f"{path}.{name}", "missing", f"{_title(expected[name])} is gone")
-        for name in actual.keys() - expected.keys():
-            yield Difference(f"{path}.{name}", "extra", f"{_title(actual[name])} is new")
-        for name, was in expected.items():
-            if name in actual:
-                yield from self.nodes(was, actual[name], f"{path}.{name}")
-
-    def _function(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        for part in ("name", "args"):
-            if expected.get(part) != actual.get(part):
-                yield Difference(path, "code", f"{part}: was {expected.get(part)}, is now {actual.get(part)}")
-        if "defaults" in expected and "defaults" in actual:
-            yield from self.nodes(expected["defaults"], actual["defaults"], f"{path}.__defaults__")
-        yield from self._named(expected.get("cells", {}), actual.get("cells", {}), f"{path}.<closure>")
-        yield from self._named(expected.get("fields", {}), actual.get("fields", {}), path)
-
-    def _module(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        if expected["training"] != actual["training"]:
-            yield Difference(path, "training", f"training was {expected['training']}, is now {actual['training']}")
-        if expected["non_persistent"] != actual["non_persistent"]:
-            yield Difference(
-                path,
-                "buffer_persistence",
-                f"non-persistent buffers were {expected['non_persistent']}, are now {actual['non_persistent']}",
-            )
-        for table in ("_parameters", "_buffers", "_modules"):
-            was, now = ([name for name, part in node["parts"].items() if part["where"] == table]
-                        for node in (expected, actual))  # fmt: skip
-            if was != now and sorted(was) == sorted(now):
-                yield Difference(path, "order", f"{table[1:]} come in another order")
-        for name in sorted(expected["hooks"].keys() | actual["hooks"].keys()):
-            was, now = expected["hooks"].get(name, []), actual["hooks"].get(name, [])
-            if len(was) != len(now):
-                yield Difference(f"{path}.{name}", "hooks", f"had {len(was)}, has {len(now)}")
+    def identity(self, was: int, now: int, path: Path) -> Iterator[Difference]:
+        known, origin = self.now_of.get(was), self.was_of.get(now)
+        if known is None and origin is None:
+            self.now_of[was], self.was_of[now] = (now, path), (was, path)
+        elif known is None or known[0] != now:
+            if known:
+                text = f"was the same object as {known[1]}, is now another"
             else:
-                yield from self._items(was, now, f"{path}.{name}")
-        yield from self._named(expected["parts"], actual["parts"], path)
-        if "extra_state" in expected and "extra_state" in actual:
-            yield from self.nodes(expected["extra_state"], actual["extra_state"], f"{path}.<extra state>")
+                text = f"is now the same object as {origin[1]}"
+            if not self.parted:
+                yield Difference(str(path), "identity", text)
+            self.parted = True
 
-    def _array(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
-        yield from self._tensor(expected, actual, path)
-        yield from self._items(expected.get("items", []), actual.get("items", []), path)
+    def nodes(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
+        if old["kind"] == "unreadable":  # both: nobody knows whether they are equal
+            yield Difference(str(path), "unreadable", old["facts"]["unreadable"])
+        comparable = yield from self.facts(old.get("facts", {}), new.get("facts", {}), path)
+        if "code" in old and "code" in new and _name(old) == _name(new):
+            yield from self.code(old["code"], new["code"], path)
+        if "storage" in old and "storage" in new and not self.parted:
+            self.views.append((path, old["storage"], new["storage"]))
+        if "numbers" in old and "numbers" in new and comparable:
+            yield from self.numbers(old["numbers"], new["numbers"], new.get("facts", {}).get("shape"), path)
+        before, after = ({(group["by"], group["prefix"], group["word"]): group for group in node.get("groups", ())}
+                         for node in (old, new))  # fmt: skip
+        for key in before | after:
+            empty = {"by": key[0], "prefix": key[1], "word": key[2], "entries": {} if key[0] == "name" else []}
+            yield from getattr(self, f"by_{key[0]}")(before.get(key, empty), after.get(key, empty), path)
+        if old["type"] == new["type"] and "class" in old and "class" in new:
+            self.later(old["class"], new["class"], path / ".__class__")
 
-    # --- tensors
-
-    def _tensor(self, expected: dict, actual: dict, path: str) -> Iterator[Difference]:
+    def facts(self, old: dict, new: dict, path: Path):  # -> Generator[Difference, None, bool]
+        """Yields differences; returns whether the values are still comparable one by one."""
         comparable = True
-        for name in ("dtype", "shape", "layout", "scheme", "device", "stride", "requires_grad", "scale"):
-            if expected.get(name) != actual.get(name):
-                yield Difference(path, name, f"{name} was {expected.get(name)}, is now {actual.get(name)}")
-                comparable = comparable and name not in ("dtype", "shape", "layout", "scheme")
-        for side, node in zip(self.storages, (expected, actual), strict=True):
-            if "storage" in node:
-                side[node["storage"]].append(f"{path}@{node['offset']}")
-        if not comparable:
-            return
-        yield from self._items(expected.get("parts", []), actual.get("parts", []), path)
-        if expected.get("digest") != actual.get("digest"):
-            yield Difference(path, "value", "the values differ (too large to say by how much)")
-        was, now = expected.get("data"), actual.get("data")
-        if was == now:
-            return
+        for word in old | new:
+            was, now = old.get(word), new.get(word)
+            if was != now or type(was) is not type(now):
+                text = f"was {shown(was)}, is now {shown(now)}"
+                yield Difference(str(path), word, text if word == "value" else f"{word} {text}")
+                comparable = comparable and word not in _SHAPING
+        return comparable
+
+    def code(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
+        for part in (
+            ("arguments", "names", "numbers", "bytecode") if self.same_bytecode else ("arguments", "names", "numbers")
+        ):
+            if old[part] != new[part]:
+                text = (
+                    "it does something else" if part == "bytecode" else f"{part}: was {old[part]}, is now {new[part]}"
+                )
+                yield Difference(str(path), "code", text)
+                return
+
+    def numbers(self, old: dict, new: dict, shape: list[int] | None, path: Path) -> Iterator[Difference]:
+        was, now = old.get("bytes"), new.get("bytes")
         if was is None or now is None:
-            yield Difference(path, "value", "the values are there on one side only")
-            return
-        dtype = expected["dtype"].removeprefix("torch.")
-        a, b = _decode(was, dtype), _decode(now, dtype)
-        if a is None or b is None:
-            count = sum(x != y for x, y in zip(was, now, strict=False))
-            yield Difference(path, "value", f"{count} of {len(was)} bytes differ")
-        elif a.dtype.kind in "fc":
-            yield from self._float_arrays(a, b, path, ulp_scale=1 / 65536 if dtype == "bfloat16" else 1.0)
-        else:
-            worst = np.abs(a.astype(np.float64) - b.astype(np.float64)).max() if a.dtype.kind in "iub" else None
-            yield Difference(
-                path,
-                "value",
-                f"{int((a != b).sum())} of {a.size} values differ" + (f", by up to {worst:g}" if worst else ""),
-                None if worst is None else float(worst),
-            )
+            digests = [node.get("sha256") or hashlib.sha256(node["bytes"]).hexdigest() for node in (old, new)]
+            if digests[0] != digests[1]:
+                yield Difference(str(path), "value", "the values differ (too many are kept to say by how much)")
+        elif was != now:
+            if old["format"] != new["format"] or len(was) != len(now):
+                yield Difference(str(path), "value", f"had {len(was)} bytes, has {len(now)}")
+                return
+            far = numbers_.distance(was, now, old["format"], self.tolerance)
+            total = math.prod(shape) if shape is not None else None
+            count = f"{far.count} of {total} values differ" if total else f"{far.count} values differ"
+            yield _measured(path, far, count)
 
-    def _float_arrays(self, a: np.ndarray, b: np.ndarray, path: str, ulp_scale: float) -> Iterator[Difference]:
-        if a.dtype.kind == "c":
-            a, b = (x.view(x.real.dtype) for x in (a, b))
-        if ((np.isnan(a) & np.isnan(b)) | (a.view(f"i{a.itemsize}") == b.view(f"i{b.itemsize}"))).all():
-            return  # NaNs with another payload are still NaN
-        yield self._numbers(a, b, path, ulp_scale)
+    # --- one method a kind of group
 
-    def _numbers(self, a: np.ndarray, b: np.ndarray, path: str, ulp_scale: float = 1.0) -> Difference:
-        """The difference of two float arrays of one dtype that are known to differ.
+    def by_index(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
+        path = path / old["prefix"] if old["prefix"] else path
+        was, now = old["entries"], new["entries"]
+        if len(was) != len(now):
+            yield Difference(str(path), old["word"], f"had {len(was)} entries, has {len(now)}")
+        for place, (a, b) in enumerate(zip(was, now, strict=False)):
+            self.later(a, b, path / f"[{place}]")
 
-        `ulp_scale` is the share of a dtype's last place that one step of the array's own dtype is: bfloat16 is
-        looked at as float32, whose steps are 2**16 times finer.
-        """
-        both_nan = np.isnan(a) & np.isnan(b)
-        wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            gap = np.where(both_nan | (wide_a == wide_b), 0.0, np.abs(wide_a - wide_b))
-            allowed = self.tolerance.atol + self.tolerance.rtol * np.abs(wide_a)
-            within = both_nan | (wide_a == wide_b) | (np.isfinite(gap) & (gap <= allowed))
-        same_sign_of_zero = np.signbit(a) == np.signbit(b)
-        flipped = int(((wide_a == 0) & (wide_b == 0) & ~same_sign_of_zero).sum())
-        max_abs = float("nan") if np.isnan(gap).any() else float(gap.max())
-        max_ulp = _max_ulp(a[~both_nan], b[~both_nan]) * ulp_scale
-        count = int((~both_nan & (wide_a != wide_b)).sum()) + flipped
-        message = f"{count} of {a.size} values differ, by up to {max_abs:.3g} ({max_ulp:g} ulp)"
-        if flipped:
-            message += f"; {flipped} zeros changed sign"
-        return Difference(path, "value", message, max_abs, max_ulp, close=bool(within.all()) and not flipped)
+    def by_name(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
+        was, now = old["entries"], new["entries"]
+        path = path / old["prefix"] if old["prefix"] else path
+        steps = {name: path / _step(name) for name in was | now}
+        for name in was:
+            if name not in now:
+                text = f"{self.expected.described(was[name])} is gone"
+                yield Difference(str(steps[name]), old["word"] or "missing", text)
+        for name in now:
+            if name not in was:
+                yield Difference(str(steps[name]), old["word"] or "extra", f"{self.actual.described(now[name])} is new")
+        yield from self.roles(old, new, path, steps)
+        for name in was:
+            if name in now:
+                self.later(was[name], now[name], steps[name])
 
-    def aliases(self) -> Iterator[Difference]:
-        """Storage sharing as a partition: groups that were shared and are not, and the other way round."""
-        was, now = ({tuple(sorted(group)) for group in side.values() if len(group) > 1} for side in self.storages)
-        for group in sorted(was - now):
-            yield Difference(
-                group[0].split("@")[0], "aliasing", f"shared one storage, no longer so: {', '.join(group)}"
-            )
-        for group in sorted(now - was):
-            yield Difference(group[0].split("@")[0], "aliasing", f"now share one storage: {', '.join(group)}")
+    def roles(self, old: dict, new: dict, path: Path, steps: dict[str, Path]) -> Iterator[Difference]:
+        """What a module calls its parts: parameter or buffer, persistent or not, in which order."""
+        was, now = old.get("roles", {}), new.get("roles", {})
+        common = [name for name in was if name in now]
+        for name in common:
+            if was[name] != now[name]:
+                yield Difference(str(steps[name]), "role", f"was a {was[name]}, is now a {now[name]}")
+        before, after = old.get("persistent", {}), new.get("persistent", {})
+        for name in before:
+            if name in after and before[name] != after[name]:
+                words = ["persistent" if side[name] else "not persistent" for side in (before, after)]
+                yield Difference(str(steps[name]), "buffer_persistence", f"was {words[0]}, is now {words[1]}")
+        for role in ("parameter", "buffer", "submodule"):
+            a, b = ([name for name in side if was.get(name) == now.get(name) == role] for side in (was, now))
+            if a != b:
+                yield Difference(
+                    str(path), "order", f"{role}s come in another order: were {shown(a)}, are now {shown(b)}"
+                )
+
+    def by_key(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
+        was, now = self.expected.by_content(old["entries"]), self.actual.by_content(new["entries"])
+        lost = [key for key in was if key not in now]
+        new_ones = [key for key in now if key not in was]
+        for key in lost:
+            step = path / f"[{self.expected.described(was[key][0], short=True)}]"
+            twin = next((name for name in new_ones if _same_text(was[key][0], now[name][0])), None)
+            if twin is not None:
+                new_ones.remove(twin)
+                texts = (self.expected.described(was[key][0]), self.actual.described(now[twin][0]))
+                yield Difference(str(step), "keys", f"the key was {texts[0]}, is now {texts[1]}")
+                self.later(was[key][1], now[twin][1], step)
+            else:
+                yield Difference(str(step), "missing", f"{self.expected.described(was[key][1])} is gone")
+        for key in new_ones:
+            step = path / f"[{self.actual.described(now[key][0], short=True)}]"
+            yield Difference(str(step), "extra", f"{self.actual.described(now[key][1])} is new")
+        common = [key for key in was if key in now]
+        if common != [key for key in now if key in was]:
+            yield Difference(str(path), "order", "the keys come in another order")
+        for key in common:
+            step = path / f"[{self.expected.described(was[key][0], short=True)}]"
+            if isinstance(was[key][0], tuple):
+                self.later(was[key][0], now[key][0], step / ".<key>")
+            self.later(was[key][1], now[key][1], step)
+
+    def by_content(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
+        was = self.expected.by_content([(part, part) for part in old["entries"]])
+        now = self.actual.by_content([(part, part) for part in new["entries"]])
+        for side, other, graph, word in ((was, now, self.expected, "missing"), (now, was, self.actual, "extra")):
+            for text in sorted(graph.described(side[key][0]) for key in side if key not in other):
+                yield Difference(str(path), word, f"the element {text} is {'gone' if word == 'missing' else 'new'}")
+        for key in sorted(was):
+            if key in now and isinstance(was[key][0], tuple):
+                self.later(was[key][0], now[key][0], path / f"{{{self.expected.described(was[key][0])}}}")
+
+    # --- memory
+
+    def memory(self) -> Iterator[Difference]:
+        """Storage sharing: groups that were shared and are not, that overlap otherwise, or that were not and are."""
+        was, now = defaultdict(list), defaultdict(list)
+        for path, old, new in self.views:
+            was[old[0]].append((path, new[0], old[1] - new[1]))
+            now[new[0]].append((path, old[0]))
+        for members in was.values():
+            paths = [str(path) for path, _, _ in members]
+            if len({storage for _, storage, _ in members}) > 1:
+                yield Difference(paths[0], "aliasing", f"shared one storage, no longer so: {', '.join(paths)}")
+            elif len({shift for _, _, shift in members}) > 1:
+                yield Difference(paths[0], "aliasing", f"share one storage but overlap otherwise: {', '.join(paths)}")
+        for members in now.values():
+            if len({storage for _, storage in members}) > 1:
+                paths = [str(path) for path, _ in members]
+                yield Difference(paths[0], "aliasing", f"now share one storage: {', '.join(paths)}")
 
 
-_ROLES = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "submodule", "attribute": "plain attribute"}
+def _measured(path: Path, far: numbers_.Distance, text: str) -> Difference:
+    if far.max_abs is not None:
+        text += f", by up to {far.max_abs:.3g}"
+    if far.max_ulp is not None:
+        text += f" ({far.max_ulp:g} ulp)"
+    if far.note:
+        text += f"; {far.note}"
+    return Difference(str(path), "value", text, far.max_abs, far.max_ulp, far.close)
 
 
-def _max_ulp(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest distance counted in representable numbers, by the usual monotone map of floats to integers.
-
-    Source: B. Dawson, "Comparing Floating Point Numbers", 2012 edition.
-    """
-    if not a.size:
-        return 0.0
-    integer = np.dtype(f"i{a.itemsize}")
-    top = np.iinfo(integer).min
-
-    def ordered(x: np.ndarray) -> np.ndarray:
-        bits = x.view(integer)
-        return np.where(bits < 0, top - bits, bits).astype(np.float64)
-
-    return float(np.abs(ordered(a) - ordered(b)).max())
+def _name(node: dict) -> str | None:
+    """What a function or class is called: of another one there is more to say than that it is another object."""
+    return node.get("facts", {}).get({"function": "code", "class": "value"}.get(node["kind"]))
 
 
-def _decode(data: bytes, dtype: str) -> np.ndarray | None:
-    """Bytes of a torch or numpy dtype as an array; None for a dtype that numpy has no arithmetic for (fp8, ...)."""
-    if dtype == "bfloat16":  # the upper half of a float32
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-    aliases = {"float": "float32", "double": "float64", "half": "float16"}
-    try:
-        decoded = np.frombuffer(data, np.dtype(aliases.get(dtype, dtype)))
-    except (TypeError, ValueError):
-        return None
-    return decoded if decoded.dtype.kind in "iufcb" else None
+def _packed(value: float | complex) -> bytes:
+    return struct.pack("<d", value) if isinstance(value, float) else struct.pack("<dd", value.real, value.imag)
 
 
-def _key(node: dict) -> str:
-    return repr(sorted(node.items(), key=lambda pair: pair[0]))
+def _same_text(was: Any, now: Any) -> bool:
+    """Whether one key is the other as text or number: what a format without types does to keys."""
+    return not isinstance(was, tuple) and not isinstance(now, tuple) and (str(was) == str(now) or was == now)
 
 
-def _title(node: dict) -> str:
-    return f"{node['kind']} {node.get('type') or node.get('name') or node.get('to') or ''}".strip()
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _step(name: str) -> str:
+    if not name:
+        return ""
+    return name if name[0] in "[(." else f".{name}"

@@ -71,6 +71,19 @@ def test_a_fresh_worker_holds_torch_and_nothing_else():
     assert about["main"] == []
 
 
+def test_the_parents_main_module_is_not_imported_again(tmp_path):
+    """multiprocessing would: the script that starts a run, with all that it imports, in every measured process."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pandas\n"
+        "from harness.process import Worker\n"
+        "if __name__ == '__main__':\n"
+        "    with Worker() as worker:\n"
+        "        assert 'pandas' not in worker.call('about')['modules']\n"
+    )
+    subprocess.run([sys.executable, str(script)], check=True)
+
+
 def test_importing_a_backend_imports_no_library():
     targets = {entry.target.partition(":")[0] for entry in BUILT_IN.values()}
     code = f"""

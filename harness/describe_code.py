@@ -1,0 +1,202 @@
+"""How code is described in a snapshot: functions with what they close over, methods, and the user's classes.
+
+The user's own code counts in full, for it may be carried by the artifact, imported anew, or have been edited in
+between; a library's is the library's affair and goes by its name.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import enum
+import functools
+import hashlib
+import inspect
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+_NATIVE = (
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+)
+_IN_CLASSES = (
+    types.FunctionType,
+    staticmethod,
+    classmethod,
+    property,
+    functools.cached_property,
+    functools.partialmethod,
+)
+_SORT = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
+_SMALL = 256
+"""Smaller integers are parts of instructions, not constants, from Python 3.14 on."""
+
+
+def describe(value: Any, builder: Builder) -> dict | None:
+    """A node, or None for what is no code. Classes are described by `class_`."""
+    cls = type(value)
+    if issubclass(cls, types.FunctionType):
+        return _function(value, builder)
+    if issubclass(cls, types.MethodType):  # made anew at each access: its identity means nothing
+        parts = {"__func__": value.__func__, "__self__": value.__self__}
+        return builder.node("method", value, builder.named(parts), identity=False)
+    if issubclass(cls, functools.partial):
+        parts = {"func": value.func, "args": value.args, "keywords": value.keywords, **vars(value)}
+        return builder.node("partial", value, builder.named(parts))
+    if issubclass(cls, types.CellType):  # shared by functions that count together
+        try:
+            parts = {"": value.cell_contents}
+        except ValueError:
+            return builder.node("cell", value, facts={"value": "empty"})
+        return builder.node("cell", value, builder.named(parts))
+    if issubclass(cls, _NATIVE):
+        return _native(value, builder)
+    if issubclass(cls, property):
+        parts = {"fget": value.fget, "fset": value.fset, "fdel": value.fdel}
+        return builder.node("descriptor", value, builder.named(parts), identity=False)
+    if issubclass(cls, staticmethod | classmethod):
+        return builder.node("descriptor", value, builder.named({"__func__": value.__func__}), identity=False)
+    if issubclass(cls, types.CodeType):
+        return builder.node("code", value, identity=False, code=code_facts(value))
+    if issubclass(cls, functools._lru_cache_wrapper):  # what it remembers is rebuilt on demand
+        parts = {"__wrapped__": value.__wrapped__, "cache_parameters()": value.cache_parameters()}
+        return builder.node("function", value, builder.named(parts))
+    return None
+
+
+def _native(value: Any, builder: Builder) -> dict:
+    """Code in C goes by its name, and by the object that it is bound to."""
+    owner = getattr(value, "__self__", None)
+    bound = owner is not None and not isinstance(owner, types.ModuleType)
+    module = builder.module_name(getattr(value, "__module__", None) or "builtins")
+    owners = builder.named({"__self__": owner} if bound else {})
+    return builder.node("function", value, owners, identity=False, facts={"code": f"{module}.{value.__qualname__}"})
+
+
+def _function(value: types.FunctionType, builder: Builder) -> dict:
+    """A function by its name; the user's own also by code, defaults, closure, attributes, and what it calls of theirs.
+
+    A library's function that has no importable name, a lambda or a wrapper, is described by what it closes over.
+    `globals` are the names that the code uses and cannot find: it would raise NameError. The *values* of globals are
+    left out, since caches and paths rightly differ from process to process.
+    """
+    own = builder.is_own(value.__module__)
+    facts: dict[str, Any] = {"code": f"{builder.module_name(value.__module__)}.{value.__qualname__}"}
+    if not own and "<" not in value.__qualname__:
+        return builder.node("function", value, identity=False, facts=facts)
+    cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
+    cells.pop("__class__", None)  # what `super()` reads
+    groups = [
+        builder.named({"__defaults__": value.__defaults__, "__kwdefaults__": value.__kwdefaults__}),
+        builder.named(cells, ".<closure>"),
+        builder.named(vars(value)),
+    ]
+    if not builder.is_own(value.__globals__.get("__name__", value.__module__)):
+        return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
+    used = sorted(set(_globals_of(value.__code__)))
+    facts["globals"] = [name for name in used if name not in value.__globals__ and not hasattr(builtins, name)]
+    called = {name: value.__globals__[name] for name in used if _is_own_code(value.__globals__.get(name), builder)}
+    groups.append(builder.named({f"[{name!r}]": part for name, part in called.items()}, ".__globals__"))
+    return builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
+
+
+def _is_own_code(value: Any, builder: Builder) -> bool:
+    return isinstance(value, types.FunctionType | type) and builder.is_own(value.__module__)
+
+
+def _globals_of(code: types.CodeType) -> Iterator[str]:
+    """The globals that the code, and code inside it, loads."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _globals_of(constant)
+
+
+def code_facts(code: types.CodeType) -> dict[str, Any]:
+    """What a function does, as far as it can be compared.
+
+    `arguments`, `names` and `numbers` are compared across Python versions; `bytecode`, a digest of all instructions
+    and constants, only where both sides have the same bytecode. Where the code stands (file, line) does not count.
+    """
+    inside = list(_with_inner(code))
+    constants = {constant for part in inside for constant in _flat(part.co_consts)}
+    return {
+        "arguments": [
+            list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]),
+            code.co_posonlyargcount,
+            code.co_kwonlyargcount,
+            code.co_flags & _SORT,
+        ],
+        "names": sorted({name for part in inside for name in part.co_names}),
+        "numbers": sorted(repr(constant) for constant in constants if _is_stable(constant)),
+        "bytecode": hashlib.sha256(repr(_instructions(code)).encode("utf-8", "surrogatepass")).hexdigest(),
+    }
+
+
+def _with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _with_inner(constant)
+
+
+def _flat(constants: tuple | frozenset) -> Iterator[Any]:
+    for constant in constants:
+        if isinstance(constant, tuple | frozenset):
+            yield from _flat(constant)
+        elif not isinstance(constant, types.CodeType):
+            yield constant
+
+
+def _is_stable(constant: Any) -> bool:
+    return type(constant) in (float, complex) or (type(constant) is int and abs(constant) >= _SMALL)
+
+
+def _instructions(code: types.CodeType) -> tuple:
+    parts = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return (*parts, [_constant(constant) for constant in code.co_consts])
+
+
+def _constant(constant: Any) -> Any:
+    if isinstance(constant, types.CodeType):
+        return _instructions(constant)
+    if isinstance(constant, frozenset):  # in an order that depends on the process
+        return sorted(map(repr, constant))
+    return (type(constant).__name__, constant)
+
+
+def class_(value: type, builder: Builder) -> dict:
+    """A class by its name; the user's own also by bases, methods, and public class attributes.
+
+    What underscores mark is left out where it is data: metaclasses, `abc` and `enum` keep their books there. So are
+    the methods that `dataclass` writes, in different words in each Python version.
+    """
+    facts = {"value": builder.type_name(value)}
+    if not builder.is_own(value.__module__):
+        return builder.node("class", value, identity=False, facts=facts)
+    parts: dict[str, Any] = {}
+    is_enum = issubclass(value, enum.Enum)
+    for name, part in vars(value).items():
+        if isinstance(part, _IN_CLASSES):
+            code = getattr(part, "__code__", None)
+            generated = code is not None and code.co_filename == "<string>" and "__dataclass_params__" in vars(value)
+            if not generated and not (is_enum and name.startswith("_")):
+                parts[name] = part
+        elif not name.startswith("_") and not is_enum and not isinstance(part, types.MemberDescriptorType):
+            parts[name] = part
+    members = {name: member._value_ for name, member in value.__members__.items()} if is_enum else {}
+    bases = builder.named({"__bases__": value.__bases__})
+    return builder.node(
+        "class", value, bases, builder.named(parts), builder.named(members, ".__members__"), facts=facts
+    )

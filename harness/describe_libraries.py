@@ -1,0 +1,177 @@
+"""How values of numpy, pandas, Pillow and SentencePiece are described in a snapshot.
+
+A library is looked up among the imported ones only: a value of it can be there only if it was imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+
+def describe(value: Any, builder: Builder) -> dict | None:
+    """A node, or None for what is none of these libraries'."""
+    for cls in type(value).__mro__:
+        if (some := _BY_LIBRARY.get(cls.__module__.partition(".")[0])) is not None:
+            return some(value, builder)
+    return None
+
+
+# --- numpy
+
+
+def _numpy(value: Any, builder: Builder) -> dict | None:
+    numpy = sys.modules["numpy"]
+    cls = type(value)
+    if issubclass(cls, numpy.ndarray):
+        return _array(value, builder)
+    if issubclass(cls, numpy.generic):
+        return _array(numpy.asarray(value), builder) | {"type": builder.type_name(cls), "identity": False}
+    if issubclass(cls, numpy.dtype):
+        return builder.node("constant", value, identity=False, facts={"value": _dtype(value)})
+    if issubclass(cls, numpy.ufunc):
+        return builder.node("constant", value, identity=False, facts={"value": value.__name__})
+    if issubclass(cls, numpy.random.Generator):
+        return builder.node("generator", value, builder.named({"bit_generator": value.bit_generator}))
+    if issubclass(cls, numpy.random.BitGenerator):
+        return builder.node("generator", value, builder.named({"state": value.state}))
+    if issubclass(cls, numpy.random.RandomState):
+        return builder.node("generator", value, builder.named({"get_state()": value.get_state(legacy=False)}))
+    return None
+
+
+def _array(value: Any, builder: Builder) -> dict:
+    """Class, dtype, shape, values; in a model's state also strides and what memory it is a view of."""
+    numpy = sys.modules["numpy"]
+    facts: dict[str, Any] = {"dtype": _dtype(value.dtype), "shape": list(value.shape)}
+    groups = [builder.named(getattr(value, "__dict__", {}))]
+    node: dict[str, Any] = {}
+    if builder.state:
+        facts["stride"] = [step for step, length in zip(value.strides, value.shape, strict=True) if length != 1]
+        if value.size == 0:
+            facts["stride"] = []
+        node |= _memory(value, builder)
+    if isinstance(value, numpy.ma.MaskedArray):
+        groups = [builder.named({"data": value.data, "mask": value.mask, "fill_value": value.fill_value})]
+        return builder.node("array", value, *groups, facts=facts, **node)
+    plain = numpy.asarray(value)
+    if value.dtype.names is not None:
+        groups.append(builder.named({f"[{name!r}]": plain[name] for name in value.dtype.names}))
+    elif value.dtype.hasobject:
+        places = (", ".join(map(str, place)) for place in numpy.ndindex(*value.shape))
+        groups.append(builder.named({f"[{place}]": plain.flat[at] for at, place in enumerate(places)}))
+    elif value.dtype.char in "gG":  # long double: padding bytes are arbitrary, so two doubles that add up to it
+        high = plain.astype("<c16" if value.dtype.char == "G" else "<f8")
+        with numpy.errstate(invalid="ignore"):
+            low = (plain - high).astype(high.dtype)
+        groups.append(builder.named({"high": high, "low": low}))
+    else:
+        kind = value.dtype.kind
+        little = plain.astype(value.dtype.newbyteorder("<"), copy=False)
+        node["numbers"] = builder.numbers(little.tobytes(), value.dtype.name if kind in "biufc" else None)
+    return builder.node("array", value, *groups, facts=facts, **node)
+
+
+def _dtype(dtype: Any) -> str:
+    """With byte order and fields."""
+    return repr(dtype.descr) if dtype.names is not None else dtype.str if dtype.kind not in "OV" else str(dtype)
+
+
+def _memory(value: Any, builder: Builder) -> dict:
+    numpy = sys.modules["numpy"]
+    owner = value
+    while isinstance(owner.base, numpy.ndarray):
+        owner = owner.base
+    if value.nbytes == 0:
+        return {}
+    address = owner.__array_interface__["data"][0]
+    start = owner.base.untyped_storage().data_ptr() if hasattr(owner.base, "untyped_storage") else address
+    return {"storage": [builder.storage(("cpu", start), owner), value.__array_interface__["data"][0] - start]}
+
+
+# --- pandas
+
+
+def _pandas(value: Any, builder: Builder) -> dict | None:
+    pandas = sys.modules["pandas"]
+    cls = type(value)
+    if value is pandas.NaT or value is pandas.NA:
+        return builder.node("constant", value, identity=False)
+    if issubclass(cls, pandas.Timestamp | pandas.Timedelta):
+        facts = {"value": value.isoformat(), "unit": value.unit}
+        group = builder.named({"tzinfo": value.tzinfo} if issubclass(cls, pandas.Timestamp) else {})
+        return builder.node("scalar", value, group, identity=False, facts=facts)
+    if issubclass(cls, pandas.Period | pandas.Interval):
+        return builder.node("scalar", value, identity=False, facts={"value": str(value)})
+    if issubclass(cls, pandas.api.extensions.ExtensionDtype):
+        if isinstance(value, pandas.CategoricalDtype):
+            parts = {"categories": value.categories, "ordered": value.ordered}
+            return builder.node("constant", value, builder.named(parts), identity=False)
+        return builder.node("constant", value, identity=False, facts={"value": str(value)})
+    if issubclass(cls, pandas.DataFrame):
+        parts = {"columns": value.columns, "index": value.index, "attrs": value.attrs}
+        unique = value.columns.is_unique
+        columns = {
+            (f"[{label!r}]" if unique else f".iloc[:, {place}]"): value.iloc[:, place].array
+            for place, label in enumerate(value.columns)
+        }
+        return builder.node("table", value, builder.named(parts), builder.named(columns))
+    if issubclass(cls, pandas.Series):
+        parts = {"name": value.name, "index": value.index, "attrs": value.attrs, "values": value.array}
+        return builder.node("table", value, builder.named(parts))
+    if issubclass(cls, pandas.MultiIndex):
+        parts = {f"get_level_values({place})": value.get_level_values(place) for place in range(value.nlevels)}
+        return builder.node("table", value, builder.named({"names": list(value.names), **parts}), identity=False)
+    if issubclass(cls, pandas.Index):
+        parts = {"name": value.name, "values": value.array}
+        return builder.node("table", value, builder.named(parts), identity=False)
+    if issubclass(cls, pandas.api.extensions.ExtensionArray):
+        return _column(value, builder)
+    return None
+
+
+def _column(value: Any, builder: Builder) -> dict:
+    """One column's values. Where the memory lies is pandas' affair: its blocks are laid out anew by every copy."""
+    pandas = sys.modules["pandas"]
+    facts = {"dtype": str(value.dtype)}
+    if isinstance(value, pandas.Categorical):
+        parts = {"codes": value.codes.copy(), "dtype": value.dtype}
+        return builder.node("column", value, builder.named(parts), identity=False, facts=facts)
+    dtype = value.dtype
+    if type(value).__name__ == "NumpyExtensionArray" and dtype.numpy_dtype.kind in "biufcmM":
+        plain = value.to_numpy().copy()
+        numbers = builder.numbers(plain.tobytes(), plain.dtype.name)
+        facts["shape"] = list(plain.shape)
+        return builder.node("column", value, identity=False, facts=facts, numbers=numbers)
+    return builder.node("column", value, builder.indexed(value.astype(object)), identity=False, facts=facts)
+
+
+# --- others
+
+
+def _pillow(value: Any, builder: Builder) -> dict | None:
+    image = sys.modules.get("PIL.Image")
+    if image is None or not issubclass(type(value), image.Image):
+        return None
+    facts = {"mode": value.mode, "size": list(value.size), "palette": value.getpalette()}
+    return builder.node(
+        "image",
+        value,
+        builder.named({"info": value.info}),
+        facts=facts,
+        numbers=builder.numbers(value.tobytes(), "uint8"),
+    )
+
+
+def _sentencepiece(value: Any, builder: Builder) -> dict | None:
+    if hasattr(type(value), "serialized_model_proto"):  # its whole state is one message
+        digest = hashlib.sha256(value.serialized_model_proto()).hexdigest()
+        return builder.node("object", value, facts={"value": digest})
+    return None
+
+
+_BY_LIBRARY = {"numpy": _numpy, "pandas": _pandas, "PIL": _pillow, "sentencepiece": _sentencepiece}
