@@ -60,6 +60,7 @@ def list_() -> None:
         conditions.add_row(condition.name, condition.question)
     for table in (backends, models, conditions):
         console.print(table)
+    console.print(f"And {len(registry.trait_names())} tiny models with one difficulty each: --model trait/NAME")
     console.print("Your own: --model path/to/file.py:BUILDER, --backend path/to/file.py:CLASS")
 
 

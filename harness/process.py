@@ -27,7 +27,7 @@ PRELOADED = ("torch", "harness.worker")
 
 
 class WorkerDied(Exception):
-    """The worker ended, or was ended because it hung, before it answered. `message` holds the signal and last words."""
+    """The worker ended, or was ended because it hung, before it answered: by which signal, with its last words."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,16 @@ def _bare_main() -> Iterator[None]:
     """
     main, path = sys.modules["__main__"], sys.path
     sys.modules["__main__"] = types.ModuleType("__main__")
+    safe_path = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # the server, started with the first worker: no current directory on its path
     # pytest and scripts put folders first on the path; a worker sees what is installed, and its project
     sys.path = [entry for entry in path if entry and _is_installed(entry)]
     try:
         yield
     finally:
         sys.modules["__main__"], sys.path = main, path
+        if safe_path is None:
+            del os.environ["PYTHONSAFEPATH"]
 
 
 def _is_installed(entry: str) -> bool:
@@ -170,10 +174,9 @@ def _is_installed(entry: str) -> bool:
 
 
 def _context():
-    """The forkserver's context; the server starts with the first worker, in safe-path mode."""
+    """The forkserver's context; the server starts with the first worker."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # no current directory on any child's sys.path
     return context
 
 

@@ -53,6 +53,9 @@ guard_packages()
 # After the guard, so that the wrong package is reported and not used.
 from backends import BUILT_IN, Backend, BackendEntry  # noqa: E402
 from reference_models.catalog import CATALOG  # noqa: E402
+from reference_models.traits import TRAITS  # noqa: E402
+
+TRAIT_PREFIX = "trait/"
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,13 @@ def model_names() -> list[str]:
     return [*CATALOG, *_plugins("roundtrip.models")]
 
 
+def trait_names() -> list[str]:
+    """The corpus of tiny models, one difficulty each, as `trait/NAME`; not part of the default matrix."""
+    return [TRAIT_PREFIX + name for name in TRAITS]
+
+
 def model_source(name: str) -> ModelSource:
-    """Resolve a model's name or `file.py:BUILDER`. Raises UnknownName or ModelFileError."""
+    """Resolve a model's name, `trait/NAME` or `file.py:BUILDER`. Raises UnknownName or ModelFileError."""
     if (reference := _file_reference(name)) is not None:
         path, builder = reference
         if not path.is_file():
@@ -153,6 +161,10 @@ def model_source(name: str) -> ModelSource:
         return ModelSource(name, entry.path, entry.builder, entry.exercises)
     if name in (plugins := _plugins("roundtrip.models")):
         return _plugin_model(plugins[name])
+    if name.startswith(TRAIT_PREFIX):
+        if (trait := TRAITS.get(name.removeprefix(TRAIT_PREFIX))) is None:
+            raise UnknownName("trait", name, trait_names())
+        return ModelSource(name, trait.path, trait.builder, trait.exercises)
     raise UnknownName("model", name, [*model_names(), "file.py:BUILDER"])
 
 

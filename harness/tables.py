@@ -81,10 +81,10 @@ def cost(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def choice(data: pd.DataFrame) -> pd.DataFrame:
-    """One row a backend that a person can choose from: counts of what worked, costs on the largest model it loaded.
+    """One row a backend that a person can choose from: counts of what worked, costs on one model.
 
-    A count is `models that came back exact or close / models tried`. The costs are those of the largest model (in
-    tensor bytes) that *every* compared backend could time, so that the rows can be compared.
+    A count is `models that came back exact or close / models tried`. The costs are those of `common_model`, so that
+    the rows can be compared.
     """
     backends = list(dict.fromkeys(data["backend"]))
     rows = {backend: {} for backend in backends}
@@ -113,7 +113,7 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def common_model(data: pd.DataFrame) -> str | None:
-    """The largest model that the most backends could time."""
+    """Of the models that the most backends could time, the largest in tensor bytes; None where nothing was timed."""
     timed = data[data["rounds"] > 0]
     if timed.empty:
         return None

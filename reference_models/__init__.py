@@ -4,7 +4,9 @@ A model's file is self-contained. It is copied into a temporary project, importe
 module, and kept, removed, renamed or edited as the condition says; so it imports nothing of this project. It has
 
     def build() -> torch.nn.Module:
-        \"\"\"The model, trained or seeded: the same weights whenever it is called. In eval mode. Seconds at most.\"\"\"
+        \"\"\"The model, trained or seeded, in eval mode: the same weights to the bit whenever it is called, however
+        many threads torch may use. It leaves the random states and the number of threads as they were. A second at
+        most, since it is built for each backend.\"\"\"
 
     def examples() -> list:
         \"\"\"Two or more raw inputs, as `preprocess` takes them, made of the standard library's and libraries' types

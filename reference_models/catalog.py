@@ -29,8 +29,8 @@ CATALOG: dict[str, ModelEntry] = {
     "sentiment_gru": ModelEntry("sentiment_gru.py", "a SentencePiece tokenizer (a C++ object) and plain Python parts"),
     "sentiment_gru_lambda": ModelEntry("sentiment_gru.py", "the same with a lambda as an attribute", "build_lambda"),
     "nested_fruit": ModelEntry("nested_fruit.py", "nests of dicts, lists and tuples in and out; int-keyed dict"),
-    "tabular_wine": ModelEntry("tabular_wine.py", "DataFrame in; learned pandas statistics; trained"),
+    "tabular_wine": ModelEntry("tabular_wine.py", "DataFrame in; learned pandas statistics and bands; trained"),
     "tied_char_lm": ModelEntry("tied_char_lm.py", "tied weights, non-persistent buffer, beam search in postprocess"),
-    "detector": ModelEntry("detector.py", "torchvision detection: lists of dicts, NMS, padding"),
+    "detector": ModelEntry("detector.py", "torchvision detection: lists of dicts of differing lengths, NMS, padding"),
     "closure_preprocess": ModelEntry("closure_preprocess.py", "closures that share a cell, and a partial"),
 }

@@ -1,16 +1,12 @@
-"""Shared by the tests: where things are, and one way to run a cell."""
+"""Shared by the tests: one way to run a cell."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from harness import registry, round_trip
 from harness.conditions import condition
 from harness.staging import stage
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

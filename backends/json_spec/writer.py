@@ -227,6 +227,8 @@ class Writer:
             refuse(path, what + ", whose state is not visible to Python", way_out)
         if next(base for base in cls.__mro__ if not base.__flags__ & 1 << 9) is not object:
             refuse(path, what + ", which derives from a built-in type", "keep the built-in value in an attribute")
+        if cls.__reduce__ is not object.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
+            refuse(path, what + ", which says in __reduce__ how it is copied", "register a codec for it")
         if _hides_state(cls):
             refuse(path, what + ", part of whose state is not visible to Python", way_out)
         node: dict[str, Any] = {"$object": name_of(cls, path)}

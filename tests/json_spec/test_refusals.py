@@ -30,6 +30,13 @@ def hooked():
     return layer
 
 
+class Copied:
+    """A copy is the module-level object itself, not another with the same attributes."""
+
+    def __reduce__(self):
+        return "COPIED"
+
+
 REFUSALS = {
     "a lambda": lambda: lambda x: x,
     "the local function": local_function,
@@ -46,6 +53,7 @@ REFUSALS = {
     "a set of objects": lambda: {things.Point(1, (2,))},
     "lone surrogate": lambda: "\ud800",
     "derives from a built-in type": Words,
+    "says in __reduce__": Copied,
     "the method": lambda: "abc".upper,
 }
 
