@@ -22,7 +22,7 @@ from backends.json_spec.trust import name_of
 from backends.json_spec.values import CONTAINERS, VALUES
 
 FORMAT = "json-spec"
-VERSION = "1-draft"
+VERSION = 1
 NESTING_LIMIT = 60
 """Levels of containers within containers that are written; the reader accepts somewhat more."""
 INLINE_BYTES = 1024
