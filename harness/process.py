@@ -168,9 +168,12 @@ def _bare_main() -> Iterator[None]:
 
 
 def _is_installed(entry: str) -> bool:
+    """Whether an entry of the path holds what is installed, here or in an environment that a `.pth` file adds."""
     from harness.registry import ROOT
 
-    return entry.startswith((sys.prefix, sys.base_prefix, sys.exec_prefix)) or Path(entry).resolve() == ROOT
+    path = Path(entry)
+    inside = entry.startswith((sys.prefix, sys.base_prefix, sys.exec_prefix))
+    return inside or path.name in ("site-packages", "dist-packages") or path.resolve() == ROOT
 
 
 def _context():
