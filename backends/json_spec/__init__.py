@@ -2,7 +2,7 @@
 
     from backends.json_spec import save, load
 
-    save(model, "artifact")                          # artifact/spec.json, artifact/weights.safetensors
+    save(model, "artifact")                          # spec.json, weights.safetensors, SHA256SUMS
     model = load("artifact", trust=["my_project"])   # your own classes come only from modules that you name
 
 FORMAT.md is the specification.

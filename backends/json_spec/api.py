@@ -12,14 +12,16 @@ from typing import Any
 
 from backends.json_spec.errors import ArtifactError, Unsupported
 from backends.json_spec.reader import NAMED, Reader, audit
+from backends.json_spec.sums import SUMS, read_file, read_sums, sums_text
 from backends.json_spec.tensors import Weights, digest, write
-from backends.json_spec.text import DIGEST_PLACE, parse, render
+from backends.json_spec.text import parse, render
 from backends.json_spec.writer import FORMAT, VERSION, Writer
 
 SPEC, WEIGHTS = "spec.json", "weights.safetensors"
+FILES = {SPEC, WEIGHTS, SUMS}
 SPEC_LIMIT = 1 << 28
 """Bytes that spec.json may have."""
-MEMBERS = ["format", "version", "sha256", "weights_sha256", "root", "objects"]
+MEMBERS = ["format", "version", "root", "objects"]
 
 
 def save(model: Any, directory: str | os.PathLike[str]) -> None:
@@ -30,19 +32,21 @@ def save(model: Any, directory: str | os.PathLike[str]) -> None:
     """
     directory = Path(directory).absolute()
     present = {entry.name for entry in directory.iterdir()} if directory.exists() else set()
-    if present - {SPEC, WEIGHTS}:
-        raise FileExistsError(f"{directory} holds other files than an artifact: {sorted(present - {SPEC, WEIGHTS})}")
+    if present - FILES:
+        raise FileExistsError(f"{directory} holds other files than an artifact: {sorted(present - FILES)}")
     directory.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         aside.chmod(directory.stat().st_mode & 0o7777 if directory.exists() else 0o755)
         graph, regions = Writer().graph(model)
-        spec = spec_text(graph, write(regions, aside / WEIGHTS))
-        with open(aside / SPEC, "xb") as file:
-            file.write(spec)
-            file.flush()
-            os.fsync(file.fileno())
-        _verify(aside, spec, graph)
+        spec = spec_text(graph)
+        sums = sums_text({SPEC: sha256(spec), WEIGHTS: write(regions, aside / WEIGHTS)})
+        for name, data in ((SPEC, spec), (SUMS, sums)):
+            with open(aside / name, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        _verify(aside, sums, graph)
         _sync(aside)
         _put_in_place(aside, directory, bool(present))
     finally:
@@ -59,10 +63,10 @@ def load(directory: str | os.PathLike[str], *, trust: Iterable[str] = ()) -> Any
         raise TypeError(f"trust is a list of module names: trust=[{trust!r}]")
     trust = tuple(trust)
     directory = Path(directory)
-    spec = read_spec(directory / SPEC)
+    spec, sums = read_spec(directory)
     audit(spec["root"], spec["objects"], trust)
     audit(list(spec["objects"].values()), spec["objects"], trust)
-    weights = Weights(directory / WEIGHTS, spec["weights_sha256"])
+    weights = Weights(directory / WEIGHTS, sums[WEIGHTS])
     try:
         return Reader(spec["objects"], weights, trust).build(spec["root"])
     except ArtifactError:
@@ -73,42 +77,39 @@ def load(directory: str | os.PathLike[str], *, trust: Iterable[str] = ()) -> Any
         raise ArtifactError(f"the graph makes no sense: {type(error).__name__}: {error}") from error
 
 
-def spec_text(graph: dict[str, Any], weights_sha256: str) -> bytes:
-    """The bytes of spec.json: the digest in them is that of the same bytes with zeros in its place."""
-    members = {**graph, "sha256": DIGEST_PLACE, "weights_sha256": weights_sha256}
-    text = (render({name: members[name] for name in MEMBERS}) + "\n").encode("utf-8")
-    return text.replace(DIGEST_PLACE.encode(), hashlib.sha256(text).hexdigest().encode(), 1)
+def spec_text(graph: dict[str, Any]) -> bytes:
+    """The bytes of spec.json."""
+    return (render({name: graph[name] for name in MEMBERS}) + "\n").encode("utf-8")
 
 
-def read_spec(path: Path) -> dict[str, Any]:
-    """The parsed and checked spec.json; names are not yet audited."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise ArtifactError(f"{path.name} cannot be opened: {error.strerror}") from error
-    with open(handle, "rb") as file:
-        data = file.read(SPEC_LIMIT + 1)
-    if len(data) > SPEC_LIMIT:
-        raise ArtifactError(f"{path.name} has more than {SPEC_LIMIT} bytes")
-    spec = parse(data, path.name)
+def sha256(data: bytes) -> str:
+    """SHA-256 in lower-case hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_spec(directory: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The parsed and checked spec.json, and the digests of all files; names are not yet audited."""
+    sums = read_sums(directory)
+    if set(sums) != FILES - {SUMS}:
+        raise ArtifactError(f"{SUMS} lists {sorted(sums)} where {sorted(FILES - {SUMS})} are needed")
+    data = read_file(directory / SPEC, SPEC_LIMIT)
+    if sha256(data) != sums[SPEC]:
+        raise ArtifactError(f"{SPEC} is damaged or was edited: its SHA-256 is not the one that {SUMS} states")
+    spec = parse(data, SPEC)
     if not isinstance(spec, dict) or spec.get("format") != FORMAT or spec.get("version") != VERSION:
-        raise ArtifactError(f"{path.name} is not a {FORMAT} file of version {VERSION}")
-    if list(spec) != MEMBERS or not isinstance(spec["objects"], dict) or not isinstance(spec["sha256"], str):
-        raise ArtifactError(f"{path.name} does not have exactly the members {MEMBERS}")
-    blanked = data.replace(spec["sha256"].encode(), DIGEST_PLACE.encode(), 1)
-    if hashlib.sha256(blanked).hexdigest() != spec["sha256"]:
-        raise ArtifactError(f"{path.name} is damaged or was edited: its SHA-256 is not the one that it states")
-    return spec
+        raise ArtifactError(f"{SPEC} is not a {FORMAT} file of version {VERSION}")
+    if type(spec["version"]) is not int or list(spec) != MEMBERS or not isinstance(spec["objects"], dict):
+        raise ArtifactError(f"{SPEC} does not have exactly the members {MEMBERS}")
+    return spec, sums
 
 
-def _verify(aside: Path, spec: bytes, graph: dict[str, Any]) -> None:
+def _verify(aside: Path, sums: bytes, graph: dict[str, Any]) -> None:
     """Load what was written and write it again to nowhere: it must give the same bytes."""
     try:
         again, regions = Writer().graph(load(aside, trust=_modules(graph)))
     except ArtifactError as error:
         raise Unsupported(f"the model was written but does not load again: {error}") from error
-    text = spec_text(again, digest(regions))
-    if text != spec:
+    if sums_text({SPEC: sha256(spec_text(again)), WEIGHTS: digest(regions)}) != sums:
         name = next((n for n in graph["objects"] if again["objects"].get(n) != graph["objects"][n]), "weights")
         raise Unsupported(f"{name} does not come back as it was: its class may compute state that the format misses")
 

@@ -36,8 +36,8 @@ def tensor_node(tensor: torch.Tensor, name: str, views: list[View], path: str) -
         node["stride"] = list(tensor.stride())
     if isinstance(tensor, torch.nn.Parameter):
         node["parameter"] = True
-    if tensor.requires_grad:
-        node["requires_grad"] = True
+    if tensor.requires_grad is not isinstance(tensor, torch.nn.Parameter):
+        node["requires_grad"] = tensor.requires_grad
     if tensor.device.type != "cpu":
         node["device"] = str(tensor.device)
     if tensor.numel():
@@ -74,7 +74,7 @@ def read_tensor(node: dict[str, Any], weights: Weights) -> torch.Tensor:
         tensor = weights.tensor(node["entry"], dtype, shape, stride, offset, device)
     else:
         raise ArtifactError("a tensor's description names no entry of the weights")
-    gradient = node.get("requires_grad", False)
+    gradient = node.get("requires_grad", bool(node.get("parameter")))
     if gradient and not (dtype.is_floating_point or dtype.is_complex):
         raise ArtifactError("a tensor that is not floating point cannot require a gradient")
     if node.get("parameter"):

@@ -112,7 +112,7 @@ class Weights:
             os.close(handle)
         found = hashlib.sha256(self._map).hexdigest()
         if found != sha256:
-            raise ArtifactError(f"{path.name} is damaged: its SHA-256 is {found}, spec.json says {sha256}")
+            raise ArtifactError(f"{path.name} is damaged: its SHA-256 is {found}, SHA256SUMS says {sha256}")
         self._entries = _read_header(self._map, size, path.name)
         self._storages: dict[str, torch.Tensor] = {}
         self._copies: dict[tuple[str, str], torch.Tensor] = {}

@@ -11,8 +11,6 @@ WIDTH = 110
 """Characters that a value may take on one line."""
 DEPTH_LIMIT = 200
 """Levels of nested lists and objects that the reader accepts."""
-DIGEST_PLACE = "0" * 64
-"""What stands in place of the digest while the digest is computed."""
 
 
 def parse(data: bytes, what: str) -> Any:

@@ -8,6 +8,7 @@ import inspect
 import math
 import struct
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -63,13 +64,14 @@ class Writer:
             self._found = []
         regions = plan(self._views)
         objects: dict[str, Any] = {}
+        hoisted: list[Slot] = []
+        root = self._finish(root, hoisted)
         for slot in order:
-            objects[slot.name] = None  # keeps the place before what the object shares with others
-            hoisted = [slot]
+            hoisted.append(slot)
             while hoisted:
                 current = hoisted.pop()
                 objects[current.name] = self._finish(current.node, hoisted)
-        spec = {"format": FORMAT, "version": VERSION, "root": self._finish(root, []), "objects": objects}
+        spec = {"format": FORMAT, "version": VERSION, "root": root, "objects": in_order(root, objects)}
         return spec, regions
 
     def encode(self, value: Any, path: str) -> Any:
@@ -266,6 +268,40 @@ class Writer:
         if isinstance(node, list):
             return [self._finish(item, hoisted) for item in node]
         return node
+
+
+def in_order(root: Any, objects: dict[str, Any]) -> dict[str, Any]:
+    """The objects that `root` reaches, each after all that it refers to, the last reference of a cycle aside.
+
+    That is the order in which a depth-first walk from the root, along references as they are written, leaves them.
+    """
+    ordered: dict[str, Any] = {}
+    entered: set[str] = set()
+    walk = [(None, references(root))]
+    while walk:
+        name, left = walk[-1]
+        target = next(left, None)
+        if target is None:
+            walk.pop()
+            if name is not None:
+                ordered[name] = objects[name]
+        elif target not in entered:
+            entered.add(target)
+            walk.append((target, references(objects[target])))
+    return ordered
+
+
+def references(node: Any) -> Iterator[str]:
+    """The names in a node's references, as they are written."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+            return
+        for item in node.values():
+            yield from references(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from references(item)
 
 
 def _is_text(value: str) -> bool:

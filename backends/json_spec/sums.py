@@ -1,0 +1,48 @@
+"""`SHA256SUMS`: the digests of an artifact's other files, as `sha256sum` writes and checks them.
+
+They stand in a file of their own so that a changed value is one changed line of spec.json, and so that whoever edits
+spec.json on purpose can vouch for it: `sha256sum spec.json weights.safetensors > SHA256SUMS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from backends.json_spec.errors import ArtifactError
+
+SUMS = "SHA256SUMS"
+SUMS_LIMIT = 1 << 20
+"""Bytes that the file may have."""
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f/\\]+(?:/[^\x00-\x1f/\\]+)*)\n")
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of an artifact's file. Follows no link; raises ArtifactError where it is absent or beyond `limit`."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise ArtifactError(f"{path.name} cannot be opened: {error.strerror}") from error
+    with open(handle, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ArtifactError(f"{path.name} has more than {limit} bytes")
+    return data
+
+
+def sums_text(digests: dict[str, str]) -> bytes:
+    """The file's bytes for name -> SHA-256 in lower-case hexadecimal, sorted by name."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode("utf-8")
+
+
+def read_sums(directory: Path) -> dict[str, str]:
+    """Name -> SHA-256. Raises ArtifactError where the file is absent or is not exactly of this form."""
+    data = read_file(directory / SUMS, SUMS_LIMIT)
+    try:
+        found = {name: digest for digest, name in _LINE.findall(data.decode("utf-8"))}
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{SUMS} is damaged: it is not UTF-8") from error
+    if sums_text(found) != data:
+        raise ArtifactError(f"{SUMS} is damaged: it does not consist of sorted lines `digest  name`")
+    return found
