@@ -10,6 +10,7 @@ Source: https://github.com/cloudpipe/cloudpickle#overriding-pickles-serializatio
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from contextlib import ExitStack, contextmanager
@@ -54,13 +55,13 @@ def own_modules(model):
     project = Path(origin).parent
     if project.name == top:  # a package: its modules lie one level deeper
         project = project.parent
-    installed = [Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")]
+    installed = tuple(f"{sysconfig.get_path(key)}{os.sep}" for key in ("stdlib", "purelib", "platlib"))
     return [
         module
         for module in list(sys.modules.values())
         if (file := getattr(module, "__file__", None))
-        and Path(file).is_relative_to(project)
-        and not any(Path(file).is_relative_to(folder) for folder in installed)
+        and file.startswith(f"{project}{os.sep}")
+        and not file.startswith(installed)
         and module.__name__ != "__main__"
     ]
 

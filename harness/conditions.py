@@ -36,6 +36,10 @@ class Condition:
     prepare: Callable[[Stage], World]
     same_process: bool = False
     """Load where the model was saved, instead of in a fresh process."""
+    saving: str = "imported"
+    """How the artifact that it loads was made: see `round_trip.save`."""
+    default: bool = True
+    """Whether a run has it that does not ask for it; what takes seconds a cell, or needs something, has to be asked."""
 
 
 def _project_there(stage: Stage) -> World:
@@ -55,6 +59,11 @@ CONDITIONS: dict[str, Condition] = {
         Condition("source_absent", "Does it load where my source is not?", _project_gone),
     )
 }
+
+
+def default_names() -> tuple[str, ...]:
+    """The conditions of a run that does not say which."""
+    return tuple(name for name, condition in CONDITIONS.items() if condition.default)
 
 
 def condition(name: str) -> Condition:

@@ -10,18 +10,20 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import environment, measure, registry, round_trip
-from harness.conditions import CONDITIONS, condition
+from harness.conditions import condition, default_names
 from harness.process import Worker
 from harness.records import Record, RecordWriter
 from harness.registry import ROOT, ModelSource
-from harness.staging import stage
+from harness.staging import Stage, stage
 
 TIMED_CONDITION = "fresh_process"
 """Costs are measured where nothing but the process is new."""
@@ -38,22 +40,28 @@ class Settings:
     conditions: tuple[str, ...] = ()
     rounds: int = 7
     quick: bool = False
+    jobs: int = 0
+    """How many backends are tried at a time; 0: one a core. Timed rounds have the machine to themselves."""
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError."""
         backends = self.backends or tuple(registry.backend_names())
         quick = tuple(name for name in QUICK_MODELS if name in registry.model_names())
         models = self.models or (quick if self.quick else tuple(registry.model_names()))
-        conditions = self.conditions or tuple(CONDITIONS)
+        conditions = self.conditions or default_names()
         for name in backends:
             registry.backend_entry(name)
         for name in models:
             registry.model_source(name)
         for name in conditions:
             condition(name)
-        rounds = min(self.rounds, 3) if self.quick else self.rounds
         return dataclasses.replace(
-            self, backends=_unique(backends), models=_unique(models), conditions=_unique(conditions), rounds=rounds
+            self,
+            backends=_unique(backends),
+            models=_unique(models),
+            conditions=_unique(conditions),
+            rounds=min(self.rounds, 3) if self.quick else self.rounds,
+            jobs=self.jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]),
         )
 
 
@@ -76,6 +84,7 @@ class Run:
         self.settings = settings.resolved()
         self.run_id = new_run_id()
         self.tick = tick
+        self._telling = threading.Lock()
         self.folder = output or ROOT / "reports" / "runs" / self.run_id
         self._writer = RecordWriter(self.folder)
         with Worker() as worker:
@@ -100,37 +109,69 @@ class Run:
         return records
 
     def _cells(self, source: ModelSource, folder: Path, stack: ExitStack) -> list[Record]:
-        settings = self.settings
         staged = stage(source, folder / "staged")
-        records: list[Record] = []
-        competitors: list[tuple[measure.Competitor, Record]] = []
-        for number, backend in enumerate(settings.backends):
-            started = time.perf_counter()
-            self.tick(f"{source.name} × {backend}: save")
-            saved = round_trip.save(backend, source.builder, staged, folder / f"{number:02d}")
-            stack.callback(saved.close)
-            for name in settings.conditions:
-                self.tick(f"{source.name} × {backend}: {name}")
-                loaded = round_trip.load(saved, condition(name))
-                cell = round_trip.record(self.run_id, saved, loaded, source.name, name)
-                if "save_s" in saved.facts:
-                    cell.save_s = [saved.facts["save_s"]]
-                cell.duration_s, started = time.perf_counter() - started, time.perf_counter()
-                records.append(cell)
-                if name == TIMED_CONDITION and round_trip.is_timeable(loaded):
-                    stack.callback(loaded.close)
-                    competitors.append((measure.Competitor(saved, loaded, staged.own_modules), cell))
-                else:
-                    loaded.close()
+        folders = [folder / f"{number:02d}" for number in range(len(self.settings.backends))]
+        with ThreadPoolExecutor(self.settings.jobs) as pool:  # threads that wait: the work is in the workers
+            jobs = [
+                pool.submit(self._backend, source, backend, staged, place)
+                for backend, place in zip(self.settings.backends, folders, strict=True)
+            ]
+            for job in jobs:
+                stack.callback(lambda job=job: job.exception() or job.result().close())
+        done = [job.result() for job in jobs]
+        competitors = [(measure.Competitor(*d.timed, staged.own_modules), d.timed_cell) for d in done if d.timed]
         measure.interleave(
             [competitor for competitor, _ in competitors],
-            settings.rounds,
+            self.settings.rounds,
             folder / "rounds",
-            lambda text: self.tick(f"{source.name}: {text}"),
+            lambda text: self._tell(f"{source.name}: {text}"),
         )
         for competitor, cell in competitors:
-            for field, value in competitor.costs.items():
-                setattr(cell, field, value)
+            for name, value in competitor.costs.items():
+                setattr(cell, name, value)
             if competitor.died is not None:
                 cell.message = f"{cell.message or ''} (in a later round: {competitor.died})".strip()
-        return records
+        return [record for d in done for record in d.records]
+
+    def _backend(self, source: ModelSource, backend: str, staged: Stage, folder: Path) -> _Done:
+        """All cells of one backend and model; the processes that the timed rounds need stay open."""
+        done = _Done()
+        artifacts: dict[str, round_trip.Saved] = {}
+        for name in self.settings.conditions:
+            started = time.perf_counter()
+            wanted = condition(name)
+            self._tell(f"{source.name} × {backend}: {name}")
+            if wanted.saving not in artifacts:
+                where = folder / wanted.saving
+                saved = round_trip.save(backend, source.builder, staged, where, wanted.saving)
+                artifacts[wanted.saving] = saved
+                done.open.append(saved)
+            saved = artifacts[wanted.saving]
+            loaded = round_trip.load(saved, wanted)
+            cell = round_trip.record(self.run_id, saved, loaded, source.name, name)
+            cell.duration_s = time.perf_counter() - started
+            done.records.append(cell)
+            if name == TIMED_CONDITION and round_trip.is_timeable(loaded):
+                done.open.append(loaded)
+                done.timed, done.timed_cell = (saved, loaded), cell
+            else:
+                loaded.close()
+        return done
+
+    def _tell(self, text: str) -> None:
+        with self._telling:
+            self.tick(text)
+
+
+@dataclass
+class _Done:
+    """What one backend gave for one model, and what of it is still open."""
+
+    records: list[Record] = field(default_factory=list)
+    open: list[round_trip.Saved | round_trip.Loaded] = field(default_factory=list)
+    timed: tuple[round_trip.Saved, round_trip.Loaded] | None = None
+    timed_cell: Record | None = None
+
+    def close(self) -> None:
+        for process in self.open:
+            process.close()

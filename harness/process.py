@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import types
 from collections.abc import Iterator
@@ -23,7 +24,12 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 120.0
-PRELOADED = ("torch", "harness.worker")
+PRELOADED = ("torch", "torch._dynamo", "harness.worker")
+"""torch._dynamo is torch's own, takes 1.5 s, and is imported by torchvision and by torch's exporters."""
+
+
+_STARTING = threading.Lock()
+"""Workers may be started from several threads; what `_bare_main` changes is the whole process's."""
 
 
 class WorkerDied(Exception):
@@ -68,7 +74,7 @@ class Worker:
         from harness import worker
 
         self._process = context.Process(target=worker.serve, args=(theirs, self._log.name), daemon=True)
-        with _bare_main():
+        with _STARTING, _bare_main():
             self._process.start()
         theirs.close()
 
@@ -79,7 +85,7 @@ class Worker:
         self.close()
 
     def call(self, function: str, /, *, timeout_s: float | None = None, **arguments: Any) -> Any:
-        """Run `harness.worker.FUNCTION(session, **arguments)` there and return what it returns.
+        """Run FUNCTION(session, **arguments) of `harness.worker.CALLS` there and return what it returns.
 
         Raises WorkerFailed when it raised there, WorkerDied when the process ended or passed `timeout_s` seconds
         (TIMEOUT_S unless given).

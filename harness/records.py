@@ -32,8 +32,10 @@ class Record:
     backend: str
     model: str
     condition: str
+    kind: str = "cell"
+    """"cell", or what else the line is about; the other kinds keep what they found in `facts`."""
     outcome: str = ""
-    """One of OUTCOMES."""
+    """One of OUTCOMES; of another kind than a cell perhaps none."""
     stage: str | None = None
     """Where it stopped, one of STAGES; None if it did not."""
     error_type: str | None = None
@@ -61,6 +63,10 @@ class Record:
     peak_anon_bytes_save: int | None = None
     peak_anon_bytes_load: int | None = None
     peak_file_bytes_load: int | None = None
+    interpreter: str | None = None
+    """Which Python and torch loaded it, where that is not the one that saved it."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What a kind other than a cell found; names with units, plain values."""
     environment_id: str = ""
     rerun: str = ""
     """The command that runs just this cell again."""
@@ -144,7 +150,7 @@ def _parse(line: str) -> Record:
     missing = {"run_id", "backend", "model", "condition", "outcome"} - raw.keys()
     if missing:
         raise ValueError(f"no field {', '.join(sorted(missing))}")
-    if raw["outcome"] not in OUTCOMES:
+    if raw["outcome"] not in OUTCOMES and (raw["outcome"] or raw.get("kind", "cell") == "cell"):
         raise ValueError(f"unknown outcome {raw['outcome']!r}")
     return Record(**{name: value for name, value in raw.items() if name in FIELDS})
 

@@ -25,6 +25,7 @@ class Saved:
     backend: str
     stage: Stage
     folder: Path
+    how: str = "imported"
     worker: Worker | None = None
     stopped: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -54,9 +55,12 @@ class Loaded:
             self.worker.close()
 
 
-def save(backend: str, builder: str, stage: Stage, folder: Path) -> Saved:
-    """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does."""
-    saved = Saved(backend, stage, folder)
+def save(backend: str, builder: str, stage: Stage, folder: Path, how: str = "imported") -> Saved:
+    """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does.
+
+    `how`: "imported", the model's file is a module of the project.
+    """
+    saved = Saved(backend, stage, folder, how)
     if (missing := registry.how_to_install(registry.backend_entry(backend))) is not None:
         saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
         return saved

@@ -1,6 +1,9 @@
-"""Shared by the tests: one way to run a cell."""
+"""Shared by the tests: one way to run a cell, and the outcomes that are expected."""
 
 from __future__ import annotations
+
+import csv
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +31,15 @@ def run_cell(tmp_path):
         return round_trip.record("test", saved, loaded, model, wanted)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def expected() -> dict[tuple[str, str, str], str]:
+    """(backend, model, condition) -> outcome, from the files in `expected/`."""
+    found = {}
+    for path in Path(__file__).with_name("expected").glob("*.csv"):
+        with open(path, newline="") as file:
+            for row in csv.DictReader(file):
+                model = row.pop("model")
+                found |= {(path.stem, model, condition): outcome for condition, outcome in row.items()}
+    return found

@@ -1,27 +1,19 @@
-"""Every backend against every reference model under every condition: the outcomes that are expected, as a table.
+"""Every backend against every reference model under every default condition: the outcomes that are expected.
 
-The table is `expected_outcomes.csv`. A backend or a model that is added needs its rows there; an outcome that changes
-with a library's new version changes there, in a commit that says so.
+`expected/BACKEND.csv` has a row a model and a column a condition. A backend that is added needs its file, a model its
+rows, a condition its column; an outcome that changes with a library's new version changes there, in a commit that says
+so. `python tests/expected_from.py RUN [BACKEND ...]` writes the files from a run's records: look at each cell that
+changed.
 """
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
 
 from backends import BUILT_IN
-from harness.conditions import CONDITIONS
+from harness.conditions import default_names
 from harness.matrix import Run, Settings
 from reference_models.catalog import CATALOG
-
-TABLE = Path(__file__).with_name("expected_outcomes.csv")
-
-
-def expected() -> dict[tuple[str, str, str], str]:
-    with open(TABLE, newline="") as file:
-        return {(row["backend"], row["model"], row["condition"]): row["outcome"] for row in csv.DictReader(file)}
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +23,15 @@ def run(tmp_path_factory):
     run.close()
 
 
-def test_the_table_is_complete():
-    cells = {(backend, model, name) for backend in BUILT_IN for model in CATALOG for name in CONDITIONS}
-    assert expected().keys() == cells
+def test_the_tables_are_complete(expected):
+    cells = {(backend, model, name) for backend in BUILT_IN for model in CATALOG for name in default_names()}
+    assert expected.keys() == cells
 
 
 @pytest.mark.parametrize("model", CATALOG)
-def test_outcomes(run, model):
+def test_outcomes(run, model, expected):
     found = {(cell.backend, cell.model, cell.condition): cell for cell in run.model(model)}
-    wanted = {key: outcome for key, outcome in expected().items() if key[1] == model}
+    wanted = {key: outcome for key, outcome in expected.items() if key[1] == model}
     wrong = {
         key: f"expected {outcome}, was {found[key].outcome} ({found[key].stage}: {found[key].message})"
         for key, outcome in wanted.items()

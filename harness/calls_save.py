@@ -1,0 +1,106 @@
+"""A saving process's calls: build the model, describe it, save it. See `worker`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import compare, inference, snapshot
+from harness.session import Session, declared, score, seed, tap_snapshots
+
+
+def build(session: Session, *, project: str, module: str, builder: str, own_modules: Sequence[str]) -> dict[str, Any]:
+    """Import the user's module from the staged project and build the model."""
+    session.stage = "build"
+    session.own_modules = tuple(own_modules)
+    sys.path.insert(0, project)
+    started = time.perf_counter()
+    session.user_module = importlib.import_module(module)
+    session.model = getattr(session.user_module, builder)()
+    return {"build_s": time.perf_counter() - started, "tensor_bytes": _tensor_bytes(session.model)}
+
+
+def describe_state(session: Session) -> None:
+    """Write down the original's state just before it is saved."""
+    session.stage = "build"
+    session.state = snapshot.snapshot_model(session.model, own_modules=session.own_modules)
+
+
+def describe(session: Session, *, reference: str) -> dict[str, Any]:
+    """Write down the original's taps over all examples and its score, with its state before the save.
+
+    After the save, so that a model which counts its calls begins as its loaded copy will.
+    """
+    session.stage = "build"
+    model, module = session.model, session.user_module
+    # through bytes, as the loading process gets them, and fresh for each pass: preprocess may change its input
+    examples = pickle.dumps(list(module.examples()))
+    taps, batches = [], []
+    for passes in range(2):
+        for x in pickle.loads(examples):
+            seed()
+            traced = inference.trace(model, x)
+            taps.append(tap_snapshots(session, traced))
+            if passes == 0:
+                batches.append(traced.preprocessed)
+    figures = score(session, model, module)
+    written = {
+        "state": pickle.dumps(session.state),
+        "taps": taps,
+        "examples": examples,
+        "batches": _dumps_or_none(batches),
+        "tolerance": dict(getattr(module, "TOLERANCE", {})),
+        "score": figures,
+    }
+    Path(reference).write_bytes(pickle.dumps(written))
+    return {"score": figures, "examples": len(batches)}
+
+
+def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
+    """Save the original into a new directory; seconds, and the bytes of all files."""
+    session.stage = "save"
+    method = session.backend(backend).save
+    os.makedirs(directory)
+    arguments = declared(method, examples=session.user_module.examples)
+    started = time.perf_counter()
+    method(session.model, Path(directory), **arguments)
+    taken = time.perf_counter() - started
+    return {"save_s": taken, "artifact_bytes": _size(Path(directory))}
+
+
+def changed_by_save(session: Session) -> list[dict[str, Any]]:
+    """The differences that saving made to the original: there should be none."""
+    session.stage = "save"
+    actual = snapshot.snapshot_model(session.model, own_modules=session.own_modules)
+    return [difference.to_dict() for difference in compare.compare(session.state, actual)]
+
+
+def _dumps_or_none(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception:
+        return b""
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def _tensor_bytes(model: torch.nn.Module) -> int:
+    """Bytes of the distinct storages of parameters and buffers."""
+    storages = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_nested:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        else:
+            storages[id(tensor)] = tensor.numel() * tensor.element_size()
+    return sum(storages.values())

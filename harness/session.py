@@ -1,0 +1,122 @@
+"""What a worker holds between its calls, and what several of them need."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import pickle
+import random
+import re
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backends import UnsupportedModel
+from harness import inference, snapshot
+from harness.registry import ROOT, load_backend
+
+TAPS = ("preprocess", "forward", "postprocess")
+
+
+@dataclass
+class Session:
+    """What the process holds between calls."""
+
+    stage: str = "condition"
+    own_modules: tuple[str, ...] = ()
+    user_module: Any = None
+    model: Any = None
+    """The original, in a saving process."""
+    state: dict = field(default_factory=dict)
+    """The original's snapshot, taken just before it was saved."""
+    loaded: Any = None
+    backends: dict[str, Any] = field(default_factory=dict)
+
+    def backend(self, name: str) -> Any:
+        if name not in self.backends:
+            self.backends[name] = load_backend(name)
+        return self.backends[name]
+
+
+def failure(session: Session, error: Exception) -> dict[str, Any]:
+    """An exception as data, with the stage in which it happened."""
+    stage, cause = session.stage, error
+    if isinstance(error, inference.InferenceError):
+        stage = error.stage if error.stage in TAPS else "forward"
+        cause = error.__cause__ or error
+    return {
+        "stage": stage,
+        "error_type": type(cause).__name__,
+        "message": _without_folders(str(cause) or repr(cause)),
+        "unsupported": isinstance(cause, UnsupportedModel),
+        "traceback": _without_folders("".join(traceback.format_exception(error)[-12:])),
+    }
+
+
+def _without_folders(text: str) -> str:
+    """A message or traceback whose files are named from where they are installed: the same on every machine."""
+    text = re.sub(r'File "[^"]*/(site-packages|python3\.\d+|project)/', r'File "\1/', text)
+    return text.replace(f"{ROOT}/", "")
+
+
+def _declares(method: Any, name: str) -> bool:
+    return name in inspect.signature(method).parameters
+
+
+def declared(method: Any, **offered: Any) -> dict[str, Any]:
+    """The offered keyword arguments that the method declares; callables are called only then."""
+    return {name: value() if callable(value) else value for name, value in offered.items() if _declares(method, name)}
+
+
+def seed() -> None:
+    """Begin every random stream at the same place, for models that draw numbers."""
+    random.seed(0)
+    torch.manual_seed(0)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(0)
+
+
+def read_reference(reference: str) -> dict[str, Any]:
+    """What `calls_save.describe` wrote of the original."""
+    return pickle.loads(Path(reference).read_bytes())
+
+
+def batches_of(written: dict) -> list:
+    """The original's preprocessed examples, where this process can read them."""
+    try:
+        return pickle.loads(written["batches"])
+    except Exception:  # made of the user's own types, and the user's module is not here
+        return [inference.ABSENT] * len(pickle.loads(written["examples"]))
+
+
+def tap_snapshots(session: Session, traced: inference.Taps) -> dict[str, dict | None]:
+    """What was reached at each tap, as plain data."""
+    values = {"preprocess": traced.preprocessed, "forward": traced.forward, "postprocess": traced.postprocessed}
+    return {
+        tap: None if value is inference.ABSENT else snapshot.snapshot_value(value, own_modules=session.own_modules)
+        for tap, value in values.items()
+    }
+
+
+def score(session: Session, model: Any, module: Any) -> dict[str, float] | None:
+    """The figures that the model's file computes for a model; None where it computes none."""
+    if not hasattr(module, "score"):
+        return None
+    session.stage = "score"
+    return {
+        name: float(value)
+        for name, value in module.score(lambda xs: inference.predict_many(model, xs, batch_size=64)).items()
+    }
+
+
+def import_copy(path: str) -> Any:
+    """The model's file again, under a private name: its `score` is needed also where the project is absent."""
+    spec = importlib.util.spec_from_file_location("_roundtrip_scoring", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
