@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from backends.json_spec.errors import ArtifactError, Unsupported
+from backends.json_spec.files import read_file
 from backends.json_spec.reader import NAMED, Reader, audit
-from backends.json_spec.sums import SUMS, read_file, read_sums, sums_text
+from backends.json_spec.sums import SUMS, read_sums, sums_text
 from backends.json_spec.tensors import Weights, digest, write
 from backends.json_spec.text import parse, render
+from backends.json_spec.trust import allowed, trusted_names
 from backends.json_spec.writer import FORMAT, VERSION, Writer
 
 SPEC, WEIGHTS = "spec.json", "weights.safetensors"
@@ -59,9 +61,7 @@ def load(directory: str | os.PathLike[str], *, trust: Iterable[str] = ()) -> Any
     Raises ArtifactError where the artifact is damaged or not of this format, UntrustedName where it needs a name that
     is not trusted.
     """
-    if isinstance(trust, str):
-        raise TypeError(f"trust is a list of module names: trust=[{trust!r}]")
-    trust = tuple(trust)
+    trust = trusted_names(trust)
     directory = Path(directory)
     spec, sums = read_spec(directory)
     audit(spec["root"], spec["objects"], trust)
@@ -115,12 +115,13 @@ def _verify(aside: Path, sums: bytes, graph: dict[str, Any]) -> None:
 
 
 def _modules(node: Any) -> set[str]:
-    """Every module named in a graph: the caller of `save` has them imported."""
+    """Every module named in a graph for what no reader allows of itself: the caller of `save` has them imported."""
     if isinstance(node, list):
         return set().union(*map(_modules, node))
     if not isinstance(node, dict):
         return set()
-    own = {node[tag].partition(":")[0] for tag in NAMED if isinstance(node.get(tag), str)}
+    names = {node[tag] for tag in NAMED if isinstance(node.get(tag), str)}
+    own = {name.partition(":")[0] for name in names - allowed().keys()}
     return own.union(*map(_modules, node.values()))
 
 

@@ -11,7 +11,7 @@ import functools
 import inspect
 import math
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from backends.json_spec.codecs import CODECS, restore_derived
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar, read_tensor
 from backends.json_spec.tensors import Weights
-from backends.json_spec.trust import check_name, resolve
+from backends.json_spec.trust import check_name, method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
 
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
@@ -50,9 +50,7 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
     **{key: (set(), set()) for key in VALUE_TAGS},
 }
 """Tag -> the fields that must and that may stand beside it."""
-NAMED = {"$enum": "made", "$namedtuple": "made", "$module": "made", "$object": "made", "$class": "class"} | {
-    "$function": "function"
-}
+NAMED = {tag: tag[1:] for tag in ("$enum", "$namedtuple", "$module", "$object", "$class", "$function")}
 """Tags whose payload is a name, and what the name stands for."""
 
 
@@ -61,7 +59,7 @@ def tag_of(node: dict[str, Any]) -> str | None:
     return next((key for key in node if key.startswith("$")), None)
 
 
-def audit(node: Any, objects: dict[str, Any], trust: Iterable[str]) -> None:
+def audit(node: Any, objects: dict[str, Any], trust: Collection[str]) -> None:
     """Check tags, fields, references and names of the whole graph, before anything is imported."""
     if isinstance(node, list):
         for item in node:
@@ -89,7 +87,7 @@ def audit(node: Any, objects: dict[str, Any], trust: Iterable[str]) -> None:
 class Reader:
     """One graph being built; `audit` has passed."""
 
-    def __init__(self, objects: dict[str, Any], weights: Weights, trust: Iterable[str]) -> None:
+    def __init__(self, objects: dict[str, Any], weights: Weights, trust: Collection[str]) -> None:
         self._objects, self._weights, self._trust = objects, weights, tuple(trust)
         self._built: dict[str, Any] = {}
         self._building: set[str] = set()
@@ -179,10 +177,7 @@ class Reader:
             return functools.partial(function, *map(self.decode, node["args"]), **self.decode(node["keywords"]))
         if tag == "$method":
             owner, name = self.decode(payload), node["name"]
-            function = inspect.getattr_static(type(owner), name, None)
-            if not isinstance(function, types.FunctionType):
-                raise ArtifactError(f"{type(owner).__qualname__} defines no method {name!r}")
-            return types.MethodType(function, owner)
+            return types.MethodType(method(type(owner), name, self._trust), owner)
         if tag == "$codec":
             return self._restore(payload, node["state"])
         if tag == "$ndarray":

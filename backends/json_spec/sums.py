@@ -6,29 +6,16 @@ spec.json on purpose can vouch for it: `sha256sum spec.json weights.safetensors 
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.files import read_file
 
 SUMS = "SHA256SUMS"
 SUMS_LIMIT = 1 << 20
 """Bytes that the file may have."""
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f/\\]+(?:/[^\x00-\x1f/\\]+)*)\n")
-
-
-def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of an artifact's file. Follows no link; raises ArtifactError where it is absent or beyond `limit`."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise ArtifactError(f"{path.name} cannot be opened: {error.strerror}") from error
-    with open(handle, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ArtifactError(f"{path.name} has more than {limit} bytes")
-    return data
 
 
 def sums_text(digests: dict[str, str]) -> bytes:

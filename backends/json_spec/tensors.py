@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.files import open_file
 from backends.json_spec.regions import Region
 from backends.json_spec.text import parse
 
@@ -99,12 +100,8 @@ class Weights:
 
     def __init__(self, path: Path, sha256: str) -> None:
         """Map and check the file. Raises ArtifactError where its bytes or its header are not what they should be."""
+        handle, size = open_file(path)
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            raise ArtifactError(f"{path.name} cannot be opened: {error.strerror}") from error
-        try:
-            size = os.fstat(handle).st_size
             if size < 8:
                 raise ArtifactError(f"{path.name} is truncated: {size} bytes")
             self._map = mmap.mmap(handle, size, access=mmap.ACCESS_COPY)

@@ -1,137 +1,195 @@
 """Which names a file may use, and how a name becomes a class or a function.
 
-A name is `module:qualname`. It is accepted when it is listed here exactly, when it is a class defined in the parts of
-torch and torchvision named by CLASS_RULES, or when its module is one that the caller trusts. A name never reaches
-through one module into another: what it finds must call itself by that name.
+A name is `module:qualname`. It is accepted when it is a line of `allowed/classes.csv` or `allowed/functions.csv`, for
+the use that the line gives, or when its module is one that the caller trusts. No line stands for more than one
+identity, because almost every module reaches others: `torch.nn.functional.importlib`, `torch.hub.os`. A name never
+reaches through one module into another either: what it finds must call itself by that name. The lists are made by
+`python -m tests.json_spec.allowed_lists`, which says by which rule each name is there.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
 import importlib
 import re
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backends.json_spec.errors import ArtifactError, UntrustedName, refuse
 
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_PART = r"[^\W\d]\w*"
+_NAME = re.compile(rf"(?!__){_PART}(\.(?!__){_PART})*:{_PART}(\.{_PART})*")
+"""A module's `__main__` or `__init__` is no part of a name: importing it would run a program, or a package again."""
+NAME_LIMIT = 1000
+"""Characters of a name."""
 
-FUNCTIONS = frozenset(
-    [f"builtins:{name}" for name in ("abs", "all", "any", "len", "max", "min", "repr", "round", "sorted", "sum")]
-    + [f"math:{name}" for name in ("ceil", "cos", "exp", "floor", "log", "log10", "log1p", "log2", "sin", "sqrt")]
-    + [f"_operator:{name}" for name in ("add", "mul", "neg", "sub", "truediv")]
-    + [
-        f"torch:{name}"
-        for name in [
-            "abs",
-            "argmax",
-            "clamp",
-            "clip",
-            "cos",
-            "erf",
-            "exp",
-            "log",
-            "log1p",
-            "matmul",
-            "mean",
-            "relu",
-            "round",
-            "sigmoid",
-            "sin",
-            "softmax",
-            "sqrt",
-            "square",
-            "stack",
-            "sum",
-            "tanh",
-            "tensor",
-        ]
-    ]
-    + [
-        f"torch.nn.functional:{name}"
-        for name in [
-            "celu",
-            "cross_entropy",
-            "elu",
-            "gelu",
-            "glu",
-            "hardsigmoid",
-            "hardswish",
-            "hardtanh",
-            "leaky_relu",
-            "log_softmax",
-            "logsigmoid",
-            "mish",
-            "mse_loss",
-            "normalize",
-            "one_hot",
-            "pad",
-            "prelu",
-            "relu",
-            "relu6",
-            "rrelu",
-            "selu",
-            "sigmoid",
-            "silu",
-            "softmax",
-            "softplus",
-            "softsign",
-            "tanh",
-            "tanhshrink",
-            "threshold",
-        ]
-    ]
-    + [
-        f"torch.nn.init:{name}"
-        for name in ["kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "trunc_normal_", "zeros_"]
-    ]
-    + [f"torchvision.ops.boxes:{name}" for name in ["box_iou", "generalized_box_iou", "nms", "batched_nms"]]
-    + [f"torchvision.ops.giou_loss:{name}" for name in ("generalized_box_iou_loss",)]
-    + [
-        f"numpy:{name}"
-        for name in ["abs", "argmax", "exp", "log", "log1p", "max", "mean", "min", "sqrt", "sum", "tanh"]
-    ]
-)
-"""Functions that any file may name, each by the one name given here."""
+USES = {"module", "object", "enum", "namedtuple", "value", "function", "builder"}
+"""What the lists allow: the first four are made from data, a `value` is only named, a `builder` may also be called."""
 
-CLASSES = frozenset(
-    [
-        f"builtins:{name}"
-        for name in [
-            "bool",
-            "bytearray",
-            "bytes",
-            "complex",
-            "dict",
-            "float",
-            "frozenset",
-            "int",
-            "list",
-            "object",
-            "set",
-            "str",
-            "tuple",
-        ]
-    ]
-    + [f"collections:{name}" for name in ["Counter", "OrderedDict", "defaultdict", "deque"]]
-    + ["datetime:date", "datetime:datetime", "datetime:timedelta", "decimal:Decimal", "pathlib:Path"]
-    + ["pathlib:PosixPath", "PIL.Image:Image", "PIL.Image:Resampling", "PIL.Image:Transpose", "numpy:ndarray"]
-    + [f"numpy:{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
-    + ["numpy:float16", "numpy:float32", "numpy:float64", "numpy:bool", "torch:Tensor", "torch:Size"]
-    + ["torch.nn.parameter:Parameter", "torchvision.tv_tensors._image:Image", "torchvision.tv_tensors._mask:Mask"]
-    + ["torchvision.tv_tensors._video:Video", "torchvision.tv_tensors._bounding_boxes:BoundingBoxes"]
-)
-"""Classes that any file may name as a value (a dtype argument, a default factory); they are not made from data."""
+METHODS = {
+    "sentencepiece:SentencePieceProcessor": frozenset(
+        ["encode", "decode", "Encode", "Decode", "EncodeAsIds", "EncodeAsPieces", "DecodeIds", "DecodePieces"]
+    ),
+    "random:Random": frozenset(["choice", "gauss", "randint", "randrange", "sample", "shuffle", "uniform"]),
+}
+"""Methods that a file may bind to an object of a class outside the caller's modules; of listed modules, `forward`.
 
-CLASS_RULES = ("torch.nn.", "torchvision.models.", "torchvision.ops.", "torchvision.transforms.")
-"""Where any class may be named and made from data; under `torch.nn.` it must be an nn.Module."""
+Everything else stays out: `pathlib.Path.unlink`, `DataFrame.to_pickle` and `Image.show` are methods too, and a file
+that hands one to a model as its `preprocess` has it called with what the user feeds the model.
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the lists."""
+
+    name: str
+    uses: frozenset[str]
+    arguments: frozenset[str] | None
+    """What a recorded call may give; `*` for any number of positional arguments; None where no call may be made."""
+
+
+@functools.cache
+def allowed() -> dict[str, Entry]:
+    """Name -> its entry, of both lists."""
+    entries: dict[str, Entry] = {}
+    for name, use, _, arguments in _rows():
+        uses = (entries[name].uses if name in entries else frozenset()) | {use}
+        called = uses & {"module", "object", "builder"}
+        entries[name] = Entry(name, uses, frozenset(arguments.split()) if called else None)
+    return entries
+
+
+@functools.cache
+def canonical_names() -> dict[str, str]:
+    """Public name, `torch.nn:Linear`, -> the name that the class or function gives itself."""
+    return {other: name for name, _, public, _ in _rows() for other in public.split()}
+
+
+@functools.cache
+def _rows() -> tuple[tuple[str, str, str, str], ...]:
+    rows: list[tuple[str, str, str, str]] = []
+    for file in ("classes.csv", "functions.csv"):
+        with open(Path(__file__).parent / "allowed" / file, encoding="utf-8", newline="") as lines:
+            rows.extend((row[0], row[1], row[2], row[3]) for row in list(csv.reader(lines))[1:])
+    return tuple(rows)
+
+
+def trusted_names(trust: Any) -> tuple[str, ...]:
+    """`trust` as the caller gave it, checked: module names, or single `module:qualname`.
+
+    Raises TypeError and ValueError for anything else: a slip here must not widen, nor silently narrow, what is allowed.
+    """
+    if isinstance(trust, str | bytes) or not isinstance(trust, Iterable):
+        raise TypeError(f"trust is a list of module names: trust=[{trust!r}]")
+    names = tuple(trust)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"trust is a list of module names; {name!r} is not a text")
+        if not re.fullmatch(rf"{_PART}(\.{_PART})*(:{_PART}(\.{_PART})*)?", name):
+            raise ValueError(f"trust names modules, as in trust=['my_project']; {name!r} is not the name of one")
+    return names
+
+
+def is_trusted(name: str, trust: Collection[str]) -> bool:
+    """Whether the caller named this `module:qualname`, its module, or a package that the module lies in."""
+    module = name.partition(":")[0]
+    return any(name == one or module == one or module.startswith(one + ".") for one in trust)
+
+
+def check_name(name: Any, kind: str, trust: Collection[str]) -> None:
+    """Raise UntrustedName unless `name` may stand for `kind`.
+
+    `kind` is "module", "object", "enum" or "namedtuple" where an instance is made, "class" or "function" where the
+    thing itself is meant.
+    """
+    if not isinstance(name, str) or len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
+        raise ArtifactError(f"{str(name)[:200]!r} is not a name of the form module:qualname")
+    if is_trusted(name, trust):
+        return
+    entry = allowed().get(name)
+    if entry is not None:
+        uses = entry.uses
+        if kind in uses or (kind == "function" and "builder" in uses) or (kind == "class" and "builder" not in uses):
+            return
+    raise UntrustedName(_untrusted(name, "function" if kind == "function" else "class"))
+
+
+def check_call(name: Any, arguments: Iterable[str], trust: Collection[str]) -> None:
+    """Raise UntrustedName unless a recorded call of `name` may give these arguments; `*` stands for further positional.
+
+    `name` is canonical. A class or function of a trusted module may be given anything.
+    """
+    if not isinstance(name, str) or len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
+        raise ArtifactError(f"{str(name)[:200]!r} is not a name of the form module:qualname")
+    if is_trusted(name, trust):
+        return
+    entry = allowed().get(name)
+    if entry is None or entry.arguments is None:
+        raise UntrustedName(_untrusted(name, "class or function", "calls"))
+    if odd := sorted(set(arguments) - entry.arguments):
+        raise UntrustedName(
+            f"the file calls {name} with {odd[0]!r}, which files may not give: {sorted(entry.arguments)}"
+        )
+
+
+def _untrusted(name: str, what: str, does: str = "names") -> str:
+    module = name.partition(":")[0]
+    top = module.partition(".")[0]
+    text = f"the file {does} the {what} {name}, which is not trusted: "
+    if top in sys.stdlib_module_names or top in ("torch", "torchvision", "numpy", "pandas", "PIL"):
+        return text + f"{top} can do far more than a model needs; load it only if you know why it is there"
+    return text + f"if {module} is your own module, load with trust=[{top!r}]"
+
+
+def resolve(name: str, kind: str, trust: Collection[str]) -> Any:
+    """Import and return what a name stands for. Raises ArtifactError where it is missing or is not what it says."""
+    check_name(name, kind, trust)
+    module_name, _, qualname = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the trusted module raises
+        raise ArtifactError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    thing = _find(module, qualname)
+    if thing is None:
+        raise ArtifactError(f"{module_name} has no {qualname}")
+    if kind == "function":
+        if name in allowed() and callable(thing) and not isinstance(thing, type):
+            return thing
+        fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType)
+    else:
+        fits = isinstance(thing, type)
+    if not fits or thing.__module__ != module_name or thing.__qualname__ != qualname:
+        raise UntrustedName(f"{name} is not a {'function' if kind == 'function' else 'class'} defined there")
+    return thing
+
+
+def method(cls: type, name: Any, trust: Collection[str]) -> types.FunctionType:
+    """The Python function that is the method `name` of `cls`. Raises ArtifactError unless a file may bind it."""
+    for base in cls.__mro__:
+        if isinstance(name, str) and name in vars(base):
+            function = vars(base)[name]
+            if not isinstance(function, types.FunctionType):
+                break
+            owner = f"{base.__module__}:{base.__qualname__}"
+            if is_trusted(owner, trust) or name in METHODS.get(owner, ()) or _listed_forward(owner, name):
+                return function
+            raise UntrustedName(f"the file binds the method {owner}.{name}, which files may not")
+    raise ArtifactError(f"{cls.__qualname__} defines no method {str(name)[:200]!r}")
+
+
+def _listed_forward(owner: str, name: str) -> bool:
+    return name == "forward" and owner in allowed() and "module" in allowed()[owner].uses
 
 
 def name_of(thing: Any, path: str) -> str:
     """The name under which a class or function can be found again. Raises Unsupported where there is none."""
-    if not isinstance(thing, type) and (listed := _listed_functions().get(id(thing))):
+    if not isinstance(thing, type) and (listed := _listed_function(thing)):
         return listed
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     kind = "class" if isinstance(thing, type) else "function"
@@ -146,18 +204,29 @@ def name_of(thing: Any, path: str) -> str:
         refuse(
             path, f"the {kind} {name}, which cannot be found under that name", f"give the {kind} its module-level name"
         )
+    if not _NAME.fullmatch(name) or len(name) > NAME_LIMIT:
+        refuse(path, f"the {kind} {name}, whose name is not one of Python's", f"move the {kind} to an ordinary module")
     return name
 
 
-def _listed_functions() -> dict[int, str]:
-    """id -> name of every listed function whose module is imported; listed functions are never freed."""
-    found = {}
-    for name in sorted(FUNCTIONS):
+@functools.cache
+def _function_names() -> dict[str, list[str]]:
+    """Last part -> the listed functions that have it, sorted."""
+    names: dict[str, list[str]] = {}
+    for name, entry in sorted(allowed().items()):
+        if entry.uses & {"function", "builder"}:
+            names.setdefault(name.rpartition(":")[2], []).append(name)
+    return names
+
+
+def _listed_function(thing: Any) -> str | None:
+    """The listed name of a function, if its module is imported."""
+    last = getattr(thing, "__name__", None)
+    for name in _function_names().get(last, ()) if isinstance(last, str) else ():
         module, _, qualname = name.partition(":")
-        thing = _find(sys.modules.get(module), qualname)
-        if thing is not None:
-            found.setdefault(id(thing), name)
-    return found
+        if _find(sys.modules.get(module), qualname) is thing:
+            return name
+    return None
 
 
 def _find(module: Any, qualname: str) -> Any:
@@ -167,54 +236,4 @@ def _find(module: Any, qualname: str) -> Any:
         if thing is None or (position and not isinstance(thing, type)):
             return None
         thing = vars(thing).get(part)
-    return thing
-
-
-def check_name(name: Any, kind: str, trust: Iterable[str]) -> None:
-    """Raise UntrustedName unless `name` may stand for `kind`: "made" (an instance is made), "class" or "function"."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ArtifactError(f"{name!r} is not a name of the form module:qualname")
-    module = name.partition(":")[0]
-    if any(module == trusted or module.startswith(trusted + ".") for trusted in trust):
-        return
-    if kind == "function" and name in FUNCTIONS:
-        return
-    if kind == "class" and name in CLASSES:
-        return
-    if kind != "function" and (name in MADE or (module + ".").startswith(CLASS_RULES)):
-        return
-    raise UntrustedName(
-        f"the file names the {'function' if kind == 'function' else 'class'} {name}, which is not trusted: "
-        f"if {module} is your own module, load with trust=[{module.partition('.')[0]!r}]"
-    )
-
-
-MADE = frozenset(["PIL.Image:Resampling", "PIL.Image:Transpose"])
-"""Further classes of which values (here enum members) may be made."""
-
-
-def resolve(name: str, kind: str, trust: Iterable[str]) -> Any:
-    """Import and return what a name stands for. Raises ArtifactError where it is missing or is not what it says."""
-    check_name(name, kind, trust)
-    module_name, _, qualname = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ArtifactError(f"{name} cannot be imported: {error}") from error
-    thing = _find(module, qualname)
-    if thing is None:
-        raise ArtifactError(f"{module_name} has no {qualname}")
-    if kind == "function":
-        if name in FUNCTIONS:
-            return thing
-        fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType)
-    else:
-        fits = isinstance(thing, type)
-    if not fits or thing.__module__ != module_name or thing.__qualname__ != qualname:
-        raise UntrustedName(f"{name} is not a {'function' if kind == 'function' else 'class'} defined there")
-    if module_name.startswith("torch.nn.") and kind != "function" and name not in CLASSES:
-        from torch import nn
-
-        if not issubclass(thing, nn.Module):
-            raise UntrustedName(f"{name} is not an nn.Module")
     return thing

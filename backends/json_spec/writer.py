@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from backends.json_spec.codecs import CODECS, codec_name, own_attributes
-from backends.json_spec.errors import Unsupported, refuse
+from backends.json_spec.errors import ArtifactError, Unsupported, refuse
 from backends.json_spec.leaves import array_node, numpy_scalar, tensor_node
 from backends.json_spec.regions import Region, View, plan, view_of_bytes
-from backends.json_spec.trust import name_of
+from backends.json_spec.trust import allowed, method, name_of
 from backends.json_spec.values import CONTAINERS, VALUES
 
 FORMAT = "json-spec"
@@ -163,6 +163,7 @@ class Writer:
             owner, name = value.__self__, value.__name__
             if isinstance(owner, type) or inspect.getattr_static(type(owner), name, None) is not value.__func__:
                 refuse(path, f"the bound method {name}, which its object's class does not define", "store the object")
+            _check_method(type(owner), name, path)
             slot.node = {"$method": inside(owner, ".__self__"), "name": name}
         elif codec is not None:
             slot.node = self._codec(value, codec, path)
@@ -302,6 +303,15 @@ def references(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for item in node:
             yield from references(item)
+
+
+def _check_method(cls: type, name: str, path: str) -> None:
+    """Refuse a bound method that no reader would bind, whatever modules it trusts."""
+    known = f"{cls.__module__}:{cls.__qualname__}" in allowed() or cls in VALUES or cls in CONTAINERS or codec_name(cls)
+    try:
+        method(cls, name, () if known else (cls.__module__,))
+    except ArtifactError:
+        refuse(path, f"the method {name} of a {cls.__qualname__}", "call it in a function of your module")
 
 
 def _is_text(value: str) -> bool:
