@@ -64,20 +64,29 @@ def save(backend: str, builder: str, stage: Stage, folder: Path, how: str = "imp
     if (missing := registry.how_to_install(registry.backend_entry(backend))) is not None:
         saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
         return saved
-    folder.mkdir(parents=True)
     try:
         saved.worker = Worker()
-        built = saved.worker.call(
+        fill(saved, builder, saved.worker)
+    except WorkerDied as error:
+        saved.stopped = _stopped(error, "save")
+    return saved
+
+
+def fill(saved: Saved, builder: str, worker: Worker) -> None:
+    """Build, describe and save in `worker`; `saved` then holds the facts, or where it stopped."""
+    stage = saved.stage
+    saved.folder.mkdir(parents=True)
+    try:
+        built = worker.call(
             "build", project=str(stage.folder), module=stage.module, builder=builder, own_modules=stage.own_modules
         )
-        saved.worker.call("describe_state")
-        written = saved.worker.call("save", backend=backend, directory=str(saved.artifact))
-        changes = saved.worker.call("changed_by_save")
-        described = saved.worker.call("describe", reference=str(saved.reference))
+        worker.call("describe_state")
+        written = worker.call("save", backend=saved.backend, directory=str(saved.artifact))
+        changes = worker.call("changed_by_save")
+        described = worker.call("describe", reference=str(saved.reference))
         saved.facts = {**built, **described, **written, "changed_original": changes}
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _stopped(error, "save")
-    return saved
 
 
 def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
@@ -89,12 +98,25 @@ def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
         world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
         if not wanted.same_process:
             worker = Worker()
-            worker.call(
-                "enter",
-                project=str(world.project) if world.project else None,
-                absent=world.absent,
-                own_modules=world.own_modules,
-            )
+            enter(world, worker)
+    except (WorkerFailed, WorkerDied) as error:
+        return Loaded(_stopped(error, "load"), None if wanted.same_process else worker)
+    return Loaded(examine(saved, world, worker), None if wanted.same_process else worker)
+
+
+def enter(world: conditions.World, worker: Worker) -> None:
+    """Make the loading process's world. Raises WorkerFailed where something is not as the condition wants it."""
+    worker.call(
+        "enter",
+        project=str(world.project) if world.project else None,
+        absent=world.absent,
+        own_modules=world.own_modules,
+    )
+
+
+def examine(saved: Saved, world: conditions.World, worker: Worker) -> dict[str, Any]:
+    """Load in a process that has entered its world, compare, judge: the fields of the record."""
+    try:
         first = worker.call(
             "load", backend=saved.backend, directory=str(saved.artifact), trusted_modules=world.own_modules
         )
@@ -105,9 +127,8 @@ def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
             scoring_file=str(saved.stage.scoring_file) if scored else None,
         )
     except (WorkerFailed, WorkerDied) as error:
-        return Loaded(_stopped(error, "load"), None if wanted.same_process else worker)
-    result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
-    return Loaded(result, None if wanted.same_process else worker)
+        return _stopped(error, "load")
+    return judge(found, saved.facts) | {"first_load_s": first["load_s"]}
 
 
 def judge(found: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
