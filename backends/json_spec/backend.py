@@ -7,7 +7,8 @@ cannot be expressed (a lambda, an open file) is refused at save. Not kept: `.gra
 from __future__ import annotations
 
 from backends.base import Backend
-from backends.json_spec.api import load, save
+from backends.json_spec.loading import load
+from backends.json_spec.saving import save
 
 
 class JsonSpec(Backend):

@@ -1,4 +1,10 @@
-"""What goes wrong: at save a refusal, at load a damaged, foreign or untrusted artifact."""
+"""What goes wrong: at save a refusal, at load a damaged, foreign, untrusted or changed artifact.
+
+UnsupportedModel (backends.base)
+  Unsupported        save: the format cannot express the model
+ArtifactError        load: damaged, incomplete, or not of this format
+  UntrustedName      load: a name that the caller does not trust
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,26 @@
-"""The files of an artifact: plain files of fixed names; no link, pipe or device is followed."""
+"""The files of an artifact: plain files of fixed names; no link, pipe or device is followed.
+
+And how a directory of them is put in place: written aside first, made durable, then exchanged in one step.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import os
+import shutil
 import stat
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from backends.json_spec.errors import ArtifactError
+
+SPEC, WEIGHTS, DIGESTS, SUMS = "spec.json", "weights.safetensors", "digests.json", "SHA256SUMS"
+NAMES = frozenset([SPEC, WEIGHTS, DIGESTS, SUMS])
+"""Everything that may lie in an artifact."""
 
 
 def open_file(path: Path) -> tuple[int, int]:
@@ -47,3 +61,81 @@ def read_file(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise ArtifactError(f"{path.name} has more than {limit} bytes")
     return data
+
+
+@contextlib.contextmanager
+def aside(directory: Path) -> Iterator[Path]:
+    """A new directory beside `directory`, removed in the end if it is still there.
+
+    Raises FileExistsError where `directory` holds other files than an artifact's.
+    """
+    present = {entry.name for entry in directory.iterdir()} if directory.exists() else set()
+    if present - NAMES:
+        raise FileExistsError(f"{directory} holds other files than an artifact: {sorted(present - NAMES)}")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        beside.chmod(directory.stat().st_mode & 0o7777 if directory.exists() else 0o755)
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def make_durable(directory: Path) -> None:
+    """Return when all files of a directory, and their names, are on the disk."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            _sync(Path(folder, name))
+        if os.name == "posix":
+            _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def put_in_place(beside: Path, directory: Path) -> None:
+    """Make `directory` be what `beside` is; what was there before goes.
+
+    Where the system can exchange two names (Linux, macOS), there is no moment at which `directory` is absent or
+    partly new. Elsewhere an older artifact is renamed away first, and is renamed back if the second step fails.
+    """
+    if os.name == "posix" and not (directory.exists() and any(directory.iterdir())):
+        os.rename(beside, directory)  # replaces an empty directory too
+    elif not _exchange(beside, directory):
+        old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent), "artifact")
+        if directory.exists():
+            os.rename(directory, old)
+        try:
+            os.rename(beside, directory)
+        except OSError:
+            if old.exists():
+                os.rename(old, directory)
+            raise
+        finally:
+            shutil.rmtree(old.parent, ignore_errors=True)
+    if os.name == "posix":
+        _sync(directory.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system or the file system cannot."""
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(*names, 2)  # RENAME_SWAP
+        else:
+            failed = library.renameat2(-100, names[0], -100, names[1], 2)  # AT_FDCWD, RENAME_EXCHANGE
+    except (AttributeError, OSError, TypeError):  # no such function here
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), str(other))

@@ -162,10 +162,10 @@ class Reader:
                 raise ArtifactError("a finite number is tagged as $float")
             return value
         if tag == "$blob":
-            data = self._weights.bytes_of(node["entry"])
-            if data.numel() != payload:
+            data = self._weights.blob(node["entry"])
+            if len(data) != payload:
                 raise ArtifactError("a byte string's length is not that of its entry")
-            return data.numpy().tobytes()
+            return data
         if tag == "$npscalar":
             return read_scalar(node)
         if tag == "$npdtype":

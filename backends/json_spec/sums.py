@@ -1,7 +1,7 @@
-"""`SHA256SUMS`: the digests of an artifact's other files, as `sha256sum` writes and checks them.
+"""`SHA256SUMS`: the digests of an artifact's texts, as `sha256sum` writes and checks them.
 
 They stand in a file of their own so that a changed value is one changed line of spec.json, and so that whoever edits
-spec.json on purpose can vouch for it: `sha256sum spec.json weights.safetensors > SHA256SUMS`.
+spec.json on purpose can vouch for it: `sha256sum digests.json spec.json > SHA256SUMS`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import re
 from pathlib import Path
 
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import read_file
+from backends.json_spec.files import SUMS, read_file
 
-SUMS = "SHA256SUMS"
 SUMS_LIMIT = 1 << 20
 """Bytes that the file may have."""
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f/\\]+(?:/[^\x00-\x1f/\\]+)*)\n")

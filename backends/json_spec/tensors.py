@@ -6,23 +6,28 @@ as torch's own CPU allocations do, because kernels may round differently on memo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import mmap
 import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from backends.json_spec.digests import Checking, cores, sha256
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import open_file
+from backends.json_spec.files import DIGESTS, open_file
 from backends.json_spec.regions import Region
 from backends.json_spec.text import parse
 
 ALIGNMENT = 64
+WRITE_BUFFER = 1 << 20
+FILLER = "~fill."
+"""How the entries that hold nothing but zeros between others are called."""
 HEADER_LIMIT = 100_000_000
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
@@ -33,51 +38,52 @@ DTYPES = {
 SIZES = {code: getattr(torch, name).itemsize for name, code in DTYPES.items()}
 
 
-def digest(regions: list[Region]) -> str:
-    """SHA-256 of the file that `write` would write."""
-    return _emit(regions, None)
+def write(regions: list[Region], path: Path) -> dict[str, Any]:
+    """Write the regions; the digests of the header and of every entry, as digests.json has them.
 
-
-def write(regions: list[Region], path: Path) -> str:
-    """Write the regions, fsync, and return the file's SHA-256."""
-    with open(path, "xb") as file:
-        sha256 = _emit(regions, file)
-        file.flush()
-        os.fsync(file.fileno())
-    return sha256
-
-
-def _emit(regions: list[Region], file: Any) -> str:
-    sha256 = hashlib.sha256()
-
-    def put(data: Any) -> None:
-        sha256.update(data)
-        if file is not None:
+    Each region is read once, and hashed in other threads while it is being written. Making the file durable is left
+    to the caller.
+    """
+    header, pieces = layout(regions)
+    entries: dict[str, Future[str]] = {}
+    with open(path, "xb", buffering=WRITE_BUFFER) as file, ThreadPoolExecutor(cores()) as threads:
+        file.write(header)
+        for name, piece in pieces:
+            if isinstance(piece, int):
+                file.write(bytes(piece))
+                continue
+            data = piece.read()
+            entries[name] = threads.submit(sha256, data)
             file.write(data)
+            if piece.covering() is None:  # a copy, which should not outlive its turn
+                entries[name].result()
+    return {"header": sha256(header), "entries": {name: found.result() for name, found in entries.items()}}
 
+
+def layout(regions: list[Region]) -> tuple[bytes, list[tuple[str, Region | int]]]:
+    """The header's bytes with its length before it, and the entries that follow: a region, or a number of zeros."""
     header: dict[str, Any] = {}
+    pieces: list[tuple[str, Region | int]] = []
     end = 0
-    ordered = sorted(regions, key=lambda region: region.size % ALIGNMENT != 0)
-    fillers = []
-    for region in ordered:
-        fillers.append(-end % ALIGNMENT)
-        if fillers[-1]:
-            header[f"~fill.{len(fillers)}"] = {
-                "dtype": "U8", "shape": [fillers[-1]], "data_offsets": [end, end + fillers[-1]]
-            }  # fmt: skip
-            end += fillers[-1]
-        dtype, shape = _type_of(region)
-        header[region.name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + region.size]}
-        end += region.size
+
+    def place(name: str, dtype: str, shape: list[int], size: int, piece: Region | int) -> None:
+        nonlocal end
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        pieces.append((name, piece))
+        end += size
+
+    for number, region in enumerate(sorted(regions, key=lambda r: (-_alignment(r), r.size % ALIGNMENT != 0))):
+        if filler := -end % _alignment(region):
+            place(f"{FILLER}{number}", "U8", [filler], filler, filler)
+        place(region.name, *_type_of(region), region.size, region)
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    put(len(text).to_bytes(8, "little"))
-    put(text)
-    for region, filler in zip(ordered, fillers, strict=True):
-        if filler:
-            put(bytes(filler))
-        put(region.read())
-    return sha256.hexdigest()
+    return len(text).to_bytes(8, "little") + text, pieces
+
+
+def _alignment(region: Region) -> int:
+    """Of a single element its own size: no kernel takes it in parts."""
+    return region.size if len(region.views) == 1 and region.views[0].itemsize == region.size else ALIGNMENT
 
 
 def _type_of(region: Region) -> tuple[str, list[int]]:
@@ -98,8 +104,12 @@ def _type_of(region: Region) -> tuple[str, list[int]]:
 class Weights:
     """The mapped file: private to the process, copied page by page where it is written to."""
 
-    def __init__(self, path: Path, sha256: str) -> None:
-        """Map and check the file. Raises ArtifactError where its bytes or its header are not what they should be."""
+    def __init__(self, path: Path, digests: Mapping[str, Any] | None = None) -> None:
+        """Map the file and check its header; where digests are given, begin to check every entry in other threads.
+
+        Raises ArtifactError where the header or the file's size are not what they should be.
+        """
+        self.name = path.name
         handle, size = open_file(path)
         try:
             if size < 8:
@@ -107,12 +117,41 @@ class Weights:
             self._map = mmap.mmap(handle, size, access=mmap.ACCESS_COPY)
         finally:
             os.close(handle)
-        found = hashlib.sha256(self._map).hexdigest()
-        if found != sha256:
-            raise ArtifactError(f"{path.name} is damaged: its SHA-256 is {found}, SHA256SUMS says {sha256}")
         self._entries = _read_header(self._map, size, path.name)
         self._storages: dict[str, torch.Tensor] = {}
         self._copies: dict[tuple[str, str], torch.Tensor] = {}
+        self._checking = self.checking(digests) if digests is not None else None
+
+    def checking(self, digests: Mapping[str, Any]) -> Checking:
+        """The comparison of every entry with its digest, under way. Raises ArtifactError."""
+        data = memoryview(self._map)
+        start = min((start for start, _ in self._entries.values()), default=len(data))
+        if sha256(data[:start]) != digests["header"]:
+            raise ArtifactError(f"the header of {self.name} is damaged: its SHA-256 is not the one in {DIGESTS}")
+        places = {}
+        for name, (start, size) in self._entries.items():
+            if not name.startswith(FILLER):
+                places[name] = (start, size)
+            elif any(data[start : start + size]):
+                raise ArtifactError(f"{self.name} is damaged: {name!r} is not all zeros")
+        return Checking(self.name, data, places, digests["entries"])
+
+    def finish(self) -> None:
+        """Return when every entry was compared with its digest, if digests were given. Raises ArtifactError."""
+        if self._checking is not None:
+            self._checking.finish()
+
+    def stop(self) -> None:
+        """Let the threads end early."""
+        if self._checking is not None:
+            self._checking.stop()
+
+    def blob(self, entry: str) -> bytes:
+        """A copy of an entry, checked before anything parses it."""
+        data = self.bytes_of(entry)
+        if self._checking is not None:
+            self._checking.check(entry)
+        return data.numpy().tobytes()
 
     def tensor(
         self, entry: str, dtype: torch.dtype, shape: list[int], stride: list[int], offset: int, device: torch.device

@@ -1,0 +1,121 @@
+"""`digests.json`: SHA-256 of every tensor, so that many can be checked at once, late, or one alone.
+
+It is itself listed in SHA256SUMS, as are all files but those of tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.files import DIGESTS, SUMS, read_file
+from backends.json_spec.text import parse, render
+
+FORMAT, VERSION = "json-spec-digests", 1
+MEMBERS = ["format", "version", "tensors"]
+LIMIT = 1 << 26
+"""Bytes that digests.json may have."""
+INLINE_BYTES = 1 << 20
+"""Less than this is hashed without starting a thread."""
+
+
+def sha256(data: Any) -> str:
+    """The digest as it is written: 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digests_text(tensors: Mapping[str, Any]) -> bytes:
+    """The bytes of digests.json, for file of tensors -> {"header": digest, "entries": {name: digest}}."""
+    return (render({"format": FORMAT, "version": VERSION, "tensors": tensors}) + "\n").encode("utf-8")
+
+
+def read_digests(directory: Path, sums: Mapping[str, str]) -> dict[str, Any]:
+    """The parsed and checked digests.json. Raises ArtifactError."""
+    data = read_file(directory / DIGESTS, LIMIT)
+    check_file(DIGESTS, data, sums)
+    found = parse(data, DIGESTS)
+    if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("version") != VERSION:
+        raise ArtifactError(f"{DIGESTS} is not a {FORMAT} file of version {VERSION}")
+    if list(found) != MEMBERS or not isinstance(found["tensors"], dict):
+        raise ArtifactError(f"{DIGESTS} does not have exactly the members {MEMBERS}")
+    for one in found["tensors"].values():
+        if not isinstance(one, dict) or list(one) != ["header", "entries"] or not isinstance(one["entries"], dict):
+            raise ArtifactError(f"{DIGESTS} holds something else than digests of tensors")
+        if not all(isinstance(digest, str) for digest in [one["header"], *one["entries"].values()]):
+            raise ArtifactError(f"{DIGESTS} holds something else than digests of tensors")
+    return found
+
+
+def check_file(name: str, data: bytes, sums: Mapping[str, str]) -> None:
+    """Raise ArtifactError unless SHA256SUMS has this digest for the file."""
+    if sums.get(name) != sha256(data):
+        raise ArtifactError(f"{name} is damaged or was edited: its SHA-256 is not the one that {SUMS} states")
+
+
+def tensor_digests(digests: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """{"header": digest, "entries": {...}} of a file of tensors. Raises ArtifactError where there is none."""
+    if name not in digests["tensors"]:
+        raise ArtifactError(f"{DIGESTS} has no digests of {name}")
+    return digests["tensors"][name]
+
+
+class Checking:
+    """Pieces of one buffer that are being compared with their digests, in as many threads as there are cores.
+
+    `hashlib` releases the interpreter's lock, so the threads run beside whatever the caller does meanwhile.
+    """
+
+    def __init__(self, what: str, data: memoryview, places: Mapping[str, tuple[int, int]], expected: Any) -> None:
+        """`places`: name -> (start, bytes). Raises ArtifactError where `expected` does not name the same pieces."""
+        if places.keys() != expected.keys():
+            odd = sorted(places.keys() ^ expected.keys())[0]
+            raise ArtifactError(f"{what} and {DIGESTS} do not agree on whether there is an entry {odd!r}")
+        self._what, self._data, self._places, self._expected = what, data, places, expected
+        self._damage: str | None = None
+        self._queue: Iterator[str] = iter(sorted(places, key=lambda name: -places[name][1]))
+        total = sum(size for _, size in places.values())
+        count = min(len(places), cores()) if total > INLINE_BYTES else 0
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def check(self, name: str) -> None:
+        """Compare one piece now. Raises ArtifactError."""
+        start, size = self._places[name]
+        if sha256(self._data[start : start + size]) != self._expected[name]:
+            raise ArtifactError(f"{self._what} is damaged: the SHA-256 of {name!r} is not the one in {DIGESTS}")
+
+    def stop(self) -> None:
+        """Begin no further piece."""
+        for _ in self._queue:
+            pass
+
+    def finish(self) -> None:
+        """Return when every piece was compared. Raises ArtifactError for the first that is damaged."""
+        self._work()
+        for thread in self._threads:
+            thread.join()
+        if self._damage is not None:
+            raise ArtifactError(self._damage)
+
+    def _work(self) -> None:
+        while self._damage is None:
+            name = next(self._queue, None)  # one step of a list's iterator: safe between threads
+            if name is None:
+                return
+            try:
+                self.check(name)
+            except ArtifactError as error:
+                self._damage = str(error)
+
+
+def cores() -> int:
+    """How many threads are worth starting."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), 8)
+    return min(os.cpu_count() or 1, 8)
