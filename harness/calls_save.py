@@ -98,6 +98,8 @@ def _tensor_bytes(model: torch.nn.Module) -> int:
     """Bytes of the distinct storages of parameters and buffers."""
     storages = {}
     for tensor in [*model.parameters(), *model.buffers()]:
+        if torch.nn.parameter.is_lazy(tensor):  # it has no shape yet
+            continue
         if tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_nested:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()

@@ -95,6 +95,7 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=7, show_default=True, help="Timed rounds.")
 @click.option("--quick", is_flag=True, help="Small models and three rounds.")
+@click.option("--traits", is_flag=True, help="The corpus of tiny models too.")
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def bench(
     models: tuple[str, ...],
@@ -102,13 +103,52 @@ def bench(
     conditions: tuple[str, ...],
     rounds: int,
     quick: bool,
+    traits: bool,
     output: Path | None,
 ) -> None:
     """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table."""
     from rich.console import Console
 
-    run = _run(models, backends, conditions, rounds, quick, output)
-    _show(Console(), run.records)
+    from harness import registry
+
+    names = registry.trait_names() if traits else ()
+    run = _run(models, backends, conditions, rounds, quick, output, names)
+    _show(Console(), [record for record in run.records if not record.model.startswith(registry.TRAIT_PREFIX)])
+    _show_counts(Console(), run.records)
+    _report(run.folder)
+
+
+@main.command()
+@_backends
+@_conditions
+@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this kind of difficulty; repeatable.")
+@click.option("--trait", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
+def traits(
+    backends: tuple[str, ...],
+    conditions: tuple[str, ...],
+    families: tuple[str, ...],
+    names: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    """Run the corpus: hundreds of tiny models, one difficulty each, against every backend.
+
+    Shows how many came back, and every one that loads and is wrong; the run's tables have the rest.
+    """
+    from rich.console import Console
+
+    from harness import corpus, registry
+    from harness.matrix import Run, Settings
+
+    wanted = [f"{registry.TRAIT_PREFIX}{name.removeprefix(registry.TRAIT_PREFIX)}" for name in names]
+    wanted = wanted or registry.trait_names(families)
+    run = Run(Settings(tuple(backends)), output)
+    with _progress(len(corpus.batches(wanted, run.settings.backends))) as (tick, advance):
+        run.tick = tick
+        for _ in run.traits(wanted, conditions):
+            advance()
+    run.close()
+    _show_counts(Console(), run.records)
     _report(run.folder)
 
 
@@ -119,14 +159,18 @@ def report(run: Path) -> None:
     _report(run)
 
 
-def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None):
+def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None, traits=()):
+    from harness import corpus
     from harness.matrix import Run, Settings
 
     run = Run(Settings(tuple(backends), tuple(models), tuple(conditions), rounds, quick), output)
-    with _progress(len(run.settings.models)) as (tick, advance):
+    steps = len(run.settings.models) + len(corpus.batches(traits, run.settings.backends))
+    with _progress(steps) as (tick, advance):
         run.tick = tick
         for name in run.settings.models:
             run.model(name)
+            advance()
+        for _ in run.traits(traits):
             advance()
     run.close()
     return run
@@ -155,6 +199,28 @@ def _show(console, records) -> None:
             message.splitlines()[0].replace("[", "\\[") if message else "",
         )
     console.print(table)
+
+
+def _show_counts(console, records) -> None:
+    """A row a backend and condition, a column an outcome; then the cells that loaded and are wrong."""
+    from collections import Counter
+
+    from rich.table import Table
+
+    from harness.records import OUTCOMES
+
+    counts = Counter((record.backend, record.condition, record.outcome) for record in records)
+    shown = [outcome for outcome in OUTCOMES if any(key[2] == outcome for key in counts)]
+    table = Table("backend", "condition", *shown)
+    for backend, condition in dict.fromkeys((record.backend, record.condition) for record in sorted(records, key=_row)):
+        table.add_row(backend, condition, *(str(counts[backend, condition, outcome]) for outcome in shown))
+    console.print(table)
+    wrong = [record for record in records if record.outcome == "mismatch"]
+    console.print(f"{len(wrong)} cells load and are wrong.")
+
+
+def _row(record) -> tuple[str, str]:
+    return record.backend, record.condition
 
 
 def _milliseconds(values: list[float]) -> str:

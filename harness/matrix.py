@@ -12,13 +12,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import environment, measure, registry, round_trip
+from harness import corpus, environment, measure, registry, round_trip
 from harness.conditions import condition, default_names
 from harness.process import Worker
 from harness.records import Record, RecordWriter
@@ -102,11 +102,33 @@ class Run:
             folder = Path(tempfile.mkdtemp(prefix="roundtrip-"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             records = self._cells(source, folder, stack)
+        self._keep(records)
+        return records
+
+    def traits(self, names: Sequence[str], conditions: Sequence[str] = ()) -> Iterator[list[Record]]:
+        """Run tiny models of the corpus against every backend; yields the cells of a file and backend as they are done.
+
+        Raises UnknownName.
+        """
+        wanted = [condition(name).name for name in conditions or corpus.DEFAULT_CONDITIONS]
+        batches = corpus.batches(names, self.settings.backends)
+        with (
+            tempfile.TemporaryDirectory(prefix="roundtrip-") as folder,
+            ThreadPoolExecutor(self.settings.jobs) as pool,
+        ):
+            jobs = [
+                pool.submit(corpus.run, batch, wanted, Path(folder) / str(number), self.run_id, self._tell)
+                for number, batch in enumerate(batches)
+            ]
+            for job in as_completed(jobs):
+                self._keep(job.result())
+                yield job.result()
+
+    def _keep(self, records: list[Record]) -> None:
         for record in records:
             record.environment_id = self.environment["environment_id"]
         self._writer.write(records)
         self.records += records
-        return records
 
     def _cells(self, source: ModelSource, folder: Path, stack: ExitStack) -> list[Record]:
         staged = stage(source, folder / "staged")

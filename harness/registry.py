@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -144,9 +145,16 @@ def model_names() -> list[str]:
     return [*CATALOG, *_plugins("roundtrip.models")]
 
 
-def trait_names() -> list[str]:
-    """The corpus of tiny models, one difficulty each, as `trait/NAME`; not part of the default matrix."""
-    return [TRAIT_PREFIX + name for name in TRAITS]
+def trait_names(families: Collection[str] = ()) -> list[str]:
+    """The corpus of tiny models, one difficulty each, as `trait/NAME`; not part of the default matrix.
+
+    `families` keeps those of these kinds. Raises UnknownName.
+    """
+    known = {trait.family for trait in TRAITS.values()}
+    for family in families:
+        if family not in known:
+            raise UnknownName("family", family, known)
+    return [TRAIT_PREFIX + name for name, trait in TRAITS.items() if not families or trait.family in families]
 
 
 def model_source(name: str) -> ModelSource:
