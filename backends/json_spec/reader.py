@@ -17,71 +17,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from backends.json_spec.audit import NAMED, audit, tag_of
 from backends.json_spec.codecs import CODECS, restore_derived
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar, read_tensor
 from backends.json_spec.tensors import Weights
-from backends.json_spec.trust import check_name, method, resolve
+from backends.json_spec.trust import method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
 
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
-FIELDS: dict[str, tuple[set[str], set[str]]] = {
-    "$ref": (set(), set()),
-    "$int": (set(), set()),
-    "$float": (set(), set()),
-    "$blob": ({"entry"}, set()),
-    "$enum": ({"member"}, set()),
-    "$npscalar": ({"bytes"}, {"reads"}),
-    "$npdtype": (set(), set()),
-    "$class": (set(), set()),
-    "$function": (set(), set()),
-    "$namedtuple": ({"items"}, set()),
-    "$partial": ({"args", "keywords"}, set()),
-    "$method": ({"name"}, set()),
-    "$codec": ({"state"}, set()),
-    "$ndarray": ({"shape"}, {"strides", "entry", "offset", "read_only"}),
-    "$objectarray": ({"items"}, set()),
-    "$tensor": (
-        {"shape"},
-        {"stride", "entry", "offset", "parameter", "requires_grad", "device", "attributes"},
-    ),
-    "$module": ({"training"}, {"parameters", "buffers", "modules", "non_persistent", "attributes"}),
-    "$object": (set(), {"attributes", "slots"}),
-    **{key: (set(), set()) for key in VALUE_TAGS},
-}
-"""Tag -> the fields that must and that may stand beside it."""
-NAMED = {tag: tag[1:] for tag in ("$enum", "$namedtuple", "$module", "$object", "$class", "$function")}
-"""Tags whose payload is a name, and what the name stands for."""
-
-
-def tag_of(node: dict[str, Any]) -> str | None:
-    """The tag of a tagged value; None for a plain object."""
-    return next((key for key in node if key.startswith("$")), None)
-
-
-def audit(node: Any, objects: dict[str, Any], trust: Collection[str]) -> None:
-    """Check tags, fields, references and names of the whole graph, before anything is imported."""
-    if isinstance(node, list):
-        for item in node:
-            audit(item, objects, trust)
-        return
-    if not isinstance(node, dict):
-        return
-    tag = tag_of(node)
-    if tag is not None:
-        if tag not in FIELDS:
-            raise ArtifactError(f"unknown tag {tag!r}")
-        needed, allowed = FIELDS[tag]
-        if not needed <= set(node) - {tag} <= needed | allowed:
-            raise ArtifactError(f"a {tag} has fields {sorted(set(node) - {tag})} where {sorted(needed)} are needed")
-        if tag in NAMED:
-            check_name(node[tag], NAMED[tag], trust)
-        if tag == "$ref" and (not isinstance(node[tag], str) or node[tag] not in objects):
-            raise ArtifactError(f"a reference to {node[tag]!r}, which the file does not define")
-        if tag == "$codec" and (not isinstance(node[tag], str) or node[tag] not in CODECS):
-            raise ArtifactError(f"unknown codec {node[tag]!r}")
-    for item in node.values():
-        audit(item, objects, trust)
 
 
 class Reader:

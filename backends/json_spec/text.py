@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import Any, NoReturn
 
 from backends.json_spec.errors import ArtifactError
@@ -11,26 +13,48 @@ WIDTH = 110
 """Characters that a value may take on one line."""
 DEPTH_LIMIT = 200
 """Levels of nested lists and objects that the reader accepts."""
+NODE_LIMIT = 10_000_000
+"""Values that the reader accepts, so that a file of empty lists does not take forty times its size in memory."""
+DIGITS_LIMIT = 4000
+"""Digits of a whole number that are parsed at all; beyond 64 bits it is refused."""
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def parse(data: bytes, what: str) -> Any:
     """Parse UTF-8 JSON. Raises ArtifactError for anything that two parsers could read in two ways.
 
-    That is: duplicate keys, NaN and Infinity, lone surrogates, too deep nesting, numbers beyond a double.
+    That is: duplicate keys, NaN and Infinity, lone surrogates, numbers beyond a double or beyond 64 bits; and for what
+    would cost far more than its length: too deep nesting, too many values. Both are seen before anything is built.
     """
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > NODE_LIMIT:
+        raise ArtifactError(f"{what} holds more than {NODE_LIMIT} values")
+    if sys.getrecursionlimit() > 5 * DEPTH_LIMIT:  # else the parser itself stops in time
+        _check_depth(data, what)
     try:
         value = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=lambda pairs: _object(pairs, what),
             parse_constant=lambda name: _literal(name, what),
             parse_float=lambda digits: _float(digits, what),
+            parse_int=None if 0 < sys.get_int_max_str_digits() <= 2 * DIGITS_LIMIT else lambda d: _int(d, what),
         )
     except (UnicodeDecodeError, ValueError) as error:
         raise ArtifactError(f"{what} is not valid JSON: {error}") from error
     except RecursionError as error:
         raise ArtifactError(f"{what} is nested too deeply") from error
-    _check(value, what, 0)
+    _check(value, what, b"\\u" in data)
     return value
+
+
+def _check_depth(data: bytes, what: str) -> None:
+    """Refuse too deep nesting where the interpreter would follow it to the end of its stack."""
+    brackets = _TEXTS.sub(b"", data).translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH_LIMIT + 1):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    raise ArtifactError(f"{what} is nested more than {DEPTH_LIMIT} levels deep")
 
 
 def _object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
@@ -53,22 +77,37 @@ def _float(digits: str, what: str) -> float:
     return value
 
 
-def _check(value: Any, what: str, depth: int) -> None:
-    if depth > DEPTH_LIMIT:
-        raise ArtifactError(f"{what} is nested more than {DEPTH_LIMIT} levels deep")
-    if isinstance(value, str):
-        if not value.isascii():
-            try:
-                value.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise ArtifactError(f"{what} holds a lone surrogate") from error
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, what, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check(key, what, depth + 1)
-            _check(item, what, depth + 1)
+def _int(digits: str, what: str) -> int:
+    if len(digits) > DIGITS_LIMIT:
+        raise ArtifactError(f"{what} holds a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def _check(value: Any, what: str, escapes: bool) -> None:
+    """Refuse deep nesting, whole numbers beyond 64 bits, and, where there are escapes, lone surrogates."""
+    level = [value]
+    for _ in range(DEPTH_LIMIT + 2):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is list:
+                below += item
+            elif kind is dict:
+                below += item.values()
+                if escapes:
+                    below += item
+            elif kind is int:
+                if not -(2**63) <= item < 2**63:
+                    raise ArtifactError(f"{what} holds a whole number beyond 64 bits")
+            elif escapes and kind is str and not item.isascii():
+                try:
+                    item.encode("utf-8")
+                except UnicodeEncodeError as error:
+                    raise ArtifactError(f"{what} holds a lone surrogate") from error
+        if not below:
+            return
+        level = below
+    raise ArtifactError(f"{what} is nested more than {DEPTH_LIMIT} levels deep")
 
 
 def render(value: Any, level: int = 0) -> str:

@@ -90,6 +90,30 @@ def _write_time(value: datetime.time, encode: Encode) -> Any:
     return [value.hour, value.minute, value.second, value.microsecond, value.fold, encode(value.tzinfo, ".tzinfo")]
 
 
+def _wholes(payload: Any, decode: Decode) -> list[int]:
+    return [_exactly(int, decode(item)) for item in payload]
+
+
+def _floats(payload: Any, decode: Decode) -> list[float]:
+    return [_exactly(float, decode(item)) for item in payload]
+
+
+def _exactly(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"a {type(value).__name__} stands where a {kind.__name__} must")
+    return value
+
+
+REGEX_FLAGS = re.ASCII | re.IGNORECASE | re.LOCALE | re.MULTILINE | re.DOTALL | re.UNICODE | re.VERBOSE
+"""All but DEBUG, which prints."""
+
+
+def _regex(pattern: Any, flags: int) -> re.Pattern[Any]:
+    if type(pattern) not in (str, bytes) or flags & ~int(REGEX_FLAGS):
+        raise ValueError("a regular expression's pattern is neither text nor bytes, or its flags are not known")
+    return re.compile(pattern, flags)
+
+
 def _torch_constant(kind: type) -> Callable[[Any, Decode], Any]:
     def make(payload: Any, _: Decode) -> Any:
         found = vars(torch).get(payload)
@@ -112,10 +136,14 @@ VALUES: dict[type, Tag] = {
     complex: Tag(
         "$complex",
         lambda v, e: [e(v.real, ".real"), e(v.imag, ".imag")],
-        lambda p, d: complex(d(p[0]), d(p[1])),
+        lambda p, d: complex(*_floats(p, d)),
     ),
     bytes: Tag("$bytes", lambda v, e: _b64(v), lambda p, d: _unb64(p)),
-    range: Tag("$range", lambda v, e: [v.start, v.stop, v.step], lambda p, d: range(*p)),
+    range: Tag(
+        "$range",
+        lambda v, e: [e(v.start, ".start"), e(v.stop, ".stop"), e(v.step, ".step")],
+        lambda p, d: range(*_wholes(p, d)),
+    ),
     slice: Tag(
         "$slice",
         lambda v, e: [e(v.start, ".start"), e(v.stop, ".stop"), e(v.step, ".step")],
@@ -125,7 +153,9 @@ VALUES: dict[type, Tag] = {
     type(NotImplemented): Tag("$notimplemented", lambda v, e: True, lambda p, d: NotImplemented),
     decimal.Decimal: Tag("$decimal", _text, lambda p, d: decimal.Decimal(p)),
     fractions.Fraction: Tag(
-        "$fraction", lambda v, e: [v.numerator, v.denominator], lambda p, d: fractions.Fraction(p[0], p[1])
+        "$fraction",
+        lambda v, e: [e(v.numerator, ".numerator"), e(v.denominator, ".denominator")],
+        lambda p, d: fractions.Fraction(*_wholes(p, d)),  # of text it would compute 10**exponent
     ),
     uuid.UUID: Tag("$uuid", _text, lambda p, d: uuid.UUID(p)),
     pathlib.PosixPath: Tag("$path", _text, lambda p, d: pathlib.Path(p)),
@@ -135,7 +165,7 @@ VALUES: dict[type, Tag] = {
     re.Pattern: Tag(
         "$regex",
         lambda v, e: [e(v.pattern, ".pattern"), v.flags],
-        lambda p, d: re.compile(d(p[0]), p[1]),
+        lambda p, d: _regex(d(p[0]), p[1]),
     ),
     datetime.datetime: Tag(
         "$datetime", _write_datetime, lambda p, d: datetime.datetime(*p[:7], fold=p[7], tzinfo=d(p[8]))

@@ -1,0 +1,290 @@
+"""The whole graph is checked here, before anything is imported or made: forms, references and names.
+
+`FORMS` is the grammar: for every tag what its payload and its fields must be. The reader relies on it: what passes has
+the types and sizes that the reader takes for granted, and every name in it is one that the caller's `trust` allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from backends.json_spec.codecs import CODECS
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.trust import check_name
+
+INT_DIGITS = 100_000
+"""Hexadecimal digits of a whole number."""
+TEXT_LIMIT = 10_000
+"""Characters of a decimal number or a path."""
+REGEX_LIMIT, REGEX_SETS = 200_000, 5000
+"""Characters, and character sets `[...]`, of all regular expressions together: a set can take 10 ms to compile."""
+DIMENSIONS = 64
+"""Of a tensor or an array, as in NumPy; torch computes with no more either."""
+
+Check = Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a tagged value must look like."""
+
+    payload: Check
+    needed: dict[str, Check] = field(default_factory=dict)
+    optional: dict[str, Check] = field(default_factory=dict)
+
+
+def any_node(_: Any) -> bool:
+    """A node, which the walk checks in its turn."""
+    return True
+
+
+def text(value: Any) -> bool:
+    """A text of any length."""
+    return type(value) is str
+
+
+def short_text(value: Any) -> bool:
+    """A text of at most TEXT_LIMIT characters."""
+    return type(value) is str and len(value) <= TEXT_LIMIT
+
+
+def whole(value: Any) -> bool:
+    """A whole number of 64 bits: the parser refuses larger ones."""
+    return type(value) is int
+
+
+def size(value: Any) -> bool:
+    """A whole number that can be a size or an offset."""
+    return type(value) is int and 0 <= value < 2**62
+
+
+def flag(value: Any) -> bool:
+    """`true`: flags that are not set are not written."""
+    return value is True
+
+
+def boolean(value: Any) -> bool:
+    """`true` or `false`."""
+    return type(value) is bool
+
+
+def nodes(value: Any) -> bool:
+    """A list of nodes."""
+    return type(value) is list
+
+
+def table(value: Any) -> bool:
+    """An object whose keys are names, none of which could be taken for a tag."""
+    return type(value) is dict and not any(key.startswith("$") for key in value)
+
+
+def pairs(value: Any) -> bool:
+    """A list of `[key, value]`."""
+    return type(value) is list and all(type(pair) is list and len(pair) == 2 for pair in value)
+
+
+def sizes(value: Any) -> bool:
+    """A shape, or strides that are not negative."""
+    return type(value) is list and len(value) <= DIMENSIONS and all(map(size, value))
+
+
+def strides(value: Any) -> bool:
+    """Strides of NumPy, which may be negative."""
+    return (
+        type(value) is list
+        and len(value) <= DIMENSIONS
+        and all(type(step) is int and -(2**62) < step < 2**62 for step in value)
+    )
+
+
+def wholes(count: int | None = None) -> Check:
+    """A list of whole numbers, of this many if given."""
+    return lambda value: type(value) is list and len(value) == (count or len(value)) and all(map(whole, value))
+
+
+def one_of(*values: Any) -> Check:
+    """Exactly one of these texts."""
+    return lambda value: type(value) is str and value in values
+
+
+def matches(pattern: str) -> Check:
+    """A text of this form."""
+    compiled = re.compile(pattern)
+    return lambda value: short_text(value) and compiled.fullmatch(value) is not None
+
+
+def first_is(check: Check, *rest: Check) -> Check:
+    """A list of exactly these."""
+    checks = (check, *rest)
+    return lambda value: (
+        type(value) is list
+        and len(value) == len(checks)
+        and all(one(item) for one, item in zip(checks, value, strict=True))
+    )
+
+
+def maybe(check: Check) -> Check:
+    """That, or null."""
+    return lambda value: value is None or check(value)
+
+
+def big_int(value: Any) -> bool:
+    """Hexadecimal, as Python writes it, and beyond 64 bits."""
+    return type(value) is str and len(value) <= INT_DIGITS and _BIG.fullmatch(value) is not None
+
+
+_BIG = re.compile(r"-?0x[1-9a-f][0-9a-f]{15,}")
+NUMPY_DTYPE = r"[<>|][?biufcSUO]\d{1,9}|[<>][Mm]8(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
+DEVICE = r"[a-z]{1,20}(:\d{1,3})?"
+TORCH_NAME = r"[a-z]\w{0,40}"
+DECIMAL = r"-?(\d+(\.\d*)?|\.\d+)(E[+-]?\d{1,18})?|-?Infinity|-?s?NaN\d*"
+
+FORMS: dict[str, Form] = {
+    "$ref": Form(text),
+    "$int": Form(big_int),
+    "$float": Form(one_of("nan", "inf", "-inf", "-0.0")),
+    "$complex": Form(first_is(any_node, any_node)),
+    "$bytes": Form(text),
+    "$bytearray": Form(text),
+    "$blob": Form(size, {"entry": text}),
+    "$tuple": Form(nodes),
+    "$list": Form(nodes),
+    "$set": Form(nodes),
+    "$frozenset": Form(nodes),
+    "$dict": Form(pairs),
+    "$ordereddict": Form(pairs),
+    "$counter": Form(pairs),
+    "$defaultdict": Form(first_is(any_node, pairs)),
+    "$deque": Form(first_is(maybe(size), nodes)),
+    "$namedtuple": Form(text, {"items": nodes}),
+    "$enum": Form(text, {"member": text}),
+    "$range": Form(first_is(any_node, any_node, any_node)),
+    "$slice": Form(first_is(any_node, any_node, any_node)),
+    "$decimal": Form(matches(DECIMAL)),
+    "$uuid": Form(matches(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")),
+    "$path": Form(short_text),
+    "$pureposixpath": Form(short_text),
+    "$purewindowspath": Form(short_text),
+    "$date": Form(matches(r"\d{4}-\d\d-\d\d")),
+    "$fraction": Form(first_is(any_node, any_node)),
+    "$datetime": Form(first_is(*[whole] * 8, any_node)),
+    "$time": Form(first_is(*[whole] * 5, any_node)),
+    "$timedelta": Form(wholes(3)),
+    "$timezone": Form(first_is(wholes(3), maybe(short_text))),
+    "$regex": Form(first_is(any_node, whole)),
+    "$dtype": Form(matches(TORCH_NAME)),
+    "$layout": Form(matches(TORCH_NAME)),
+    "$memory_format": Form(matches(TORCH_NAME)),
+    "$device": Form(matches(DEVICE)),
+    "$size": Form(wholes()),
+    "$ellipsis": Form(flag),
+    "$notimplemented": Form(flag),
+    "$npdtype": Form(matches(NUMPY_DTYPE)),
+    "$npscalar": Form(matches(NUMPY_DTYPE), {"bytes": text}, {"reads": text}),
+    "$class": Form(text),
+    "$function": Form(text),
+    "$partial": Form(any_node, {"args": nodes, "keywords": table}),
+    "$method": Form(any_node, {"name": text}),
+    "$codec": Form(text, {"state": table}),
+    "$ndarray": Form(
+        matches(NUMPY_DTYPE), {"shape": sizes}, {"strides": strides, "entry": text, "offset": size, "read_only": flag}
+    ),
+    "$objectarray": Form(sizes, {"items": nodes}),
+    "$tensor": Form(
+        matches(TORCH_NAME),
+        {"shape": sizes},
+        {
+            "stride": sizes,
+            "entry": text,
+            "offset": size,
+            "parameter": flag,
+            "requires_grad": boolean,
+            "device": matches(DEVICE),
+            "attributes": table,
+        },
+    ),
+    "$module": Form(
+        text,
+        {"training": boolean},
+        {"parameters": table, "buffers": table, "modules": table, "non_persistent": nodes, "attributes": table},
+    ),
+    "$object": Form(text, {}, {"attributes": table, "slots": table}),
+}
+"""Tag -> the form of its payload and of the fields that must and that may stand beside it."""
+
+NAMED = {tag: tag[1:] for tag in ("$enum", "$namedtuple", "$module", "$object", "$class", "$function")}
+"""Tags whose payload is a name, and what the name stands for."""
+
+
+def tag_of(node: dict[str, Any]) -> str | None:
+    """The tag of a tagged value; None for a plain object."""
+    for key in node:
+        if key[:1] == "$":
+            return key
+    return None
+
+
+def audit(root: Any, objects: dict[str, Any], trust: Collection[str]) -> None:
+    """Check forms, references and names of the whole graph. Raises ArtifactError, UntrustedName among them."""
+    checked: set[tuple[str, str]] = set()
+    regexes: list[str] = []
+    for where, graph in [("root", root), *objects.items()]:
+        left = [graph]
+        while left:
+            node = left.pop()
+            if type(node) is list:
+                left += [item for item in node if type(item) in _INNER]
+            elif type(node) is dict:
+                tag = tag_of(node)
+                if tag is not None:
+                    _check_form(tag, node, where)
+                    payload = node[tag]
+                    if tag == "$ref":
+                        if payload not in objects:
+                            raise ArtifactError(f"{where} refers to {payload[:200]!r}, which the file does not define")
+                    elif tag in NAMED and (payload, tag) not in checked:
+                        check_name(payload, NAMED[tag], trust)
+                        checked.add((payload, tag))
+                    elif tag == "$codec" and payload not in CODECS:
+                        raise ArtifactError(f"{where} needs the codec {payload[:200]!r}, which is not registered")
+                    elif tag == "$regex":
+                        regexes.append(str(payload[0]))
+                left += [item for item in node.values() if type(item) in _INNER]
+    if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
+        raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
+
+
+_INNER = frozenset([list, dict])
+
+
+def _check_form(tag: str, node: dict[str, Any], where: str) -> None:
+    form = FORMS.get(tag)
+    if form is None:
+        raise ArtifactError(f"{where} holds a value of the unknown kind {tag[:50]!r}")
+    if not form.payload(node[tag]):
+        raise ArtifactError(f"{where} holds a {tag} of {_shown(node[tag])}, which is not one")
+    count = 1
+    for name, check in form.needed.items():
+        if name not in node:
+            raise ArtifactError(f"{where} holds a {tag} without {name!r}")
+        if not check(node[name]):
+            raise ArtifactError(f"{where} holds a {tag} whose {name!r} is {_shown(node[name])}, which it cannot be")
+        count += 1
+    for name, check in form.optional.items():
+        if name in node:
+            if not check(node[name]):
+                raise ArtifactError(f"{where} holds a {tag} whose {name!r} is {_shown(node[name])}, which it cannot be")
+            count += 1
+    if count != len(node):
+        odd = next(key for key in node if key != tag and key not in form.needed and key not in form.optional)
+        raise ArtifactError(f"{where} holds a {tag} with the unknown field {odd[:50]!r}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"a {'list' if isinstance(value, list) else 'table'} of {len(value)}"
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:60] + "..."
