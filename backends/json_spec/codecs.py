@@ -3,30 +3,117 @@
 A Codec turns an object into values of this format and back; `CODECS` maps the class's name to it, so that nothing is
 imported for objects that a model does not have. To add one, three lines:
 
-    CODECS["my_lib:Thing"] = Codec(lambda thing: {"blob": thing.to_bytes()}, thing_from_state)
+    CODECS["my_lib:Thing"] = Codec(lambda thing: {"blob": thing.to_bytes()}, thing_from_state, {"blob": exactly(bytes)})
+
+The third part says what the state must be: a file may hold anything, and `restore` sees only what passes. Leave it out
+and the codec has to check for itself.
 """
 
 from __future__ import annotations
 
 import io
 import random
+import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from backends.json_spec.errors import refuse
+from backends.json_spec.errors import ArtifactError, refuse
+
+Check = Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
 class Codec:
-    """`state` gives a dict of values; `restore` makes the object from one equal to it."""
+    """`state` gives a dict of values; `restore` makes the object from one equal to it, and that passes `fields`."""
 
     state: Callable[[Any], dict[str, Any]]
     restore: Callable[[dict[str, Any]], Any]
+    fields: Mapping[str, Check] | None = None
+
+
+def restore(name: str, state: dict[str, Any]) -> Any:
+    """The object of a state. Raises ArtifactError where the state is not one that the codec writes."""
+    codec = CODECS[name]
+    if codec.fields is not None:
+        if set(state) != set(codec.fields):
+            raise ArtifactError(f"the state of a {name} has {sorted(state)} where {sorted(codec.fields)} are needed")
+        for key, check in codec.fields.items():
+            if not check(state[key]):
+                raise ArtifactError(f"the state of a {name} has {key!r} of type {type(state[key]).__name__}, or unfit")
+    return codec.restore(state)
+
+
+def copied_bytes(state: Any) -> int:
+    """Bytes in a state that its codec may copy."""
+    if isinstance(state, dict | list | tuple):
+        return sum(map(copied_bytes, state.values() if isinstance(state, dict) else state))
+    return state.nbytes if isinstance(state, np.ndarray) else len(state) if isinstance(state, bytes) else 0
+
+
+def exactly(*kinds: type) -> Check:
+    """A value of exactly one of these types: a subclass of the user's could bring methods of its own."""
+    return lambda value: type(value) in kinds
+
+
+def atom(value: Any) -> bool:
+    """A label as pandas has them: a constant, or a tuple of constants."""
+    if type(value) is tuple:
+        return all(map(atom, value))
+    return type(value) in (type(None), str, int, float, bool, bytes) or isinstance(value, np.generic)
+
+
+def index(value: Any) -> bool:
+    """An index of pandas itself."""
+    name = codec_name(type(value))
+    return name is not None and name.startswith("pandas:") and name.endswith("Index")
+
+
+def device(value: Any) -> bool:
+    """The name of a device that has random numbers of its own."""
+    return type(value) is str and re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d{1,3})?", value) is not None
+
+
+def wholes(count: int) -> Check:
+    """A tuple of this many whole numbers."""
+    return lambda value: type(value) is tuple and len(value) == count and all(type(item) is int for item in value)
+
+
+def list_of(check: Check) -> Check:
+    """A plain list of such."""
+    return lambda value: type(value) is list and all(map(check, value))
+
+
+def vector(value: Any) -> bool:
+    """An array of one dimension that has memory for each of its elements: copying it costs no more than the file."""
+    return type(value) is np.ndarray and value.ndim == 1 and (value.size == 0 or value.strides[0] != 0)
+
+
+def column(value: Any) -> bool:
+    """What `_values` gives."""
+    forms = {
+        "numpy": {"data": vector},
+        "category": {"codes": vector, "dtype": index, "ordered": exactly(bool)},
+        "text": {
+            "data": list_of(exactly(str, type(None))),
+            "storage": lambda name: name in ("python", "pyarrow"),
+            "nan": exactly(bool),
+        },
+        "masked": {"dtype": lambda name: type(name) is str and name in MASKED, "data": vector, "gaps": vector},
+    }
+    if type(value) is not dict or type(value.get("kind")) is not str or value["kind"] not in forms:
+        return False
+    form = forms[value["kind"]]
+    return set(value) == {"kind", *form} and all(check(value[key]) for key, check in form.items())
+
+
+MASKED = frozenset([f"{u}Int{bits}" for u in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "boolean"])
+"""Nullable dtypes of pandas; other texts would have pandas parse them and import more libraries."""
 
 
 def _sentencepiece(state: dict[str, Any]) -> Any:
@@ -45,9 +132,18 @@ def _bytes_io(state: dict[str, Any]) -> io.BytesIO:
 
 
 def _generator(state: dict[str, Any]) -> torch.Generator:
+    data = state["state"]
+    if state["device"] == "cpu" and len(data) >= 24:
+        left, position = int.from_bytes(data[8:12], "little"), int.from_bytes(data[16:24], "little")
+        if left + position > MERSENNE_WORDS + 1:  # torch checks each alone, and would read beyond its table
+            raise ArtifactError("a generator's state points outside its own table")
     generator = torch.Generator(state["device"])
-    generator.set_state(torch.frombuffer(bytearray(state["state"]), dtype=torch.uint8))
+    generator.set_state(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     return generator
+
+
+MERSENNE_WORDS = 624
+"""Of the Mersenne twister. Source of the layout: CPUGeneratorImplStateLegacy in ATen/CPUGeneratorImpl.cpp."""
 
 
 def _random(state: dict[str, Any]) -> random.Random:
@@ -64,10 +160,21 @@ def _picture_state(picture: Any) -> dict[str, Any]:
 def _picture(state: dict[str, Any]) -> Any:
     from PIL import Image
 
+    width, height = state["size"]
+    bits = PICTURE_BITS.get(state["mode"])
+    if bits is None or (width * bits + 7) // 8 * height != len(state["data"]):  # PIL would make room for it first
+        raise ArtifactError(f"a picture of {width} x {height} in mode {state['mode'][:20]!r} does not fit its bytes")
     picture = Image.frombytes(state["mode"], state["size"], state["data"])
     if state["palette"] is not None:
         picture.putpalette(state["palette"])
     return picture
+
+
+PICTURE_BITS = {
+    "1": 1, "L": 8, "P": 8, "LA": 16, "PA": 16, "La": 16, "RGB": 24, "HSV": 24, "YCbCr": 24, "LAB": 24, "RGBA": 32,
+    "RGBX": 32, "RGBa": 32, "CMYK": 32, "I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16,
+}  # fmt: skip
+"""Mode -> bits of a pixel in `Image.tobytes`, each row rounded up to whole bytes."""
 
 
 def _index_state(index: Any) -> dict[str, Any]:
@@ -172,26 +279,69 @@ def _extension(state: dict[str, Any]) -> Any:
     return array
 
 
+LABELLED = {"values": column, "name": atom}
 CODECS: dict[str, Codec] = {
-    "sentencepiece:SentencePieceProcessor": Codec(lambda v: {"model": v.serialized_model_proto()}, _sentencepiece),
-    "_io:BytesIO": Codec(lambda v: {"data": v.getvalue(), "position": v.tell()}, _bytes_io),
+    "sentencepiece:SentencePieceProcessor": Codec(
+        lambda v: {"model": v.serialized_model_proto()}, _sentencepiece, {"model": exactly(bytes)}
+    ),
+    "_io:BytesIO": Codec(
+        lambda v: {"data": v.getvalue(), "position": v.tell()},
+        _bytes_io,
+        {"data": exactly(bytes), "position": exactly(int)},
+    ),
     "torch._C:Generator": Codec(
-        lambda v: {"device": str(v.device), "state": v.get_state().numpy().tobytes()}, _generator
+        lambda v: {"device": str(v.device), "state": v.get_state().numpy().tobytes()},
+        _generator,
+        {
+            "device": lambda name: type(name) is str and re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name),
+            "state": exactly(bytes),
+        },
     ),
-    "random:Random": Codec(lambda v: {"state": v.getstate()}, _random),
-    "PIL.Image:Image": Codec(_picture_state, _picture),
-    "pandas:Index": Codec(_index_state, _index),
-    "pandas:CategoricalIndex": Codec(_index_state, _index),
-    "pandas:DatetimeIndex": Codec(lambda v: {**_index_state(v), "freq": v.freqstr}, _datetime_index),
-    "pandas:RangeIndex": Codec(lambda v: {"range": (v.start, v.stop, v.step), "name": v.name}, _range_index),
+    "random:Random": Codec(lambda v: {"state": v.getstate()}, _random, {"state": exactly(tuple)}),
+    "PIL.Image:Image": Codec(
+        _picture_state,
+        _picture,
+        {
+            "mode": exactly(str),
+            "size": lambda size: (
+                type(size) is tuple and len(size) == 2 and all(type(n) is int and n >= 0 for n in size)
+            ),
+            "palette": lambda palette: palette is None or list_of(exactly(int))(palette),
+            "data": exactly(bytes),
+        },
+    ),
+    "pandas:Index": Codec(_index_state, _index, LABELLED),
+    "pandas:CategoricalIndex": Codec(_index_state, _index, LABELLED),
+    "pandas:DatetimeIndex": Codec(
+        lambda v: {**_index_state(v), "freq": v.freqstr},
+        _datetime_index,
+        {**LABELLED, "freq": lambda freq: freq is None or (type(freq) is str and len(freq) <= 40)},
+    ),
+    "pandas:RangeIndex": Codec(
+        lambda v: {"range": (v.start, v.stop, v.step), "name": v.name},
+        _range_index,
+        {"range": wholes(3), "name": atom},
+    ),
     "pandas:MultiIndex": Codec(
-        lambda v: {"levels": list(v.levels), "codes": [c.copy() for c in v.codes], "names": list(v.names)}, _multi_index
+        lambda v: {"levels": list(v.levels), "codes": [c.copy() for c in v.codes], "names": list(v.names)},
+        _multi_index,
+        {"levels": list_of(index), "codes": list_of(vector), "names": list_of(atom)},
     ),
-    "pandas:CategoricalDtype": Codec(lambda v: {"categories": v.categories, "ordered": v.ordered}, _category_dtype),
+    "pandas:CategoricalDtype": Codec(
+        lambda v: {"categories": v.categories, "ordered": v.ordered},
+        _category_dtype,
+        {"categories": lambda found: found is None or index(found), "ordered": exactly(bool, type(None))},
+    ),
     "pandas:Series": Codec(
-        lambda v: {"index": v.index, "values": _values(v.array), "name": v.name, "attrs": dict(v.attrs)}, _series
+        lambda v: {"index": v.index, "values": _values(v.array), "name": v.name, "attrs": dict(v.attrs)},
+        _series,
+        {"index": index, **LABELLED, "attrs": exactly(dict)},
     ),
-    "pandas:DataFrame": Codec(_frame_state, _frame),
+    "pandas:DataFrame": Codec(
+        _frame_state,
+        _frame,
+        {"index": index, "columns": index, "values": list_of(column), "attrs": exactly(dict)},
+    ),
 }
 """`module:qualname` of the exact class -> its codec; every module of pandas counts as `pandas`."""
 

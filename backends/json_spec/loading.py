@@ -66,11 +66,11 @@ def build(spec: dict[str, Any], weights: Weights, trust: tuple[str, ...]) -> Any
     """The model of an audited spec. Raises ArtifactError where its graph makes no sense."""
     try:
         return Reader(spec["objects"], weights, trust).build(spec["root"])
-    except ArtifactError:
+    except (ArtifactError, MemoryError):
         raise
     except RecursionError as error:
         raise ArtifactError("the graph is nested too deeply") from error
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a library raises for a value that it does not like
         raise ArtifactError(f"the graph makes no sense: {type(error).__name__}: {error}") from error
 
 

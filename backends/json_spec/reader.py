@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from backends.json_spec.audit import NAMED, audit, tag_of
-from backends.json_spec.codecs import CODECS, restore_derived
+from backends.json_spec.codecs import copied_bytes, restore, restore_derived
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar, read_tensor
 from backends.json_spec.tensors import Weights
@@ -26,6 +26,12 @@ from backends.json_spec.trust import method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
 
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
+
+
+COPIED_SLACK_BYTES = 16 << 20
+"""What codecs copy is in the file once for every copy; more than that is an attempt to fill the memory."""
+REFERENCE_LIMIT = 100
+"""References within references that are followed before anything mutable intervenes; writers nest no deeper."""
 
 
 class Reader:
@@ -38,6 +44,7 @@ class Reader:
         self._fills: list[Callable[[], None]] = []
         self._late: list[Callable[[], None]] = []
         self._resolved: dict[tuple[str, str], Any] = {}
+        self._copied_bytes = 0
         self._blank = vars(nn.Module())
 
     def build(self, root: Any) -> Any:
@@ -81,6 +88,8 @@ class Reader:
             return self._built[name]
         if name in self._building:
             raise ArtifactError(f"{name} contains itself by way of values that cannot be changed once made")
+        if len(self._building) > REFERENCE_LIMIT:
+            raise ArtifactError(f"{name} is reached by more than {REFERENCE_LIMIT} references within each other")
         node = self._objects[name]
         if isinstance(node, list) or (isinstance(node, dict) and tag_of(node) is None):
             made = self._built[name] = [] if isinstance(node, list) else {}
@@ -142,7 +151,10 @@ class Reader:
         while self._fills:
             self._fills.pop()()
         self._fills = outer
-        return CODECS[name].restore(values)
+        self._copied_bytes += copied_bytes(values)
+        if self._copied_bytes > self._weights.size_bytes + COPIED_SLACK_BYTES:
+            raise ArtifactError("codecs are given the same bytes again and again")
+        return restore(name, values)
 
     def _made(self, tag: str, cls: type, node: dict[str, Any]) -> Any:
         if tag == "$enum":

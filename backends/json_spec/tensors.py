@@ -21,14 +21,10 @@ import torch
 from backends.json_spec.digests import Checking, cores, sha256
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import DIGESTS, open_file
+from backends.json_spec.header import ALIGNMENT, FILLER, read_header
 from backends.json_spec.regions import Region
-from backends.json_spec.text import parse
 
-ALIGNMENT = 64
 WRITE_BUFFER = 1 << 20
-FILLER = "~fill."
-"""How the entries that hold nothing but zeros between others are called."""
-HEADER_LIMIT = 100_000_000
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
     "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
@@ -115,9 +111,12 @@ class Weights:
             if size < 8:
                 raise ArtifactError(f"{path.name} is truncated: {size} bytes")
             self._map = mmap.mmap(handle, size, access=mmap.ACCESS_COPY)
+        except OSError as error:
+            raise ArtifactError(f"{path.name} cannot be mapped: {error.strerror or error}") from error
         finally:
             os.close(handle)
-        self._entries = _read_header(self._map, size, path.name)
+        self.size_bytes = size
+        self._entries = read_header(self._map, size, path.name, SIZES)
         self._storages: dict[str, torch.Tensor] = {}
         self._copies: dict[tuple[str, str], torch.Tensor] = {}
         self._checking = self.checking(digests) if digests is not None else None
@@ -163,16 +162,44 @@ class Weights:
             raise ArtifactError(f"a tensor reaches outside its entry {entry!r} of the weights")
         tensor = torch.empty(0, dtype=dtype, device=device)
         tensor.set_(storage.untyped_storage(), offset // dtype.itemsize, shape, stride)
-        if dtype is torch.bool and tensor.view(torch.uint8).amax().item() > 1:
-            raise ArtifactError(f"a truth value in entry {entry!r} of the weights is neither 0 nor 1")
+        if dtype is torch.bool:
+            self._check_truth(entry, shape, stride, offset)
         return tensor
 
     def array(self, entry: str, dtype: np.dtype, shape: list[int], strides: list[int], offset: int) -> np.ndarray:
-        """A NumPy view of an entry; offset and strides in bytes."""
+        """A NumPy view of an entry; offset and strides in bytes. Raises ArtifactError outside the entry."""
+        data = self.bytes_of(entry).numpy()
+        reach = [(size - 1) * step for size, step in zip(shape, strides, strict=True)]
+        low, high = offset + sum(step for step in reach if step < 0), offset + sum(step for step in reach if step > 0)
+        if low < 0 or high + dtype.itemsize > data.size:
+            raise ArtifactError(f"an array reaches outside its entry {entry!r} of the weights")
+        if dtype.kind == "b":
+            self._check_truth(entry, shape, strides, offset)
         try:
-            return np.ndarray(tuple(shape), dtype, self.bytes_of(entry).numpy(), offset, tuple(strides))
+            array = np.ndarray(tuple(shape), dtype, data, offset, tuple(strides))
         except (TypeError, ValueError) as error:
             raise ArtifactError(f"an array does not fit its entry {entry!r} of the weights: {error}") from error
+        if dtype.kind == "U":
+            check_letters(self._few(entry, dtype.itemsize, shape, strides, offset).view(dtype.byteorder + "u4"))
+        return array
+
+    def _check_truth(self, entry: str, shape: list[int], strides: list[int], offset: int) -> None:
+        """Refuse bytes other than 0 and 1 where truth values lie; kernels take any bit of them."""
+        if self._few(entry, 1, shape, strides, offset).max() > 1:
+            raise ArtifactError(f"a truth value in entry {entry!r} of the weights is neither 0 nor 1")
+
+    def _few(self, entry: str, itemsize: int, shape: list[int], strides: list[int], offset: int) -> np.ndarray:
+        """The bytes of a view's elements, or, where they overlap, of all that it spans: never more than the entry."""
+        data = self.bytes_of(entry).numpy()
+        steps = [(size, step) for size, step in zip(shape, strides, strict=True) if size > 1 and step]
+        count = math.prod(size for size, _ in steps) * itemsize
+        if count <= data.size:
+            shape, strides = [size for size, _ in steps], [step for _, step in steps]
+            part = np.ndarray((*shape, itemsize), np.uint8, data, offset, (*strides, 1))
+            return np.ascontiguousarray(part).reshape(-1)
+        low = offset + sum((size - 1) * step for size, step in steps if step < 0)
+        high = offset + sum((size - 1) * step for size, step in steps if step > 0) + itemsize
+        return data[low:high][: (high - low) // itemsize * itemsize]
 
     def _placed(self, entry: str, device: torch.device) -> torch.Tensor:
         """An entry on a device, copied there once."""
@@ -186,38 +213,14 @@ class Weights:
     def bytes_of(self, entry: str) -> torch.Tensor:
         """An entry as uint8, always the same storage for the same entry."""
         if entry not in self._storages:
-            if entry not in self._entries:
+            if entry not in self._entries or entry.startswith(FILLER):
                 raise ArtifactError(f"the weights have no entry {entry!r}")
             start, size = self._entries[entry]
             self._storages[entry] = torch.frombuffer(self._map, dtype=torch.uint8, offset=start, count=size)
         return self._storages[entry]
 
 
-def _read_header(data: mmap.mmap, size: int, what: str) -> dict[str, tuple[int, int]]:
-    """Entry -> (start in the file, bytes). Entries must follow one another and fill the file exactly."""
-    length = int.from_bytes(data[:8], "little")
-    if length > min(size - 8, HEADER_LIMIT):
-        raise ArtifactError(f"{what} is damaged: its header claims {length} bytes")
-    header = parse(data[8 : 8 + length], f"the header of {what}")
-    if not isinstance(header, dict):
-        raise ArtifactError(f"the header of {what} is not an object")
-    entries, end = {}, 0
-    for name, entry in header.items():
-        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-            raise ArtifactError(f"entry {name!r} of {what} has other fields than dtype, shape, data_offsets")
-        offsets, shape = entry["data_offsets"], entry["shape"]
-        if not isinstance(entry["dtype"], str) or entry["dtype"] not in SIZES:
-            raise ArtifactError(f"entry {name!r} of {what} has an unknown dtype")
-        if not (_sizes(offsets) and _sizes(shape) and len(offsets) == 2 and offsets[0] == end < offsets[1]):
-            raise ArtifactError(f"entry {name!r} of {what} has offsets that overlap, leave a hole or run backwards")
-        if math.prod(shape) * SIZES[entry["dtype"]] != offsets[1] - offsets[0]:
-            raise ArtifactError(f"entry {name!r} of {what} has a shape that does not fit its bytes")
-        entries[name] = (8 + length + offsets[0], offsets[1] - offsets[0])
-        end = offsets[1]
-    if 8 + length + end != size:
-        raise ArtifactError(f"{what} has {size} bytes where its header describes {8 + length + end}")
-    return entries
-
-
-def _sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**62 for size in value)
+def check_letters(codes: np.ndarray) -> None:
+    """Refuse numbers that are no letters of Unicode: NumPy would fail only when someone looks at the text."""
+    if codes.size and codes.max() > 0x10FFFF:
+        raise ArtifactError("a text of NumPy holds a number beyond Unicode")

@@ -1,0 +1,60 @@
+"""The header of `weights.safetensors`, checked before any entry is looked at.
+
+safetensors itself accepts (tried with 0.8): two entries of one name, unknown fields, shapes like `[0, 2^62]`, a truth
+value of 7. Nothing of that passes here, and what a header declares is compared with the size that the file has, so that
+a small file cannot make a reader ask for a large memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from backends.json_spec.audit import sizes
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.text import parse
+
+ALIGNMENT = 64
+"""Every entry starts at a multiple of this, as torch's own CPU allocations do; kernels may round differently else."""
+FILLER = "~fill."
+"""How the entries that hold nothing but zeros between others are called."""
+HEADER_LIMIT = 100_000_000
+"""Bytes, as in safetensors."""
+SCALARS = (1, 2, 4, 8, 16)
+"""Bytes of a single element, which may also start at a multiple of its own size."""
+
+
+def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Entry -> (start in the file, bytes). Entries must follow one another and fill the file exactly.
+
+    `itemsizes`: safetensors' name of a dtype -> bytes of an element. Raises ArtifactError.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if length > min(size - 8, HEADER_LIMIT):
+        raise ArtifactError(f"{what} is damaged: its header claims {length} bytes")
+    header = parse(data[8 : 8 + length], f"the header of {what}")
+    if not isinstance(header, dict):
+        raise ArtifactError(f"the header of {what} is not an object")
+    entries, end, first = {}, 0, 8 + length
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+            raise ArtifactError(f"entry {name[:200]!r} of {what} has other fields than dtype, shape, data_offsets")
+        offsets, shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
+        if not isinstance(dtype, str) or dtype not in itemsizes:
+            raise ArtifactError(f"entry {name[:200]!r} of {what} has an unknown dtype")
+        if not sizes(shape):
+            raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that is none")
+        if not (sizes(offsets) and len(offsets) == 2 and offsets[0] == end < offsets[1]):
+            raise ArtifactError(
+                f"entry {name[:200]!r} of {what} has offsets that overlap, leave a gap or run back"
+            )
+        held = offsets[1] - offsets[0]
+        if math.prod(shape) * itemsizes[dtype] != held:
+            raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that does not fit its bytes")
+        if not name.startswith(FILLER) and (first + end) % (held if held in SCALARS else ALIGNMENT):
+            raise ArtifactError(f"entry {name[:200]!r} of {what} does not start at a multiple of {ALIGNMENT} bytes")
+        entries[name] = (first + offsets[0], held)
+        end = offsets[1]
+    if first + end != size:
+        raise ArtifactError(f"{what} has {size} bytes where its header describes {first + end}")
+    return entries
