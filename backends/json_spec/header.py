@@ -45,9 +45,7 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
         if not sizes(shape):
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that is none")
         if not (sizes(offsets) and len(offsets) == 2 and offsets[0] == end < offsets[1]):
-            raise ArtifactError(
-                f"entry {name[:200]!r} of {what} has offsets that overlap, leave a gap or run back"
-            )
+            raise ArtifactError(f"entry {name[:200]!r} of {what} has offsets that overlap, leave a gap or run back")
         held = offsets[1] - offsets[0]
         if math.prod(shape) * itemsizes[dtype] != held:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that does not fit its bytes")
