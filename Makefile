@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help bench quick test lint nightly nightly-tests clean
+.PHONY: chromium vendor help bench quick test lint nightly nightly-tests clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,6 +27,16 @@ nightly: nightly-tests bench  ## what the nightly workflow runs
 
 nightly-tests: $(VENV)/.ready  ## the long tests too
 	$(BIN)/python -m pytest -m "nightly or not nightly"
+
+chromium:  ## the browser that the page's tests drive (Debian; asks for root)
+	apt-get install --yes --quiet --no-install-recommends chromium chromium-driver
+
+vendor:  ## take the page's charting libraries from npm again; versions are listed in harness/page/vendor/README.md
+	cd harness/page/vendor && npm pack --silent @observablehq/plot@0.6.17 d3@7.9.2 >/dev/null && \
+		tar xzf observablehq-plot-*.tgz --strip-components=2 package/dist/plot.umd.min.js && \
+		tar xzf observablehq-plot-*.tgz --strip-components=1 package/LICENSE && mv LICENSE LICENSE.plot && \
+		tar xzf d3-*.tgz --strip-components=2 package/dist/d3.min.js && \
+		tar xzf d3-*.tgz --strip-components=1 package/LICENSE && mv LICENSE LICENSE.d3 && rm -f *.tgz
 
 clean:  ## remove the environment and all runs
 	rm -rf $(VENV) reports/runs

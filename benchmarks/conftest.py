@@ -121,8 +121,9 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if not run.records:
         return
     from harness import tables
+    from harness.report import write_report
 
-    written = tables.write_report(run.folder)
+    written = write_report(run.folder)
     terminalreporter.section("roundtrip")
     terminalreporter.write_line(tables.markdown(tables.choice(tables.frame(run.records))))
     terminalreporter.write_line("")
@@ -131,4 +132,5 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     )
     terminalreporter.write_line(f"records: {run.folder / 'records.jsonl'}")
     terminalreporter.write_line(f"summary: {written[0]}")
+    terminalreporter.write_line(f"page:    {written[1]}")
     terminalreporter.write_line(f"tables:  {run.folder / 'tables'}")

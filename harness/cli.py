@@ -159,6 +159,48 @@ def report(run: Path) -> None:
     _report(run)
 
 
+@main.command()
+@click.option("--need", "needs", multiple=True, metavar="NAME", help="What must hold; repeatable. Without: the list.")
+@click.option("--prefer", multiple=True, metavar="COST", help="load, save, size or memory; repeatable, first first.")
+@click.option("--model", metavar="NAME", help="For this model; one that RUN does not hold is tried now.")
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="A run's folder [default: the newest].")
+@click.option("--all", "everything", is_flag=True, help="Every backend, not the first three.")
+def recommend(
+    needs: tuple[str, ...], prefer: tuple[str, ...], model: str | None, folder: Path | None, everything: bool
+) -> None:
+    """Say which backend fits what you need, why, and which comes next: the ranking of the report's page."""
+    from harness import recommend
+    from harness.needs import all_needs
+    from harness.records import read_records
+    from harness.registry import ROOT
+    from harness.report import read_environment
+
+    folder = folder or recommend.latest_run(ROOT / "reports")
+    records = read_records(folder).records
+    python = str((read_environment(folder)[0] or {}).get("python", ""))
+    if not needs and not prefer:
+        width = max(len(need.id) for need in all_needs(records))
+        click.echo("Needs:\n" + "\n".join(f"  {need.id:<{width}}  {need.asks}" for need in all_needs(records)))
+        click.echo("Costs to prefer: load, save, size, memory\n")
+    wanted = recommend.choice(needs, prefer, records)
+    if model is not None:
+        records = recommend.of_model([*records, *_try_now(model, records)], model)
+    click.echo(
+        "\n".join(recommend.lines(recommend.recommend(records, wanted, python), records, None if everything else 3))
+    )
+    click.echo(f"\nFrom {len(records)} records of {folder}.")
+
+
+def _try_now(model: str, records) -> list:
+    """The cells of a model that the records do not hold."""
+    import tempfile
+
+    if any(record.model == model for record in records):
+        return []
+    with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
+        return _run((model,), (), (), 3, False, Path(temporary) / "run").records
+
+
 def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None, traits=()):
     from harness import corpus
     from harness.matrix import Run, Settings
@@ -177,7 +219,7 @@ def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | 
 
 
 def _report(folder: Path) -> None:
-    from harness.tables import write_report
+    from harness.report import write_report
 
     click.echo("\n".join(str(path) for path in write_report(folder)))
 

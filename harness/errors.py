@@ -5,6 +5,7 @@
     |-- DuplicateName      two packages offer the same name
     |-- ModelFileError     a model's file is missing, fails to import, or lacks what it should have
     |-- OutputExists       the folder to write to is there already
+    |-- MissingPackage     an optional package that the command needs is not installed
     |-- ShadowedPackage    somebody else's `backends` or `reference_models` would be imported
     `-- RecordsError       records that cannot be read
 
@@ -46,6 +47,10 @@ class ModelFileError(RoundtripError):
 
 class OutputExists(RoundtripError):
     """The output folder exists; runs are never overwritten and never mixed."""
+
+
+class MissingPackage(RoundtripError):
+    """An optional package that a command needs is not installed; the hint says how to install it."""
 
 
 class ShadowedPackage(RoundtripError):

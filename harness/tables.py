@@ -1,20 +1,26 @@
-"""Tables from records, with pandas, as CSV and Markdown. Nothing here imports torch or runs a model.
+"""Tables from records, with pandas. Nothing here imports torch or runs a model, reads a file or writes one.
 
-choice     one row a backend: what it managed, what it costs over the floor
-fidelity   backend x model, one table a condition: outcomes
-cost       backend x model: size, save, load, first prediction
-failures   every cell that is not exact, with its message and the command to run it again
+choice       one row a backend: what it managed, what it costs over the floor
+fidelity     backend x model, one table a condition: outcomes
+traits       backend x family of traits, under each condition: how many came back
+cost         backend x model: size, save, load, first prediction
+failures     every cell that is not exact, with its message and the command to run it again
+other kinds  what records of another kind than a cell found, one table a kind
+cells        every record with every field, a row each
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from harness.records import OUTCOMES, Record, read_records
+from harness.needs import WORKS, is_trait
+from harness.records import Record
+from reference_models.traits import TRAITS
 
 MARKS = {
     "exact": "✔ exact",
@@ -26,41 +32,89 @@ MARKS = {
     "crashed": "✘ crashed",
     "unavailable": "? unavailable",
 }
-WORKS = ("exact", "close")
+
+SEVERITY = {
+    "mismatch": 0, "crashed": 1, "failed": 2, "unsupported": 3, "partial": 4, "unavailable": 5, "close": 6, "exact": 7,
+}  # fmt: skip
+"""The silently wrong first; the order in which failures are read."""
+
+_NUMBERS = ("_s", "_bytes", "_save", "_load", "_floor")
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a record; medians of the rounds, and ratios to the floor's medians of the same rounds."""
+    """One row a record: plain fields as they are, medians of rounds, and ratios to the floor's medians.
+
+    Lists and dicts of other things become JSON, so that a field that is new takes part without a change here.
+    """
     rows = []
     for record in records:
-        row = {
-            name: getattr(record, name)
-            for name in ("backend", "model", "condition", "outcome", "stage", "error_type", "message", "rerun",
-                         "artifact_bytes", "tensor_bytes", "peak_anon_bytes_save", "peak_anon_bytes_load",
-                         "first_load_s", "duration_s")
-        }  # fmt: skip
-        for name in ("save_s", "load_s", "first_prediction_s", "floor_write_s", "floor_read_s"):
-            row[name] = _median(getattr(record, name))
+        row = {item.name: _plain(getattr(record, item.name)) for item in dataclasses.fields(record)}
         row["rounds"] = len(record.load_s)
         row["save_x_floor"] = _ratio(row["save_s"], row["floor_write_s"])
         row["load_x_floor"] = _ratio(row["load_s"], row["floor_read_s"])
         row["overhead_bytes"] = _difference(record.artifact_bytes, record.tensor_bytes)
         rows.append(row)
     data = pd.DataFrame(rows)
-    numbers = [name for name in data if name.endswith(("_s", "_bytes", "_save", "_load", "_floor"))]
-    return data.astype(dict.fromkeys(numbers, float))  # None becomes NaN
+    numbers = [name for name in data if name.endswith(_NUMBERS)]
+    return data.assign(**{name: pd.to_numeric(data[name], errors="coerce").astype(float) for name in numbers})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
+        return _median(value)
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True) if value else None
+    return value
+
+
+def cells(data: pd.DataFrame, traits: bool | None = False) -> pd.DataFrame:
+    """The rows that are cells: of reference models, of traits alone, or (None) of both."""
+    chosen = data[data["kind"] == "cell"]
+    return chosen if traits is None else chosen[chosen["model"].map(is_trait) == traits]
 
 
 def fidelity(data: pd.DataFrame, condition: str) -> pd.DataFrame:
     """Backends down, models across, outcomes in the cells, for one condition."""
-    chosen = data[data["condition"] == condition]
-    table = chosen.pivot_table(index="backend", columns="model", values="outcome", aggfunc="last", sort=False)
+    chosen = cells(data)
+    chosen = chosen[chosen["condition"] == condition]
+    table = chosen.pivot_table(index="backend", columns="model", values="outcome", aggfunc=_worst, sort=False)
     return table.map(lambda outcome: MARKS.get(outcome, "") if isinstance(outcome, str) else "not run")
+
+
+def _worst(outcomes: pd.Series) -> str:
+    """Several interpreters in one place of the table: the one that went worst."""
+    return min(outcomes, key=lambda outcome: SEVERITY.get(outcome, 99))
+
+
+def family(model: str) -> str:
+    """A trait's family; of a trait that is no longer in the corpus, "other"."""
+    trait = TRAITS.get(model.removeprefix("trait/"))
+    return trait.family if trait else "other"
+
+
+def traits(data: pd.DataFrame) -> pd.DataFrame:
+    """Backend and condition down, families across: `came back / tried`, and how many came back silently wrong."""
+    chosen = cells(data, traits=True)
+    if chosen.empty:
+        return pd.DataFrame()
+    chosen = chosen.assign(
+        family=chosen["model"].map(family),
+        works=chosen["outcome"].isin(WORKS),
+        wrong=chosen["outcome"] == "mismatch",
+    )
+    groups = chosen.groupby(["backend", "condition", "family"], sort=False)
+    counts = groups.agg(works=("works", "sum"), tried=("works", "size"), wrong=("wrong", "sum"))
+    texts = counts.apply(
+        lambda row: f"{row['works']}/{row['tried']}" + (f", {row['wrong']} wrong" if row["wrong"] else ""), axis=1
+    )
+    table = texts.unstack("family")
+    return table.reset_index().set_index("backend")
 
 
 def cost(data: pd.DataFrame) -> pd.DataFrame:
     """One row for each backend and model whose rounds were timed: medians in milliseconds, sizes in kB."""
-    timed = data[data["rounds"] > 0]
+    timed = cells(data)
+    timed = timed[timed["rounds"] > 0]
     return pd.DataFrame(
         {
             "model": timed["model"],
@@ -84,23 +138,24 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
     """One row a backend that a person can choose from: counts of what worked, costs on one model.
 
     A count is `models that came back exact or close / models tried`. The costs are those of `common_model`, so that
-    the rows can be compared.
+    the rows can be compared. Traits are not counted.
     """
+    data = cells(data)
     backends = list(dict.fromkeys(data["backend"]))
     rows = {backend: {} for backend in backends}
     for condition in dict.fromkeys(data["condition"]):
         for backend in backends:
-            cells = data[(data["condition"] == condition) & (data["backend"] == backend)]
-            rows[backend][condition] = f"{cells['outcome'].isin(WORKS).sum()}/{len(cells)}"
+            chosen = data[(data["condition"] == condition) & (data["backend"] == backend)]
+            rows[backend][condition] = f"{chosen['outcome'].isin(WORKS).sum()}/{len(chosen)}" if len(chosen) else "–"
     for backend in backends:
-        cells = data[data["backend"] == backend]
-        rows[backend]["silently wrong"] = int((cells["outcome"] == "mismatch").sum())
+        chosen = data[data["backend"] == backend]
+        rows[backend]["silently wrong"] = int((chosen["outcome"] == "mismatch").sum())
     model = common_model(data)
     if model is not None:
         for backend in backends:
-            cells = data[(data["backend"] == backend) & (data["model"] == model) & (data["rounds"] > 0)]
-            if len(cells):
-                cell = cells.iloc[0]
+            chosen = data[(data["backend"] == backend) & (data["model"] == model) & (data["rounds"] > 0)]
+            if len(chosen):
+                cell = chosen.iloc[0]
                 rows[backend] |= {
                     f"save ms ({model})": f"{cell['save_s'] * 1e3:.1f}",
                     f"load ms ({model})": f"{cell['load_s'] * 1e3:.1f}",
@@ -123,75 +178,33 @@ def common_model(data: pd.DataFrame) -> str | None:
 
 def failures(data: pd.DataFrame) -> pd.DataFrame:
     """Every cell that is not exact, the silently wrong first, with the message that a user would see."""
-    order = {"mismatch": 0, "crashed": 1, "failed": 2, "unsupported": 3, "partial": 4, "unavailable": 5, "close": 6}
-    chosen = data[data["outcome"] != "exact"].copy()
-    chosen["rank"] = chosen["outcome"].map(order)
+    chosen = cells(data, traits=None)
+    chosen = chosen[chosen["outcome"] != "exact"].copy()
+    chosen["rank"] = chosen["outcome"].map(SEVERITY)
     chosen = chosen.sort_values(["rank", "backend", "model", "condition"])
     columns = ["outcome", "backend", "model", "condition", "stage", "error_type", "message", "rerun"]
     return chosen[columns].fillna("")
 
 
-def write_report(run: Path) -> list[Path]:
-    """Make `tables/*.csv` and `summary.md` of a run again from its records; returns what was written.
+def other_kinds(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
+    """Kind -> its table: who and what, and each of the `facts` as a column."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record.kind != "cell":
+            head = {name: getattr(record, name) for name in ("backend", "model", "condition", "outcome", "message")}
+            found = {name: _plain(value) for name, value in record.facts.items()}
+            rows.setdefault(record.kind, []).append(head | found | {"rerun": record.rerun})
+    return {kind: pd.DataFrame(lines).dropna(axis="columns", how="all") for kind, lines in rows.items()}
 
-    Raises RecordsError where nothing can be read. Lines that cannot be read are named in the summary.
-    """
-    read = read_records(run)
-    data = frame(read.records)
-    folder = run / "tables"
-    folder.mkdir(exist_ok=True)
+
+def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
+    """All tables by name, the reader's first."""
+    data = frame(records)
     tables = {"choice": choice(data), "cost": cost(data), "failures": failures(data)}
-    tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(data["condition"])}
-    written = []
-    for name, table in tables.items():
-        path = folder / f"{name}.csv"
-        table.to_csv(path, index=table.index.name == "backend")
-        written.append(path)
-    summary = run / "summary.md"
-    summary.write_text(_summary(run, data, tables, read.problems), encoding="utf-8")
-    return [summary, *written]
-
-
-def _summary(run: Path, data: pd.DataFrame, tables: dict[str, pd.DataFrame], problems: list[str]) -> str:
-    counts = data["outcome"].value_counts()
-    outcomes = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if name in counts)
-    parts = [f"# Roundtrip: {data['backend'].nunique()} backends, {data['model'].nunique()} models", f"{outcomes}."]
-    if (environment := _environment(run)) is not None:
-        parts.append(environment)
-    parts += ["## Which one?", _CHOICE_NOTE, markdown(tables["choice"])]
-    for name, table in tables.items():
-        if name.startswith("fidelity_"):
-            parts += [f"## Fidelity: {name.removeprefix('fidelity_')}", markdown(table)]
-    parts += ["## Cost", _COST_NOTE, markdown(tables["cost"].set_index("model"))]
-    parts += [
-        "## What went wrong, in the library's words",
-        markdown(_shortened(tables["failures"]).set_index("outcome")),
-    ]
-    if problems:
-        parts += ["## Lines that could not be read", "\n".join(f"- {line}" for line in problems)]
-    return "\n\n".join(parts) + "\n"
-
-
-_CHOICE_NOTE = (
-    "A count is *models that came back exact or close / models tried* under that condition. "
-    "*Silently wrong* counts cells that loaded and differ from what was saved."
-)
-_COST_NOTE = (
-    "Medians of interleaved rounds in warm processes. The floor writes, or reads, the same number of tensor bytes in "
-    "one plain file, in the same rounds. *First load* includes importing the model's source. The ratio to the floor "
-    "says little for models of a few kB."
-)
-
-
-def _environment(run: Path) -> str | None:
-    path = run / "environment.json"
-    if not path.is_file():
-        return None
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    return (
-        f"Python {raw['python']}, torch {raw['versions']['torch']}, {raw['cpus']} CPUs ({raw['cpu']}), "
-        f"{raw['torch_threads']} torch threads, {raw['system']}; load average {raw['load_average']} at the start."
-    )
+    if len(corpus := traits(data)):
+        tables["traits"] = corpus
+    tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}
+    return tables | other_kinds(records) | {"cells": data}
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -205,12 +218,6 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _shortened(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.copy()
-    shown["message"] = shown["message"].map(lambda text: text if len(text) <= 160 else f"{text[:157]}...")
-    return shown.drop(columns="rerun")
 
 
 def _median(values: list[float]) -> float | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import tables
+from harness import report, tables
 from harness.cli import main
 from harness.records import Record, RecordWriter, read_records
 
@@ -144,7 +144,7 @@ def test_records_survive_damage_and_newer_schemas(tmp_path):
     read = read_records(tmp_path / "run")
     assert [record.backend for record in read.records] == ["pickle"]
     assert ["schema version 99" in problem or "cut off" in problem for problem in read.problems] == [True, True]
-    tables.write_report(tmp_path / "run")
+    report.write_report(tmp_path / "run")
     assert "schema version 99" in (tmp_path / "run" / "summary.md").read_text()
 
 

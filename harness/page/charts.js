@@ -1,0 +1,181 @@
+/* The charts, drawn with Observable Plot from the same cells that everything else shows. Each chart is a list of plain
+ * rows and a way to draw them; its table is made of the same rows. A chart without rows is left out. */
+"use strict";
+
+const charts = (() => {
+  const GREY = "var(--muted)", ACCENT = "var(--accent)";
+  const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];  // Okabe and Ito: apart for all eyes
+  let model = DATA.common_model;
+
+  const timed = () => DATA.cells.filter((cell) => cell.cost && !cell.kind && DATA.models[cell.m] === model)
+    .map((cell) => ({ backend: DATA.backends[cell.b], ...cell.cost }));
+
+  /* Rows of which no other is both smaller and faster. */
+  function front(rows, x, y) {
+    const sorted = [...rows].sort((a, b) => a[x] - b[x] || a[y] - b[y]), kept = [];
+    for (const row of sorted) if (!kept.length || row[y] < kept[kept.length - 1][y]) kept.push(row);
+    return kept;
+  }
+
+  function sizeAgainstLoad(width) {
+    const rows = timed().filter((row) => row.bytes && row.load)
+      .map((row) => ({ backend: row.backend, "size MB": row.bytes / 1e6, "load ms": row.load[1] * 1e3 }));
+    const best = front(rows, "size MB", "load ms"), names = new Set(best.map((row) => row.backend));
+    rows.forEach((row) => { row["on the front"] = names.has(row.backend) ? "yes" : ""; });
+    return { rows, plot: () => Plot.plot({
+      width, height: 360, marginLeft: 50, marginRight: 24, marginTop: 24, marginBottom: 42,
+      x: { label: "size, MB →", nice: true, inset: 24, type: wide(rows, "size MB") ? "log" : "linear", tickFormat: "~g" }, y: { label: "↑ load, ms", type: "log", nice: true, inset: 16, tickFormat: "~g", grid: true },
+      marks: [
+        Plot.line(best, { x: "size MB", y: "load ms", curve: "step-after", stroke: ACCENT, strokeOpacity: .5 }),
+        Plot.dot(rows, { x: "size MB", y: "load ms", r: 5, fill: (row) => names.has(row.backend) ? ACCENT : GREY, fillOpacity: (row) => names.has(row.backend) ? 1 : .55 }),
+        Plot.text(best, { x: "size MB", y: "load ms", text: "backend", dy: -12, fontWeight: 600, fill: ACCENT, stroke: "var(--bg)", strokeWidth: 4 }),
+        tip(rows, { x: "size MB", y: "load ms", title: (row) => `${row.backend}\n${digits(row["load ms"])} ms, ${digits(row["size MB"])} MB` }),
+      ] }) };
+  }
+
+  const wide = (rows, name) => { const values = rows.map((row) => row[name]); return Math.max(...values) > 4 * Math.min(...values); };
+
+  function timesFloor(name, label) {
+    return (width) => {
+      const rows = timed().filter((row) => row[`${name}_x`])
+        .map((row) => ({ backend: row.backend, "× floor": row[`${name}_x`][1], "25 %": row[`${name}_x`][0], "75 %": row[`${name}_x`][2], ms: row[name][1] * 1e3 }))
+        .sort((a, b) => a["× floor"] - b["× floor"]);
+      return { rows, plot: () => Plot.plot({
+        width, height: 60 + rows.length * 22, marginLeft: labelWidth(rows), marginRight: 46, marginTop: 10, marginBottom: 38,
+        x: { type: "log", label: `${label}, × floor →`, grid: true, tickFormat: "~g", nice: true }, y: { label: null, domain: rows.map((row) => row.backend), tickSize: 0 },
+        marks: [
+          Plot.ruleX([1], { stroke: "currentColor", strokeDasharray: "3 3" }),
+          Plot.link(rows, { x1: "25 %", x2: "75 %", y1: "backend", y2: "backend", stroke: ACCENT, strokeWidth: 5, strokeOpacity: .35, strokeLinecap: "round" }),
+          Plot.dot(rows, { x: "× floor", y: "backend", r: 4, fill: ACCENT }),
+          Plot.text(rows, { x: "75 %", y: "backend", text: (row) => `${digits(row["× floor"])} ×`, dx: 8, textAnchor: "start", fill: GREY }),
+          tip(rows, { x: "× floor", y: "backend", title: (row) => `${row.backend}\n${digits(row["× floor"])} × floor (${digits(row["25 %"])} to ${digits(row["75 %"])})\n${digits(row.ms)} ms` }),
+        ] }) };
+    };
+  }
+
+  function memory(width) {
+    const rows = timed().filter((row) => row.peak_load || row.peak_save).flatMap((row) =>
+      [["at save", row.peak_save], ["at load", row.peak_load]].filter(([, peak]) => peak !== undefined)
+        .map(([when, peak]) => ({ backend: row.backend, when, "MB": peak / 1e6, "× tensors": row.tensor_bytes ? peak / row.tensor_bytes : null })));
+    const order = [...new Set([...rows].sort((a, b) => a.MB - b.MB).map((row) => row.backend))];
+    const tensors = timed().find((row) => row.tensor_bytes);
+    return { rows, plot: () => Plot.plot({
+      width, height: 84 + order.length * 22, marginLeft: labelWidth(rows), marginRight: 24, marginTop: 10, marginBottom: 38,
+      x: { label: "peak anonymous memory above the process's own, MB →", grid: true, tickFormat: "~g", zero: true }, y: { label: null, domain: order, tickSize: 0 },
+      symbol: { legend: true, domain: ["at save", "at load"], range: ["square", "circle"] },
+      marks: [
+        tensors ? Plot.ruleX([tensors.tensor_bytes / 1e6], { stroke: "currentColor", strokeDasharray: "3 3" }) : null,
+        Plot.dot(rows, { x: "MB", y: "backend", symbol: "when", r: 4.5, fill: (row) => row.when === "at load" ? ACCENT : "none", stroke: ACCENT, strokeWidth: 1.5 }),
+        tip(rows, { x: "MB", y: "backend", title: (row) => `${row.backend}, ${row.when}\n${digits(row.MB)} MB${row["× tensors"] ? `, ${digits(row["× tensors"])} × its tensors` : ""}` }),
+      ] }) };
+  }
+
+  /* Records of kind cold_start: whatever durations their facts hold, stacked in the order in which they come. */
+  function coldStart(width) {
+    const rows = kind("cold_start").flatMap((cell) => Object.entries(numbers(cell))
+      .filter(([name]) => name.endsWith("_s") && !/total|wall/.test(name))
+      .map(([part, value]) => ({ backend: DATA.backends[cell.b], model: DATA.models[cell.m], part: spaced(part.replace(/_s$/, "")), seconds: value })));
+    const shown = rows.filter((row) => row.model === model), chosen = shown.length ? shown : rows.filter((row) => row.model === rows[0].model);
+    const parts = [...new Set(chosen.map((row) => row.part))];
+    const order = [...new Set(chosen.map((row) => row.backend))].map((name) => [name, chosen.filter((row) => row.backend === name).reduce((sum, row) => sum + row.seconds, 0)])
+      .sort((a, b) => a[1] - b[1]).map(([name]) => name);
+    return { rows: chosen, plot: () => Plot.plot({
+      width, height: 84 + order.length * 24, marginLeft: labelWidth(chosen), marginRight: 24, marginTop: 10, marginBottom: 38,
+      x: { label: "seconds in a new interpreter →", grid: true }, y: { label: null, domain: order, tickSize: 0 }, color: { legend: true, domain: parts, range: SERIES },
+      marks: [
+        Plot.barX(chosen, { x: "seconds", y: "backend", fill: "part", insetTop: 3, insetBottom: 3, order: parts }),
+        tip(chosen, Plot.stackX({ x: "seconds", y: "backend", order: parts, title: (row) => `${row.backend}: ${row.part}\n${digits(row.seconds * 1e3)} ms` })),
+      ] }) };
+  }
+
+  /* Records of kind growth: their size against each duration or memory that they hold. */
+  function growth(what, label, unit, scale) {
+    return (width) => {
+      const rows = kind("growth").flatMap((cell) => {
+        const facts = numbers(cell), size = facts.tensor_bytes ?? (cell.cost || {}).tensor_bytes, value = facts[what] ?? ((cell.cost || {})[what.replace(/_s$/, "")] || [])[1];
+        return size && value ? [{ backend: DATA.backends[cell.b], "size MB": size / 1e6, [unit]: value * scale, family: cell.more?.facts?.family ?? cell.more?.facts?.sweep ?? DATA.conditions[cell.c] }] : [];
+      });
+      const chosen = rows.filter((row) => row.family === (rows[0] || {}).family).sort((a, b) => a["size MB"] - b["size MB"]);
+      return { rows: chosen, plot: () => Plot.plot({
+        width, height: 360, marginLeft: 54, marginRight: 130, marginTop: 20, marginBottom: 42,
+        x: { type: "log", label: "tensors, MB →", tickFormat: "~g" }, y: { type: "log", label: `↑ ${label}, ${unit}`, grid: true, tickFormat: "~g" },
+        marks: [
+          Plot.line(chosen, { x: "size MB", y: unit, z: "backend", stroke: GREY, strokeOpacity: .65 }),
+          Plot.dot(chosen, { x: "size MB", y: unit, r: 2.5, fill: GREY }),
+          Plot.text(chosen, Plot.selectLast(spread(chosen, { x: "size MB", y: unit, z: "backend", text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }))),
+          Plot.line(chosen, Plot.pointer({ x: "size MB", y: unit, z: "backend", stroke: ACCENT })),
+          tip(chosen, { x: "size MB", y: unit, title: (row) => `${row.backend}\n${digits(row["size MB"])} MB: ${digits(row[unit])} ${unit}` }),
+        ] }) };
+    };
+  }
+
+  const spread = (_, options) => options;
+  const kind = (name) => DATA.cells.filter((cell) => cell.kind === name);
+
+  /* Numbers of a record that is no cell: its facts, medians of lists. */
+  function numbers(cell) {
+    const found = {};
+    for (const [name, value] of Object.entries(cell.more?.facts || {})) {
+      const number = Array.isArray(value) ? d3.median(value.filter((item) => typeof item === "number")) : value;
+      if (typeof number === "number") found[name] = number;
+    }
+    return found;
+  }
+
+  const tip = (rows, options) => Plot.tip(rows, Plot.pointer({ ...options, fill: "var(--card)", stroke: "var(--line)", fontSize: 12 }));
+  const labelWidth = (rows) => 16 + 6.6 * Math.max(6, ...rows.map((row) => row.backend.length));
+
+  const ALL = [
+    { id: "size-load", title: "Size against load time", note: "Nobody is both smaller and faster than the ones on the line.", make: sizeAgainstLoad, perModel: true },
+    { id: "memory", title: "Peak memory", note: "The dashed line is the size of the tensors.", make: memory, perModel: true },
+    { id: "load-floor", title: "Load, in multiples of the floor", note: "Dots are medians, bars quartiles over the rounds; 1 is reading one plain file.", make: timesFloor("load", "load"), perModel: true },
+    { id: "save-floor", title: "Save, in multiples of the floor", note: "1 is writing one plain file.", make: timesFloor("save", "save"), perModel: true },
+    { id: "cold-start", title: "Cold start", note: "From a new interpreter to the first prediction.", make: coldStart, perModel: true },
+    { id: "growth-load", title: "Load time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("load_s", "load", "ms", 1e3) },
+    { id: "growth-save", title: "Save time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("save_s", "save", "ms", 1e3) },
+    { id: "growth-memory", title: "Memory at load as models grow", note: "One line a backend, on logarithmic scales.", make: growth("peak_anon_bytes_load", "peak anonymous memory", "MB", 1e-6) },
+  ];
+
+  function draw() {
+    const width = Math.max(280, $("charts").clientWidth > 800 ? ($("charts").clientWidth - 40) / 2 : $("charts").clientWidth);
+    const figures = [];
+    for (const chart of ALL) {
+      const { rows, plot } = chart.make(width);
+      if (!rows.length) continue;
+      const svg = plot();
+      svg.setAttribute("role", "img");
+      svg.setAttribute("aria-label", `${chart.title}; the numbers are in the table below`);
+      figures.push(element("figure", { id: `chart-${chart.id}` },
+        element("figcaption", {}, element("strong", {}, chart.title), element("span", {}, `${chart.perModel ? `${model}. ` : ""}${chart.note}`)),
+        svg, table(rows)));
+    }
+    $("charts").replaceChildren(...figures);
+  }
+
+  function table(rows) {
+    const names = Object.keys(rows[0]);
+    const body = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "The chart's numbers" });
+    const fill = () => body.replaceChildren(element("table", { className: "numbers" },
+      element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
+      element("tbody", {}, ...rows.map((row) => element("tr", {}, ...names.map((name, place) =>
+        element(place ? "td" : "th", place ? {} : { scope: "row" }, typeof row[name] === "number" ? digits(row[name]) : String(row[name] ?? "–"))))))));
+    return element("details", { ontoggle: fill }, element("summary", {}, "As a table"), body);
+  }
+
+  function setUp() {
+    const models = [...new Set(DATA.cells.filter((cell) => cell.cost && !cell.kind).map((cell) => DATA.models[cell.m]))];
+    const select = element("select", { id: "chart-model", onchange: () => { model = select.value; draw(); } },
+      ...models.map((name) => element("option", { value: name, selected: name === model }, name)));
+    if (models.length) $("chart-controls").append(element("label", {}, "Model ", select));
+    draw();
+    let width = innerWidth, timer;
+    addEventListener("resize", () => {
+      if (innerWidth === width) return;
+      width = innerWidth;
+      clearTimeout(timer);
+      timer = setTimeout(draw, 150);
+    });
+  }
+
+  return { setUp, front };
+})();

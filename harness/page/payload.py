@@ -1,0 +1,150 @@
+"""What the page's scripts read: every record, shortened, and the facts that the ranking needs.
+
+    {"strings": [text], "backends": [name], "models": [name], "conditions": [name], "questions": {condition: text},
+     "families": {trait: family}, "cells": [Cell], "facts": as `needs.facts_table`, "common_model": name,
+     "rerun": RERUN}
+
+A Cell leaves out what is empty. Long texts that repeat (messages, tracebacks) are numbers into `strings`. Fields that
+this module does not know by name, those of later harnesses, arrive in `more` and are shown as they are. `rerun` is left
+out where it is `RERUN` filled in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from harness.conditions import CONDITIONS
+from harness.needs import common_model, facts_table, is_trait
+from harness.records import Record
+from harness.tables import family
+
+RERUN = "pytest benchmarks/ --model {model} --backend {backend} --condition {condition}"
+DIFFERENCES_SHOWN = 6
+TRACEBACK_CHARACTERS = 1_200
+
+_SHOWN_ELSEWHERE = {
+    "run_id", "backend", "model", "condition", "kind", "outcome", "stage", "error_type", "message", "traceback",
+    "taps", "state", "differences", "save_s", "load_s", "first_load_s", "first_prediction_s", "floor_write_s",
+    "floor_read_s", "artifact_bytes", "tensor_bytes", "peak_anon_bytes_save", "peak_anon_bytes_load",
+    "environment_id", "rerun", "schema_version", "duration_s", "interpreter",
+}  # fmt: skip
+
+
+class _Strings:
+    """Texts by number; the same text twice is one number."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def __call__(self, text: str | None) -> int | None:
+        return self.numbers.setdefault(text, len(self.numbers)) if text else None
+
+
+def build(records: Sequence[Record], environment: dict[str, Any] | None) -> dict[str, Any]:
+    """The payload; see the module's docstring."""
+    strings = _Strings()
+    defaults = {item.name: _default(item) for item in dataclasses.fields(Record)}
+    names = {
+        key: list(dict.fromkeys(getattr(record, key) for record in records))
+        for key in ("backend", "model", "condition")
+    }
+    index = {key: {name: number for number, name in enumerate(values)} for key, values in names.items()}
+    cells = [_cell(record, index, strings, defaults) for record in records]
+    timed = [record for record in records if record.kind == "cell" and record.load_s]
+    return {
+        "backends": names["backend"],
+        "models": names["model"],
+        "conditions": names["condition"],
+        "questions": {name: CONDITIONS[name].question for name in names["condition"] if name in CONDITIONS},
+        "families": {name: family(name) for name in names["model"] if is_trait(name)},
+        "cells": cells,
+        "strings": list(strings.numbers),
+        "facts": facts_table(records, str((environment or {}).get("python", ""))),
+        "common_model": common_model(timed),
+        "rerun": RERUN,
+    }
+
+
+def _default(item: dataclasses.Field) -> Any:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+
+
+def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, defaults: dict[str, Any]) -> dict:
+    cell: dict[str, Any] = {
+        "b": index["backend"][record.backend],
+        "m": index["model"][record.model],
+        "c": index["condition"][record.condition],
+        "o": record.outcome,
+        "kind": record.kind if record.kind != "cell" else None,
+        "stage": record.stage,
+        "error": record.error_type,
+        "message": strings(record.message),
+        "traceback": strings(_tail(record.traceback)),
+        "taps": record.taps if set(record.taps.values()) - {"equal"} else None,
+        "state": [[str(item.get("path")), str(item.get("message"))] for item in record.state[:DIFFERENCES_SHOWN]],
+        "differences": record.differences or None,
+        "on": record.interpreter,
+        "rerun": None if record.rerun == _usual_rerun(record) else record.rerun or False,
+        "cost": cost_of(record),
+        "more": {
+            name: _rounded(getattr(record, name))
+            for name in defaults
+            if name not in _SHOWN_ELSEWHERE and getattr(record, name) != defaults[name]
+        },
+    }
+    return {name: value for name, value in cell.items() if value is not None and value not in ([], {}, "")}
+
+
+def _usual_rerun(record: Record) -> str:
+    return RERUN.format(model=record.model, backend=record.backend, condition=record.condition)
+
+
+def _tail(text: str | None) -> str | None:
+    return text if text is None or len(text) <= TRACEBACK_CHARACTERS else f"…{text[-TRACEBACK_CHARACTERS:]}"
+
+
+def cost_of(record: Record) -> dict[str, Any] | None:
+    """Quartiles of the rounds, [25 %, median, 75 %], in seconds; and of the ratios to the floor, round by round."""
+    if not record.load_s:
+        return None
+    cost = {
+        "save": _quartiles(record.save_s),
+        "load": _quartiles(record.load_s),
+        "predict": _quartiles(record.first_prediction_s),
+        "save_x": _quartiles(_paired(record.save_s, record.floor_write_s)),
+        "load_x": _quartiles(_paired(record.load_s, record.floor_read_s)),
+        "first": _rounded(record.first_load_s),
+        "bytes": record.artifact_bytes,
+        "tensor_bytes": record.tensor_bytes,
+        "peak_save": record.peak_anon_bytes_save,
+        "peak_load": record.peak_anon_bytes_load,
+        "rounds": len(record.load_s),
+    }
+    return {name: value for name, value in cost.items() if value is not None}
+
+
+def _paired(values: Sequence[float], floor: Sequence[float]) -> list[float]:
+    return [value / base for value, base in zip(values, floor, strict=False) if base]
+
+
+def _quartiles(values: Sequence[float]) -> list[float] | None:
+    if not values:
+        return None
+    if len(values) == 1:
+        return [_rounded(values[0])] * 3
+    return [_rounded(value) for value in statistics.quantiles(values, n=4, method="inclusive")]
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to five significant digits, in whatever holds them: more is noise, and bytes. NaN and infinity as text."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    return value

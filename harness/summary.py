@@ -1,0 +1,124 @@
+"""`summary.md`: the run in Markdown, short enough for a pull-request comment whatever the run's size.
+
+Parts come in the order in which a reader needs them. What no longer fits is left out whole and named, with the file
+that has it; nothing is cut in the middle of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.records import OUTCOMES
+from harness.tables import cells, markdown
+
+COMMENT_CHARACTERS = 65_536
+"""The most that a comment on a pull request can hold."""
+_RESERVE = 2_000
+"""Kept for the list of what was left out."""
+MESSAGE_CHARACTERS = 160
+
+CHOICE_NOTE = (
+    "A count is *models that came back exact or close / models tried* under that condition. "
+    "*Silently wrong* counts cells that loaded and differ from what was saved."
+)
+COST_NOTE = (
+    "Medians of interleaved rounds in warm processes. The floor writes, or reads, the same number of tensor bytes in "
+    "one plain file, in the same rounds. *First load* includes importing the model's source. The ratio to the floor "
+    "says little for models of a few kB."
+)
+
+
+def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None, problems: Sequence[str]) -> str:
+    """The whole text, at most COMMENT_CHARACTERS long. `tables` as `tables.every_table` makes them."""
+    data = tables["cells"]
+    parts = [_Part("", f"# Roundtrip: {data['backend'].nunique()} backends, {_models(data)}\n\n{_outcomes(data)}.")]
+    if problems:
+        parts.append(_Part("", "\n".join(f"> **Note:** {line}" for line in problems[:20])))
+    if environment is not None:
+        parts.append(_Part("", environment_line(environment)))
+    parts.append(_Part("choice", f"## Which one?\n\n{CHOICE_NOTE}\n\n{markdown(tables['choice'])}"))
+    for name, table in tables.items():
+        if name.startswith("fidelity_"):
+            parts.append(_Part(name, f"## Fidelity: {name.removeprefix('fidelity_')}\n\n{markdown(table)}"))
+    parts.append(_Part("cost", f"## Cost\n\n{COST_NOTE}\n\n{markdown(tables['cost'].set_index('model'))}"))
+    if "traits" in tables:
+        note = "Tiny models with one difficulty each: *came back / tried*, by family."
+        parts.append(_Part("traits", f"## Traits\n\n{note}\n\n{markdown(tables['traits'])}"))
+    for kind in [name for name in tables if name not in _KNOWN and not name.startswith("fidelity_")]:
+        table = _shortened(tables[kind]).set_index("backend")
+        parts.append(_Part(kind, f"## {kind.replace('_', ' ').capitalize()}\n\n{markdown(table)}"))
+    failures = _grouped(tables["failures"])
+    parts.append(_Part("failures", f"## What went wrong, in the library's words\n\n{markdown(failures)}"))
+    return _fit(parts)
+
+
+_KNOWN = {"choice", "cost", "failures", "traits", "cells"}
+
+
+class _Part:
+    """A piece of the text, and the table that has all of it."""
+
+    def __init__(self, table: str, text: str) -> None:
+        self.table = table
+        self.text = text
+
+
+def _fit(parts: list[_Part]) -> str:
+    """Parts as long as they fit, in order; a part that does not is passed over, a later and smaller one may still."""
+    kept, left, used = [], [], 0
+    for part in parts:
+        if used + len(part.text) + 2 <= COMMENT_CHARACTERS - _RESERVE:
+            kept.append(part.text)
+            used += len(part.text) + 2
+        else:
+            left.append(part.table or "a note")
+    if left:
+        names = ", ".join(f"`tables/{name}.csv`" for name in left[:12]) + (" and more" if len(left) > 12 else "")
+        kept.append(f"*Left out here, to fit a comment: {names}. `index.html` shows all of it.*")
+    return "\n\n".join(kept) + "\n"
+
+
+def _models(data: pd.DataFrame) -> str:
+    reference, traits = cells(data)["model"].nunique(), cells(data, traits=True)["model"].nunique()
+    return f"{reference} models" + (f", {traits} traits" if traits else "")
+
+
+def _outcomes(data: pd.DataFrame) -> str:
+    counts = cells(data, traits=None)["outcome"].value_counts()
+    return ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if name in counts)
+
+
+def environment_line(raw: dict[str, Any]) -> str:
+    """One sentence on the machine; what a record of an older harness lacks is left out."""
+    versions = raw.get("versions") or {}
+    parts = [
+        f"Python {raw['python']}" if "python" in raw else "",
+        f"torch {versions['torch']}" if versions.get("torch") else "",
+        f"{raw['cpus']} CPUs ({raw.get('cpu')})" if raw.get("cpus") else "",
+        f"{raw['torch_threads']} torch threads" if raw.get("torch_threads") else "",
+        str(raw.get("system") or ""),
+    ]
+    line = ", ".join(part for part in parts if part)
+    return f"{line}; load average {raw['load_average']} at the start." if raw.get("load_average") else f"{line}."
+
+
+def _grouped(failures: pd.DataFrame) -> pd.DataFrame:
+    """One row for what one backend answers with one message: the cells of it counted, the first one named."""
+    short = _shortened(failures)
+    groups = short.groupby(["outcome", "backend", "stage", "message"], sort=False)
+    table = groups.agg(cells=("model", "size"), first=("model", "first"), condition=("condition", "first"))
+    return table.reset_index().set_index("outcome")
+
+
+def _shortened(table: pd.DataFrame) -> pd.DataFrame:
+    shown = table.drop(columns="rerun", errors="ignore").copy()
+    if "message" in shown:
+        shown["message"] = shown["message"].fillna("").map(_short)
+    return shown
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MESSAGE_CHARACTERS else f"{text[: MESSAGE_CHARACTERS - 3]}..."
