@@ -81,6 +81,24 @@ def table(value: Any) -> bool:
     return type(value) is dict and not any(key.startswith("$") for key in value)
 
 
+def texts(value: Any) -> bool:
+    """A list of texts."""
+    return type(value) is list and all(map(text, value))
+
+
+def number(value: Any) -> bool:
+    """A whole or a floating-point number."""
+    return type(value) in (int, float)
+
+
+def hooks(value: Any) -> bool:
+    """A list of hooks."""
+    return type(value) is list and all(
+        type(one) is dict and "on" in one and all(key in HOOK and HOOK[key](item) for key, item in one.items())
+        for one in value
+    )
+
+
 def pairs(value: Any) -> bool:
     """A list of `[key, value]`."""
     return type(value) is list and all(type(pair) is list and len(pair) == 2 for pair in value)
@@ -142,6 +160,25 @@ DEVICE = r"[a-z]{1,20}(:\d{1,3})?"
 TORCH_NAME = r"[a-z]\w{0,40}"
 DECIMAL = r"-?(\d+(\.\d*)?|\.\d+)(E[+-]?\d{1,18})?|-?Infinity|-?s?NaN\d*"
 
+COMMON: dict[str, Check] = {
+    "parameter": flag,
+    "requires_grad": boolean,
+    "class": any_node,
+    "grad": any_node,
+    "attributes": table,
+}
+"""Fields of tensors of every layout."""
+HOOK: dict[str, Check] = {
+    "on": text,
+    "call": any_node,
+    "weight_norm": text,
+    "with_module": boolean,
+    "public": flag,
+    "with_kwargs": flag,
+    "always_call": flag,
+}
+"""Fields of a module's hook; which of them a kind of hook may have is for the reader to know."""
+
 FORMS: dict[str, Form] = {
     "$ref": Form(text),
     "$int": Form(big_int),
@@ -200,17 +237,46 @@ FORMS: dict[str, Form] = {
             "stride": sizes,
             "entry": text,
             "offset": size,
-            "parameter": flag,
-            "requires_grad": boolean,
+            "conj": flag,
+            "neg": flag,
             "device": matches(DEVICE),
-            "attributes": table,
+            **COMMON,
         },
+    ),
+    "$sparse": Form(
+        one_of("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"),
+        {"shape": sizes, "values": any_node},
+        {
+            "indices": any_node,
+            "coalesced": flag,
+            "crow_indices": any_node,
+            "col_indices": any_node,
+            "ccol_indices": any_node,
+            "row_indices": any_node,
+            **COMMON,
+        },
+    ),
+    "$quantized": Form(
+        one_of("qint8", "quint8", "qint32"),
+        {"values": any_node},
+        {"scale": number, "zero_point": whole, "scales": any_node, "zero_points": any_node, "axis": size, **COMMON},
     ),
     "$module": Form(
         text,
         {"training": boolean},
-        {"parameters": table, "buffers": table, "modules": table, "non_persistent": nodes, "attributes": table},
+        {
+            "parameters": table,
+            "buffers": table,
+            "modules": table,
+            "non_persistent": texts,
+            "parametrized": texts,
+            "hooks": hooks,
+            "full_backward": boolean,
+            "computed": texts,
+            "attributes": table,
+        },
     ),
+    "$handle": Form(any_node, {}, {"on": text, "place": size}),
     "$object": Form(text, {}, {"attributes": table, "slots": table}),
 }
 """Tag -> the form of its payload and of the fields that must and that may stand beside it."""

@@ -14,14 +14,12 @@ from __future__ import annotations
 import io
 import random
 import re
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from backends.json_spec.errors import ArtifactError, refuse
 
@@ -353,31 +351,3 @@ def codec_name(cls: type) -> str | None:
         module = "pandas"
     name = f"{module}:{cls.__qualname__}"
     return name if name in CODECS else None
-
-
-DERIVED = ("_flat_weights", "_flat_weight_refs")
-"""What torch's recurrent layers compute from their parameters."""
-
-
-def own_attributes(module: nn.Module, path: str) -> dict[str, Any]:
-    """A module's `__dict__` without what torch derives from the rest of it."""
-    state = dict(vars(module))
-    if isinstance(module, nn.RNNBase):
-        expected = [getattr(module, name, None) for name in module._flat_weights_names]
-        actual = module._flat_weights
-        if len(expected) != len(actual) or any(a is not b for a, b in zip(expected, actual, strict=True)):
-            refuse(
-                path, "a recurrent layer whose flat weights are not its parameters", "call _init_flat_weights() on it"
-            )
-        for name in DERIVED:
-            state.pop(name, None)
-    return state
-
-
-def restore_derived(module: nn.Module) -> None:
-    """Compute again what `own_attributes` left out. Source: torch.nn.modules.rnn.RNNBase._init_flat_weights."""
-    if isinstance(module, nn.RNNBase):
-        weights = [getattr(module, name, None) for name in module._flat_weights_names]
-        vars(module)["_flat_weights"] = weights
-        vars(module)["_flat_weight_refs"] = [None if w is None else weakref.ref(w) for w in weights]
-        nn.RNNBase.flatten_parameters(module)

@@ -1,4 +1,4 @@
-"""How tensors, arrays and NumPy scalars are described in the spec."""
+"""How arrays and NumPy scalars are described in the spec."""
 
 from __future__ import annotations
 
@@ -6,92 +6,13 @@ import base64
 from typing import Any
 
 import numpy as np
-import torch
 
 from backends.json_spec.errors import ArtifactError, refuse
-from backends.json_spec.regions import View, view_of_array, view_of_tensor
+from backends.json_spec.layouts import contiguous, is_sizes
+from backends.json_spec.regions import View, view_of_array
 from backends.json_spec.tensors import Weights
 
 ARRAY_KINDS = "?biufcmMSU"
-
-
-def tensor_node(tensor: torch.Tensor, name: str, views: list[View], path: str) -> dict[str, Any]:
-    """Describe a tensor and note its memory in `views`. Raises Unsupported for what is not plain strided memory."""
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
-        refuse(path, f"a tensor of class {type(tensor).__qualname__}", "convert it with .as_subclass(torch.Tensor)")
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
-        refuse(path, "a tensor that is not strided (sparse, quantized or nested)", "save its dense parts")
-    if tensor.is_meta:
-        refuse(path, "a tensor without data (on meta)", "give it data before saving")
-    if tensor.device.type not in ("cpu", "cuda"):
-        refuse(path, f"a tensor on {tensor.device}", "move the model to the CPU before saving")
-    if tensor.is_conj() or tensor.is_neg():
-        refuse(path, "a conjugate or negative view", "call .resolve_conj().resolve_neg() on it")
-    if tensor.grad_fn is not None:
-        refuse(path, "a tensor with a gradient function", "call .detach() on it")
-    if tensor._backward_hooks:
-        refuse(path, "a tensor with hooks", "remove the hooks before saving")
-    node: dict[str, Any] = {"$tensor": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
-    if list(tensor.stride()) != contiguous(list(tensor.shape)):
-        node["stride"] = list(tensor.stride())
-    if isinstance(tensor, torch.nn.Parameter):
-        node["parameter"] = True
-    if tensor.requires_grad is not isinstance(tensor, torch.nn.Parameter):
-        node["requires_grad"] = tensor.requires_grad
-    if tensor.device.type != "cpu":
-        node["device"] = str(tensor.device)
-    if tensor.numel():
-        views.append(view_of_tensor(tensor, name, node))
-    return node
-
-
-def contiguous(shape: list[int]) -> list[int]:
-    """The strides, in elements, that torch gives a new tensor of this shape."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return strides[::-1]
-
-
-def read_tensor(node: dict[str, Any], weights: Weights) -> torch.Tensor:
-    """The tensor of a description. Raises ArtifactError where the description makes no sense."""
-    dtype = vars(torch).get(node["$tensor"])
-    shape = node["shape"]
-    stride = node.get("stride", contiguous(shape) if _sizes(shape) else None)
-    offset = node.get("offset", 0)
-    if not isinstance(dtype, torch.dtype) or not (_sizes(shape) and _sizes(stride) and _sizes([offset])):
-        raise ArtifactError("a tensor's description has an unknown dtype or a size that is not one")
-    extent = dtype.itemsize
-    for size in shape:
-        extent *= max(size, 1)
-    if len(shape) != len(stride) or len(shape) > 64 or extent >= 2**62 or any(step >= 2**62 for step in stride):
-        raise ArtifactError("a tensor's shape and stride do not fit together")
-    device = _device(node.get("device", "cpu"))
-    if 0 in shape:
-        tensor = torch.empty(0, dtype=dtype, device=device).as_strided(shape, stride)
-    elif "entry" in node:
-        tensor = weights.tensor(node["entry"], dtype, shape, stride, offset, device)
-    else:
-        raise ArtifactError("a tensor's description names no entry of the weights")
-    gradient = node.get("requires_grad", bool(node.get("parameter")))
-    if gradient and not (dtype.is_floating_point or dtype.is_complex):
-        raise ArtifactError("a tensor that is not floating point cannot require a gradient")
-    if node.get("parameter"):
-        return torch.nn.Parameter(tensor, requires_grad=gradient)
-    return tensor.requires_grad_(gradient)
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name where this process has it, else the CPU."""
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
-        return device
-    return torch.device("cpu")
-
-
-def _sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**62 for size in value)
 
 
 def array_node(array: np.ndarray, name: str, views: list[View], inside: Any, path: str) -> dict[str, Any]:
@@ -117,7 +38,7 @@ def read_array(node: dict[str, Any], weights: Weights) -> np.ndarray:
     dtype = read_dtype(node["$ndarray"])
     if dtype.kind == "O":  # its elements would be pointers of the file's choosing
         raise ArtifactError("an array in the weights cannot hold objects")
-    if not _sizes(shape) or not _sizes([offset]) or len(shape) > 64:
+    if not is_sizes(shape) or not is_sizes([offset]) or len(shape) > 64:
         raise ArtifactError("an array's description has a size that is not one")
     if "entry" in node:
         strides = node.get("strides", [step * dtype.itemsize for step in contiguous(shape)])

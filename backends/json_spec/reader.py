@@ -15,12 +15,16 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
+from backends.json_spec import layouts
 from backends.json_spec.audit import NAMED, audit, tag_of
-from backends.json_spec.codecs import copied_bytes, restore, restore_derived
+from backends.json_spec.codecs import copied_bytes, restore
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.leaves import read_array, read_dtype, read_scalar, read_tensor
+from backends.json_spec.leaves import read_array, read_dtype, read_scalar
+from backends.json_spec.modules import BARE, restore_class, restore_derived, restore_handle, restore_hooks
 from backends.json_spec.tensors import Weights
 from backends.json_spec.trust import method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
@@ -45,20 +49,23 @@ class Reader:
         self._late: list[Callable[[], None]] = []
         self._resolved: dict[tuple[str, str], Any] = {}
         self._copied_bytes = 0
-        self._blank = vars(nn.Module())
+        self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
+        self._handles: dict[Any, Any] = {}
+        self._last: list[Callable[[], None]] = []
 
     def build(self, root: Any) -> Any:
         """The model. Raises ArtifactError where the graph makes no sense."""
         model = self.decode(root)
-        modules: list[nn.Module] = []
         for stage in (self._fills, self._late):
             while self._fills or stage:
                 (self._fills or stage).pop()()
-        for built in self._built.values():
-            if isinstance(built, nn.Module):
-                modules.append(built)
-        for module in modules:
-            restore_derived(module)
+        for module, node in self._modules:
+            if "parametrized" in node:
+                restore_class(module, node["parametrized"])
+        for module, node in self._modules:
+            restore_derived(module, node.get("computed", ()))
+        for last in self._last:
+            last()
         return model
 
     def decode(self, node: Any) -> Any:
@@ -140,9 +147,25 @@ class Reader:
             for position, item in enumerate(node["items"]):
                 array[position] = self.decode(item)
             return array.reshape(payload)
-        tensor = read_tensor(node, self._weights)
+        if tag == "$handle":
+            handle = object.__new__(RemovableHandle)
+            module = self.decode(payload)
+            self._last.append(lambda: restore_handle(handle, module, node, self._handles))
+            return handle
+        return self._tensor(tag, node)
+
+    def _tensor(self, tag: str, node: dict[str, Any]) -> torch.Tensor:
+        if tag == "$tensor":
+            plain = layouts.read_strided(node, self._weights)
+        elif tag == "$sparse":
+            plain = layouts.read_sparse(node, self.decode)
+        else:
+            plain = layouts.read_quantized(node, self.decode)
+        tensor = layouts.finish(plain, node, self.decode(node.get("class")))
         if "attributes" in node:
             self._fills.append(lambda: vars(tensor).update(self._attributes(node["attributes"])))
+        if "grad" in node:
+            self._fills.append(lambda: layouts.set_gradient(tensor, self.decode(node["grad"])))
         return tensor
 
     def _restore(self, name: str, state: Any) -> Any:
@@ -169,20 +192,24 @@ class Reader:
         if (tag == "$module") is not issubclass(cls, nn.Module):
             raise ArtifactError(f"{cls.__qualname__} stands as a {tag[1:]}, which it is not")
         made = object.__new__(cls)
+        if isinstance(made, nn.Module):
+            self._modules.append((made, node))
         self._fills.append(lambda: self._fill_object(made, node))
         return made
 
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
         if isinstance(made, nn.Module):
             state = vars(made)
-            for key, default in self._blank.items():
+            for key, default in BARE.items():
                 state[key] = type(default)() if hasattr(default, "__len__") else default
-            state["training"] = node["training"]
+            state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
             for key in ("parameters", "buffers", "modules"):
                 state["_" + key].update(self._attributes(node.get(key, {})))
             state["_non_persistent_buffers_set"].update(node.get("non_persistent", []))
             if state.keys() & node.get("attributes", {}).keys():
                 raise ArtifactError("a module's attributes name what has a field of its own")
+            if "hooks" in node:
+                restore_hooks(made, node["hooks"], self.decode, self._handles)
         if "attributes" in node:
             vars(made).update(self._attributes(node["attributes"]))
         for name, item in self._attributes(node.get("slots", {})).items():

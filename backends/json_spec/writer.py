@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
-from backends.json_spec.codecs import CODECS, codec_name, own_attributes
+from backends.json_spec.codecs import CODECS, codec_name
 from backends.json_spec.errors import ArtifactError, Unsupported, refuse
-from backends.json_spec.leaves import array_node, numpy_scalar, tensor_node
+from backends.json_spec.layouts import tensor_node
+from backends.json_spec.leaves import array_node, numpy_scalar
+from backends.json_spec.modules import BARE, base_class, handle_node, hook_nodes, own_state
 from backends.json_spec.regions import Region, View, plan, view_of_bytes
 from backends.json_spec.trust import allowed, method, name_of
 from backends.json_spec.values import CONTAINERS, VALUES
@@ -49,6 +52,7 @@ class Writer:
         self._found: list[Slot] = []
         self._views: list[View] = []
         self._names: set[str] = set()
+        self._handles: list[Slot] = []
         self._depth = 0
 
     def graph(self, model: Any) -> tuple[dict[str, Any], list[Region]]:
@@ -62,6 +66,7 @@ class Writer:
             slot.node = self._describe(slot.value, slot.path)
             stack.extend(reversed(self._found))
             self._found = []
+        self._tell_handles([slot.value for slot in order if isinstance(slot.value, nn.Module)])
         regions = plan(self._views)
         objects: dict[str, Any] = {}
         hoisted: list[Slot] = []
@@ -187,29 +192,39 @@ class Writer:
 
     def _describe(self, value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, torch.Tensor):
-            node = tensor_node(value, self._slots[id(value)].name, self._views, path)
+            name = self._slots[id(value)].name
+            node = tensor_node(value, name, self._views, lambda item, suffix: self.encode(item, path + suffix), path)
             if vars(value):
                 node["attributes"] = self._attributes(vars(value), path)
             return node
         if isinstance(value, nn.Module):
             return self._module(value, path)
+        if type(value) is RemovableHandle:
+            self._handles.append(self._slots[id(value)])
+            return {}
         return self._object(value, path)
 
+    def _tell_handles(self, modules: list[nn.Module]) -> None:
+        """Describe the handles of hooks, once all modules are known."""
+        for slot in self._handles:
+            module, where = handle_node(slot.value, modules, slot.path)
+            slot.node = {"$handle": None if module is None else self._slots[id(module)], **where}
+
     def _module(self, module: nn.Module, path: str) -> dict[str, Any]:
-        node: dict[str, Any] = {"$module": name_of(type(module), path)}
-        state = own_attributes(module, path)
-        for key, default in vars(nn.Module()).items():
-            if key not in state or type(state[key]) is not type(default):
-                refuse(path, f"a module whose {key} is missing or unusual", "call super().__init__() first")
-            found = state.pop(key)
-            if key == "training":
-                node["training"] = found
-            elif key in ("_parameters", "_buffers", "_modules"):
-                node[key[1:]] = self._attributes(found, path)
-            elif key == "_non_persistent_buffers_set":
-                node["non_persistent"] = sorted(found)
-            elif found != default:
-                refuse(path, f"a module with hooks ({key})", "remove the hooks before saving, add them after loading")
+        cls = base_class(module)
+        node: dict[str, Any] = {"$module": name_of(cls, path)}
+        state, computed = own_state(module, path)
+        state = {name: item for name, item in state.items() if name not in BARE}
+        node["training"] = module.training
+        for key in ("parameters", "buffers", "modules"):
+            node[key] = self._attributes(vars(module)["_" + key], path)
+        node["non_persistent"] = sorted(vars(module)["_non_persistent_buffers_set"])
+        if cls is not type(module):
+            node["parametrized"] = list(module.parametrizations)
+        node["hooks"] = hook_nodes(module, path, lambda item, suffix: self.encode(item, path + suffix))
+        if (full := vars(module)["_is_full_backward_hook"]) is not None:
+            node["full_backward"] = full
+        node["computed"] = computed
         node["attributes"] = self._attributes(state, path)
         return {key: item for key, item in node.items() if item not in ({}, [])}
 

@@ -74,3 +74,96 @@ def fixed_model():
     model.words = {"apple", "pear", "plum", "quince"}
     model.recurrent = nn.GRU(3, 2, num_layers=2, bidirectional=True)
     return model
+
+
+class Celsius(torch.Tensor):
+    """A subclass without anything of its own."""
+
+
+class Bounded(nn.Parameter):
+    def __new__(cls, values):
+        return super().__new__(cls, torch.tensor(values))
+
+
+CALLS = []
+"""What hooks note that change nothing else."""
+
+
+def add_one(module, inputs, output):
+    return output + 1
+
+
+def square_output(module, inputs, output):
+    return output.square()
+
+
+def count_keywords(module, args, kwargs, output):
+    return output * (1 + len(kwargs))
+
+
+def keep_keywords(module, args, kwargs):
+    return args, kwargs
+
+
+def double_input(module, inputs):
+    return tuple(2 * value for value in inputs)
+
+
+def reverse_gradient(module, grad_input, grad_output):
+    return tuple(-gradient for gradient in grad_input)
+
+
+def double_gradient(module, grad_output):
+    return tuple(2 * gradient for gradient in grad_output)
+
+
+def note_version(module, state, prefix, metadata):
+    state[prefix + "version"] = torch.tensor(2)
+
+
+def before_state_dict(module, prefix, keep_vars):
+    CALLS.append(prefix)
+
+
+def drop_version(module, state, prefix, *rest):
+    CALLS.append(prefix)
+
+
+def after_loading(module, incompatible):
+    CALLS.append(module)
+
+
+class Watching(nn.Linear):
+    def __init__(self):
+        super().__init__(2, 1)
+        self.seen = []
+        self.register_forward_hook(self.note)
+
+    def note(self, module, inputs, output):
+        self.seen.append(inputs[0].numel())
+
+
+class Symmetric(nn.Module):
+    def forward(self, x):
+        return x + 1
+
+    def right_inverse(self, x):
+        return x - 1
+
+
+def parametrized(layer, *parts):
+    for part in parts:
+        nn.utils.parametrize.register_parametrization(layer, "weight", part)
+    return layer
+
+
+class Extra(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen = 3
+
+    def get_extra_state(self):
+        return {"seen": self.seen}
+
+    def set_extra_state(self, state):
+        self.seen = state["seen"]
