@@ -96,6 +96,7 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
 @click.option("--rounds", default=7, show_default=True, help="Timed rounds.")
 @click.option("--quick", is_flag=True, help="Small models and three rounds.")
 @click.option("--traits", is_flag=True, help="The corpus of tiny models too.")
+@click.option("--probes", is_flag=True, help="Safety and transparency too: planted code, damage, same bytes.")
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def bench(
     models: tuple[str, ...],
@@ -104,6 +105,7 @@ def bench(
     rounds: int,
     quick: bool,
     traits: bool,
+    probes: bool,
     output: Path | None,
 ) -> None:
     """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table."""
@@ -112,9 +114,10 @@ def bench(
     from harness import registry
 
     names = registry.trait_names() if traits else ()
-    run = _run(models, backends, conditions, rounds, quick, output, names)
-    _show(Console(), [record for record in run.records if not record.model.startswith(registry.TRAIT_PREFIX)])
-    _show_counts(Console(), run.records)
+    run = _run(models, backends, conditions, rounds, quick, output, names, probes)
+    cells = [record for record in run.records if record.kind == "cell"]
+    _show(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
+    _show_counts(Console(), cells)
     _report(run.folder)
 
 
@@ -150,6 +153,35 @@ def traits(
     run.close()
     _show_counts(Console(), run.records)
     _report(run.folder)
+
+
+@main.command()
+@_backends
+@click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
+def probe(backends: tuple[str, ...], output: Path | None) -> None:
+    """Try what artifacts do beyond coming back: planted code, flipped bits, a lost end, same bytes, readable text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.matrix import Run, Settings
+
+    run = Run(Settings(tuple(backends)), output)
+    with _progress(len(run.settings.backends)) as (tick, advance):
+        run.tick = tick
+        for _ in run.probes():
+            advance()
+    run.close()
+    table = Table("backend", "model", "probe", "answer", "what happened")
+    for record in run.records:
+        table.add_row(
+            record.backend, record.model, record.condition, record.facts["answer"], record.facts["evidence"][:200]
+        )
+    console = Console()
+    console.print(table, markup=False)
+    for name in run.settings.backends:
+        if name not in {record.backend for record in run.records}:
+            console.print(f"{name} brought none of the probed models back: nothing to probe.")
+    click.echo(f"Records: {run.folder / 'records.jsonl'}")
 
 
 @main.command()
@@ -201,18 +233,21 @@ def _try_now(model: str, records) -> list:
         return _run((model,), (), (), 3, False, Path(temporary) / "run").records
 
 
-def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None, traits=()):
+def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None, traits=(), probes=False):
     from harness import corpus
     from harness.matrix import Run, Settings
 
     run = Run(Settings(tuple(backends), tuple(models), tuple(conditions), rounds, quick), output)
     steps = len(run.settings.models) + len(corpus.batches(traits, run.settings.backends))
+    steps += len(run.settings.backends) if probes else 0
     with _progress(steps) as (tick, advance):
         run.tick = tick
         for name in run.settings.models:
             run.model(name)
             advance()
         for _ in run.traits(traits):
+            advance()
+        for _ in run.probes() if probes else ():
             advance()
     run.close()
     return run

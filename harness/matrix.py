@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import corpus, environment, measure, registry, round_trip
+from harness import corpus, environment, measure, probes, registry, round_trip
 from harness.conditions import condition, default_names
 from harness.process import Worker
 from harness.records import Record, RecordWriter
@@ -120,6 +120,14 @@ class Run:
                 pool.submit(corpus.run, batch, wanted, Path(folder) / str(number), self.run_id, self._tell)
                 for number, batch in enumerate(batches)
             ]
+            for job in as_completed(jobs):
+                self._keep(job.result())
+                yield job.result()
+
+    def probes(self) -> Iterator[list[Record]]:
+        """Probe every backend's safety and transparency; yields a backend's records as they are done."""
+        with ThreadPoolExecutor(self.settings.jobs) as pool:
+            jobs = [pool.submit(probes.probe, name, self.run_id, self._tell) for name in self.settings.backends]
             for job in as_completed(jobs):
                 self._keep(job.result())
                 yield job.result()

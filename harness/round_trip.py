@@ -114,12 +114,14 @@ def enter(world: conditions.World, worker: Worker) -> None:
     )
 
 
-def examine(saved: Saved, world: conditions.World, worker: Worker) -> dict[str, Any]:
-    """Load in a process that has entered its world, compare, judge: the fields of the record."""
+def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None = None) -> dict[str, Any]:
+    """Load in a process that has entered its world, compare, judge: the fields of the record.
+
+    `artifact`: a changed copy, in place of what was saved.
+    """
+    directory = str(artifact or saved.artifact)
     try:
-        first = worker.call(
-            "load", backend=saved.backend, directory=str(saved.artifact), trusted_modules=world.own_modules
-        )
+        first = worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
         scored = saved.facts["score"] is not None
         found = worker.call(
             "examine",

@@ -51,16 +51,16 @@ def failure(session: Session, error: Exception) -> dict[str, Any]:
     return {
         "stage": stage,
         "error_type": type(cause).__name__,
-        "message": _without_folders(str(cause) or repr(cause)),
+        "message": _everywhere(str(cause) or repr(cause)),
         "unsupported": isinstance(cause, UnsupportedModel),
-        "traceback": _without_folders("".join(traceback.format_exception(error)[-12:])),
+        "traceback": _everywhere("".join(traceback.format_exception(error)[-12:])),
     }
 
 
-def _without_folders(text: str) -> str:
-    """A message or traceback whose files are named from where they are installed: the same on every machine."""
+def _everywhere(text: str) -> str:
+    """A message or traceback that is the same on every machine: files from where they are installed, no addresses."""
     text = re.sub(r'File "[^"]*/(site-packages|python3\.\d+|project)/', r'File "\1/', text)
-    return text.replace(f"{ROOT}/", "")
+    return re.sub(r"\bat 0x[0-9a-f]{6,}", "at 0x...", text.replace(f"{ROOT}/", ""))
 
 
 def _declares(method: Any, name: str) -> bool:

@@ -1,0 +1,185 @@
+"""What an artifact does beyond coming back: safety and transparency, found by trying.
+
+Each probe gives one record of kind "probe" for a backend: `condition` is the probe's name, `facts` has
+
+    answer      the word for a table, one of those below
+    evidence    a sentence for a person: what was changed and what happened
+    tried       how many changed copies, or parameters, were tried
+
+    probe             answers                                  how
+    planted_code      runs | does not run                      code is planted in every carrier found in the artifact
+    bit_flip          detected | silent | harmless | crashed   one bit, in six places, one at a time; the worst counts
+    truncation        the same                                 the largest file loses its last tenth
+    same_bytes        same | differs                           two processes save the same model
+    readable          all | some | none                        numbers and texts of modules, with their names, in the
+                                                               artifact's text files
+
+`does not run` means that none of the planted carriers ran, no more: `evidence` says which were tried. `detected` means
+that loading raised; an error after the load, or a silent difference, does not count as detected.
+
+The model is the first of MODELS that the backend brings back.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from harness import conditions, registry, round_trip, tamper
+from harness.process import Worker
+from harness.records import Record
+from harness.staging import stage
+
+MODELS = ("digits_cnn", "tied_char_lm", "sentiment_gru", "nested_fruit", "imagenet_resnet")
+CAME_BACK = ("exact", "close", "partial")
+WORST = ("crashed", "silent", "fails later", "detected", "harmless")
+
+
+def probe(backend: str, run_id: str, tell: Callable[[str], None]) -> list[Record]:
+    """All probes of one backend; none where it brings no model back. Never raises for what the backend does."""
+    for name in MODELS:
+        folder = Path(tempfile.mkdtemp(prefix="roundtrip-"))
+        try:
+            with _Subject(backend, name, folder) as subject:
+                if subject.works():
+                    return [subject.record(run_id, what, PROBES[what](subject), tell) for what in PROBES]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return []
+
+
+class _Subject:
+    """One model as the backend saved it, and processes to load changed copies of it."""
+
+    def __init__(self, backend: str, model: str, folder: Path) -> None:
+        self.backend, self.model, self.folder = backend, model, folder
+        self.source = registry.model_source(model)
+        self.stage = stage(self.source, folder / "staged")
+        self.saved = round_trip.save(backend, self.source.builder, self.stage, folder / "saved")
+        self.condition = conditions.condition("fresh_process")
+
+    def __enter__(self) -> _Subject:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.saved.close()
+
+    def works(self) -> bool:
+        if self.saved.stopped is not None:
+            return False
+        self.world = conditions.prepare(self.condition, self.stage, self.folder / "world")
+        return self.load(self.saved.artifact)["outcome"] in CAME_BACK
+
+    def load(self, artifact: Path) -> dict[str, Any]:
+        with Worker() as worker:
+            round_trip.enter(self.world, worker)
+            return round_trip.examine(self.saved, self.world, worker, artifact)
+
+    def again(self) -> round_trip.Saved:
+        """The same model, built and saved by another process."""
+        saved = round_trip.save(self.backend, self.source.builder, self.stage, self.folder / "again")
+        saved.close()
+        return saved
+
+    def record(self, run_id: str, name: str, facts: dict[str, Any], tell: Callable[[str], None]) -> Record:
+        tell(f"{self.backend}: {name}: {facts['answer']}")
+        rerun = f"roundtrip probe --backend {self.backend}"
+        return Record(
+            run_id, self.backend, self.model, name, kind="probe", facts=facts, message=facts["evidence"], rerun=rerun
+        )
+
+
+def _planted_code(subject: _Subject) -> dict[str, Any]:
+    tried = []
+    marker = subject.folder / "marker"
+    for damage in tamper.planted(subject.saved.artifact, subject.folder / "planted", marker):
+        tried.append(damage.what)
+        result = subject.load(damage.folder)
+        shutil.rmtree(damage.folder, ignore_errors=True)
+        if marker.exists():
+            return {"answer": "runs", "evidence": f"{damage.what}: it ran", "tried": len(tried)}
+        tried[-1] += f" ({result['outcome']}: {result['message']})"
+    evidence = "; ".join(tried) or "the artifact has no carrier of code that is known here"
+    return {"answer": "does not run", "evidence": evidence, "tried": len(tried)}
+
+
+def _damage(subject: _Subject, damages: Iterable[tamper.Damage]) -> dict[str, Any]:
+    found: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for damage in damages:
+        result = subject.load(damage.folder)
+        shutil.rmtree(damage.folder, ignore_errors=True)
+        word = _noticed(result)
+        counts[word] += 1
+        found.setdefault(word, f"{damage.what}: {word}: {result['message'] or 'equal'}")
+    answer = next(word for word in WORST if counts[word])
+    said = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return {"answer": answer, "evidence": f"{said}. {found[answer]}", "tried": counts.total(), "counts": dict(counts)}
+
+
+def _noticed(result: dict[str, Any]) -> str:
+    if result["outcome"] in ("failed", "unsupported"):
+        return "detected" if result["stage"] == "load" else "fails later"
+    return {"crashed": "crashed", "mismatch": "silent", "close": "silent"}.get(result["outcome"], "harmless")
+
+
+def _bit_flip(subject: _Subject) -> dict[str, Any]:
+    return _damage(subject, tamper.flipped(subject.saved.artifact, subject.folder / "flipped"))
+
+
+def _truncation(subject: _Subject) -> dict[str, Any]:
+    return _damage(subject, tamper.truncated(subject.saved.artifact, subject.folder / "truncated"))
+
+
+def _same_bytes(subject: _Subject) -> dict[str, Any]:
+    again = subject.again()
+    if again.stopped is not None:
+        return {"answer": "differs", "evidence": f"the second save: {again.stopped['message']}", "tried": 2}
+    first, second = (_contents(saved.artifact) for saved in (subject.saved, again))
+    other = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    if other:
+        return {"answer": "differs", "evidence": f"two saves differ in {', '.join(other)}", "tried": 2}
+    return {"answer": "same", "evidence": "two processes saved the same bytes", "tried": 2}
+
+
+def _readable(subject: _Subject) -> dict[str, Any]:
+    wanted = subject.saved.worker.call("hyperparameters")
+    texts = [text for data in _contents(subject.saved.artifact).values() if (text := _text(data)) is not None]
+    missing = [f"{name}={value}" for name, value in wanted if not any(_states(text, name, value) for text in texts)]
+    found = len(wanted) - len(missing)
+    answer = "all" if not missing else "some" if found else "none"
+    evidence = f"{found} of {len(wanted)} parameters stand in text files"
+    if missing:
+        evidence += f"; not {', '.join(missing[:4])}"
+    return {"answer": answer, "evidence": evidence, "tried": len(wanted), "found": found}
+
+
+def _states(text: str, name: str, value: str) -> bool:
+    """Whether a text has the name and, after punctuation alone, the value."""
+    return re.search(rf"\b{re.escape(name)}\b[\"'\s:=,\[(]{{1,40}}{re.escape(value)}\b", text) is not None
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() or not re.search(r"[\x00-\x08\x0e-\x1f]", text) else None
+
+
+PROBES: dict[str, Callable[[_Subject], dict[str, Any]]] = {
+    "planted_code": _planted_code,
+    "bit_flip": _bit_flip,
+    "truncation": _truncation,
+    "same_bytes": _same_bytes,
+    "readable": _readable,
+}
