@@ -149,14 +149,16 @@ def _same_bytes(subject: _Subject) -> dict[str, Any]:
 
 def _readable(subject: _Subject) -> dict[str, Any]:
     wanted = subject.saved.worker.call("hyperparameters")
-    texts = [text for data in _contents(subject.saved.artifact).values() if (text := _text(data)) is not None]
+    files = _contents(subject.saved.artifact)
+    texts = [text for data in files.values() if (text := _text(data)) is not None]
+    opaque = sum(len(data) for data in files.values() if _text(data) is None)
     missing = [f"{name}={value}" for name, value in wanted if not any(_states(text, name, value) for text in texts)]
     found = len(wanted) - len(missing)
     answer = "all" if not missing else "some" if found else "none"
     evidence = f"{found} of {len(wanted)} parameters stand in text files"
     if missing:
         evidence += f"; not {', '.join(missing[:4])}"
-    return {"answer": answer, "evidence": evidence, "tried": len(wanted), "found": found}
+    return {"answer": answer, "evidence": evidence, "tried": len(wanted), "found": found, "opaque_bytes": opaque}
 
 
 def _states(text: str, name: str, value: str) -> bool:

@@ -47,6 +47,9 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     if "traits" in tables:
         note = "Tiny models with one difficulty each: *came back / tried*, by family."
         parts.append(_Part("traits", f"## Traits\n\n{note}\n\n{markdown(tables['traits'])}"))
+    note = "What the article series reports of pickle, dill and AI-JSONable, and what was measured here."
+    claims = markdown(_shortened(tables["claims"]).set_index("claim"))
+    parts.append(_Part("claims", f"## The series' claims\n\n{note}\n\n{claims}"))
     for kind in [name for name in tables if name not in _KNOWN and not name.startswith("fidelity_")]:
         table = _shortened(tables[kind]).set_index("backend")
         parts.append(_Part(kind, f"## {kind.replace('_', ' ').capitalize()}\n\n{markdown(table)}"))
@@ -55,7 +58,7 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     return _fit(parts)
 
 
-_KNOWN = {"choice", "cost", "failures", "traits", "cells"}
+_KNOWN = {"choice", "claims", "cost", "failures", "traits", "cells"}
 
 
 class _Part:
@@ -109,14 +112,17 @@ def _grouped(failures: pd.DataFrame) -> pd.DataFrame:
     """One row for what one backend answers with one message: the cells of it counted, the first one named."""
     short = _shortened(failures)
     groups = short.groupby(["outcome", "backend", "stage", "message"], sort=False)
-    table = groups.agg(cells=("model", "size"), first=("model", "first"), condition=("condition", "first"))
+    table = groups.agg(
+        cells=("model", "size"), first=("model", "first"), condition=("condition", "first"), remedy=("remedy", "first")
+    )
     return table.reset_index().set_index("outcome")
 
 
 def _shortened(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.drop(columns="rerun", errors="ignore").copy()
-    if "message" in shown:
-        shown["message"] = shown["message"].fillna("").map(_short)
+    for name in ("message", "measured"):
+        if name in shown:
+            shown[name] = shown[name].fillna("").map(_short)
     return shown
 
 

@@ -4,7 +4,8 @@ choice       one row a backend: what it managed, what it costs over the floor
 fidelity     backend x model, one table a condition: outcomes
 traits       backend x family of traits, under each condition: how many came back
 cost         backend x model: size, save, load, first prediction
-failures     every cell that is not exact, with its message and the command to run it again
+failures     every cell that is not exact, with its message, a remedy and the command to run it again
+claims       what the article series reports, and what was measured
 other kinds  what records of another kind than a cell found, one table a kind
 cells        every record with every field, a row each
 """
@@ -18,8 +19,10 @@ from typing import Any
 
 import pandas as pd
 
+from harness.claims import verdicts
 from harness.needs import WORKS, is_trait
 from harness.records import Record
+from harness.remedies import remedy
 from reference_models.traits import TRAITS
 
 MARKS = {
@@ -50,6 +53,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         row = {item.name: _plain(getattr(record, item.name)) for item in dataclasses.fields(record)}
         row["rounds"] = len(record.load_s)
+        row["remedy"] = remedy(record)
         row["save_x_floor"] = _ratio(row["save_s"], row["floor_write_s"])
         row["load_x_floor"] = _ratio(row["load_s"], row["floor_read_s"])
         row["overhead_bytes"] = _difference(record.artifact_bytes, record.tensor_bytes)
@@ -182,8 +186,22 @@ def failures(data: pd.DataFrame) -> pd.DataFrame:
     chosen = chosen[chosen["outcome"] != "exact"].copy()
     chosen["rank"] = chosen["outcome"].map(SEVERITY)
     chosen = chosen.sort_values(["rank", "backend", "model", "condition"])
-    columns = ["outcome", "backend", "model", "condition", "stage", "error_type", "message", "rerun"]
+    columns = ["outcome", "backend", "model", "condition", "stage", "error_type", "message", "remedy", "rerun"]
     return chosen[columns].fillna("")
+
+
+def claims(records: Iterable[Record]) -> pd.DataFrame:
+    """The series' eleven claims: what is reported, what was measured, and whether it holds."""
+    return pd.DataFrame(
+        {
+            "claim": f"{found.claim.number}. {found.claim.method}: {found.claim.condition}",
+            "reported": found.claim.reported,
+            "verdict": found.verdict,
+            "measured": found.measured,
+            "rerun": found.rerun,
+        }
+        for found in verdicts(records)
+    )
 
 
 def other_kinds(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
@@ -200,7 +218,7 @@ def other_kinds(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
 def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     """All tables by name, the reader's first."""
     data = frame(records)
-    tables = {"choice": choice(data), "cost": cost(data), "failures": failures(data)}
+    tables = {"choice": choice(data), "cost": cost(data), "failures": failures(data), "claims": claims(records)}
     if len(corpus := traits(data)):
         tables["traits"] = corpus
     tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}

@@ -1,0 +1,111 @@
+"""What to do about a cell that is not exact: one sentence, chosen by what the record says. No torch, no pandas.
+
+The first rule that fits speaks. A rule knows the outcome, the stage, the error and the message, never the backend's
+name: what helps follows from what happened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.records import Record
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When `fits`, say `advice`."""
+
+    fits: Callable[[Record], bool]
+    advice: str
+
+
+def _at(stage: str, pattern: str = "", outcome: str = "failed") -> Callable[[Record], bool]:
+    def fits(record: Record) -> bool:
+        told = f"{record.error_type}: {record.message}"
+        return record.outcome == outcome and stage in ("", record.stage) and bool(re.search(pattern, told))
+
+    return fits
+
+
+def _wrong(pattern: str) -> Callable[[Record], bool]:
+    def fits(record: Record) -> bool:
+        return record.outcome == "mismatch" and bool(re.search(pattern, record.message or ""))
+
+    return fits
+
+
+def _another_python(record: Record) -> bool:
+    return record.outcome in ("crashed", "failed") and record.interpreter is not None
+
+
+RULES = (
+    Rule(lambda record: record.outcome == "unavailable", "Install what the message names."),
+    Rule(lambda record: record.outcome == "unsupported", "Change the named part of the model as the message says."),
+    Rule(
+        lambda record: record.outcome == "partial",
+        "Keep the missing stages as code beside the artifact, with tests of their own, or use a format that has them.",
+    ),
+    Rule(lambda record: record.outcome == "close", "Nothing, if the model's tolerance is yours."),
+    Rule(
+        lambda record: record.outcome == "crashed" and record.interpreter is not None,
+        "Load under the Python that saved it: by-value code is bytecode of one Python version.",
+    ),
+    Rule(lambda record: record.outcome == "crashed", "Load untried files in a process that may die, with a timeout."),
+    Rule(
+        lambda record: record.code_ran == "refused",
+        "Load the source that was saved, or say at load that the change is meant.",
+    ),
+    Rule(
+        lambda record: record.code_ran == "edited",
+        "Tag the source with the artifact's version, or use a format that notices or carries the source.",
+    ),
+    Rule(
+        _at("save", r"[Ll]ambda|<locals>|local object|not the same object|attribute lookup"),
+        "Give the function or class a module-level name, or use a format that stores functions by value.",
+    ),
+    Rule(
+        _at("save", r"cannot (be )?pickle|can't pickle"),
+        "Make the object in preprocess, or drop it in __getstate__ and make it again in __setstate__.",
+    ),
+    Rule(
+        _at("load", r"__main__|Can't get attribute"),
+        "Define the classes in a module that the training script imports, instead of in the script.",
+    ),
+    Rule(
+        _at("load", r"ModuleNotFoundError|No module named"),
+        "Ship the source under the name that it had, or use a format that carries it.",
+    ),
+    Rule(_at("load", r"[Uu]ntrusted|not trusted"), "Name your own module at load, if you trust the file's origin."),
+    Rule(
+        _at("", r"NameError"),
+        "Let the format follow a function's globals (recurse=True), or import inside the function.",
+    ),
+    Rule(_another_python, "Install in the other environment what the message names, or keep both on one version."),
+    Rule(
+        _wrong(r"shared one storage|aliasing|share memory|same object as"),
+        "Tie the tensors again after loading, or use a format that keeps what shares memory.",
+    ),
+    Rule(
+        _wrong(r"__class__|__globals__"),
+        "Keep what changes at run time in attributes of the model: code comes back as it is imported.",
+    ),
+    Rule(
+        _wrong(r"grad\b|_backward_hooks|inference"),
+        "Set it again after loading: gradients and hooks of tensors are seldom stored.",
+    ),
+    Rule(
+        _wrong(r"^outputs equal"),
+        "Outputs are right: set the named attribute after loading if training or a later save needs it.",
+    ),
+    Rule(_wrong(r""), "Do not use it for this model: compare outputs on known inputs after every load."),
+    Rule(_at("save"), "Change what the message names, or use another format for this model."),
+    Rule(_at("load"), "Load with the versions that saved it, and keep those pinned beside the artifact."),
+    Rule(_at(""), "Run the model once after every load, before it serves: this error comes only when it is called."),
+)
+
+
+def remedy(record: Record) -> str:
+    """A sentence for a cell that is not exact; empty for one that is."""
+    return next((rule.advice for rule in RULES if rule.fits(record)), "")

@@ -1,0 +1,119 @@
+"""Claims and remedies: what the records say, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import tables
+from harness.claims import CLAIMS, verdicts
+from harness.records import Record, read_records
+from harness.registry import model_names, trait_names
+from harness.remedies import remedy
+
+PUBLISHED = Path(__file__).parent.parent / "reports" / "published"
+
+
+def cell(backend="pickle", model="sentiment_gru", condition="source_edited", outcome="exact", **more):
+    return Record("run", backend, model, condition, outcome=outcome, **more)
+
+
+def verdict(number, *records):
+    return verdicts(records)[number - 1]
+
+
+def test_every_claim_looks_at_what_there_is():
+    models = {*model_names(), *trait_names(), "*"}
+    for claim in CLAIMS:
+        for _, model, _ in claim.looked_at:
+            assert model in models
+    assert [claim.number for claim in CLAIMS] == list(range(1, 12))
+
+
+def test_nothing_measured_is_said():
+    assert {found.verdict for found in verdicts([])} == {"not measured"}
+    assert "pickle × sentiment_gru × source_edited" in verdict(1).measured
+
+
+@pytest.mark.parametrize(
+    ("number", "record", "other"),
+    [
+        (1, cell(code_ran="edited"), {"code_ran": "refused"}),
+        (
+            2,
+            cell(condition="source_renamed", outcome="failed", stage="load", error_type="ModuleNotFoundError"),
+            {"stage": "forward"},
+        ),
+        (
+            3,
+            cell(condition="main_script", outcome="failed", stage="load", error_type="AttributeError"),
+            {"error_type": "ImportError"},
+        ),
+        (
+            4,
+            cell(model="sentiment_gru_lambda", condition="fresh_process", outcome="failed", stage="save"),
+            {"stage": None, "outcome": "exact"},
+        ),
+        (
+            7,
+            cell("dill", condition="main_script", outcome="failed", stage="forward", error_type="NameError",
+                 message="name 'torch' is not defined"),
+            {"error_type": "TypeError"},
+        ),
+        (9, cell("dill_recurse", code_ran="edited"), {"code_ran": "saved"}),
+        (
+            11,
+            cell("aijson", "nested_fruit", "readable", "", kind="probe", facts={"answer": "all", "opaque_bytes": 9}),
+            {"facts": {"answer": "all", "opaque_bytes": 0}},
+        ),
+    ],
+)  # fmt: skip
+def test_a_claim_holds_or_no_longer(number, record, other):
+    assert verdict(number, record).verdict == "holds"
+    assert verdict(number, replace(record, **other)).verdict == "no longer"
+
+
+def test_a_claim_about_two_methods_needs_both():
+    pickle = cell(model="digits_cnn", condition="readable", outcome="", kind="probe", facts={"answer": "none"})
+    dill = replace(pickle, backend="dill")
+    assert verdict(6, pickle).verdict == "not measured"
+    assert verdict(6, pickle, dill).verdict == "holds"
+    assert verdict(6, pickle, replace(dill, facts={"answer": "all"})).verdict == "no longer"
+
+
+def test_another_interpreter_is_no_evidence():
+    assert verdict(1, cell(code_ran="edited", interpreter="Python 3.12")).verdict == "not measured"
+
+
+def test_the_table_has_all_claims():
+    table = tables.claims([cell(code_ran="edited")])
+    assert list(table["verdict"]) == ["holds"] + ["not measured"] * 10
+
+
+def test_every_published_failure_has_a_remedy():
+    for record in read_records(PUBLISHED).records:
+        if record.kind == "cell":
+            assert bool(remedy(record)) == (record.outcome != "exact"), record
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (
+            cell(outcome="failed", stage="save", message="Can't pickle <function <lambda>>"),
+            "module-level name",
+        ),
+        (cell(outcome="failed", stage="load", error_type="ModuleNotFoundError", message="No module named 'm'"), "Ship"),
+        (cell(outcome="failed", stage="forward", error_type="NameError", message="name 'x' is not defined"), "recurse"),
+        (cell(outcome="crashed", interpreter="Python 3.12", message="killed by SIGSEGV"), "bytecode"),
+        (cell(outcome="crashed", message="killed by SIGSEGV"), "timeout"),
+        (cell(outcome="mismatch", message="model.a: shared one storage, no longer so: model.a, model.b"), "Tie"),
+        (cell(outcome="mismatch", message="output: was 1, is now 2"), "Do not use"),
+        (cell(outcome="mismatch", message="outputs equal, state differs: model.x: is gone"), "Outputs are right"),
+        (cell(outcome="exact", code_ran="edited"), "Tag the source"),
+    ],
+)
+def test_a_remedy_fits(record, words):
+    assert words in remedy(record)
