@@ -5,11 +5,18 @@
     save(model, "artifact")                          # spec.json, weights.safetensors, digests
     model = load("artifact", trust=["my_project"])   # your own classes come only from modules that you name
 
+With the calls that made a model noted, it can be made anew with other arguments:
+
+    layer = spec(Layer)(n_hidden=256)                # or @spec above the class
+    rebuild("artifact", {"layer.n_hidden": 512}, trust=["my_project"])
+
 FORMAT.md is the specification.
 """
 
+from backends.json_spec.calls import spec
 from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName
 from backends.json_spec.loading import load
+from backends.json_spec.rebuilding import FreshWeights, rebuild
 from backends.json_spec.saving import save
 
-__all__ = ["ArtifactError", "Unsupported", "UntrustedName", "load", "save"]
+__all__ = ["ArtifactError", "FreshWeights", "Unsupported", "UntrustedName", "load", "rebuild", "save", "spec"]

@@ -168,6 +168,8 @@ COMMON: dict[str, Check] = {
     "attributes": table,
 }
 """Fields of tensors of every layout."""
+CALLED: dict[str, Check] = {"call": table, "caller": text}
+"""Fields of objects whose making was noted; `load` calls nothing and looks up no caller."""
 HOOK: dict[str, Check] = {
     "on": text,
     "call": any_node,
@@ -274,10 +276,11 @@ FORMS: dict[str, Form] = {
             "full_backward": boolean,
             "computed": texts,
             "attributes": table,
+            **CALLED,
         },
     ),
     "$handle": Form(any_node, {}, {"on": text, "place": size}),
-    "$object": Form(text, {}, {"attributes": table, "slots": table}),
+    "$object": Form(text, {}, {"attributes": table, "slots": table, **CALLED}),
 }
 """Tag -> the form of its payload and of the fields that must and that may stand beside it."""
 

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from backends.json_spec import layouts
 from backends.json_spec.audit import NAMED, audit, tag_of
+from backends.json_spec.calls import CALL
 from backends.json_spec.codecs import copied_bytes, restore
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar
@@ -56,17 +57,22 @@ class Reader:
     def build(self, root: Any) -> Any:
         """The model. Raises ArtifactError where the graph makes no sense."""
         model = self.decode(root)
+        self.complete()
+        return model
+
+    def complete(self) -> None:
+        """Fill all that was made empty, and let torch compute again what it derives."""
         for stage in (self._fills, self._late):
             while self._fills or stage:
                 (self._fills or stage).pop()()
-        for module, node in self._modules:
+        modules, self._modules = self._modules, []
+        for module, node in modules:
             if "parametrized" in node:
                 restore_class(module, node["parametrized"])
-        for module, node in self._modules:
+        for module, node in modules:
             restore_derived(module, node.get("computed", ()))
-        for last in self._last:
-            last()
-        return model
+        while self._last:
+            self._last.pop()()
 
     def decode(self, node: Any) -> Any:
         """The value of a node."""
@@ -212,6 +218,9 @@ class Reader:
                 restore_hooks(made, node["hooks"], self.decode, self._handles)
         if "attributes" in node:
             vars(made).update(self._attributes(node["attributes"]))
+        if "call" in node:
+            called = node.get("caller", node.get("$module", node.get("$object")))
+            vars(made)[CALL] = {"of": called, "arguments": self._attributes(node["call"])}
         for name, item in self._attributes(node.get("slots", {})).items():
             slot = inspect.getattr_static(type(made), name, None)
             if not isinstance(slot, types.MemberDescriptorType):

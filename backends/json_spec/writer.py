@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from backends.json_spec.calls import CALL, noted
 from backends.json_spec.codecs import CODECS, codec_name
 from backends.json_spec.errors import ArtifactError, Unsupported, refuse
 from backends.json_spec.layouts import tensor_node
@@ -214,7 +215,7 @@ class Writer:
         cls = base_class(module)
         node: dict[str, Any] = {"$module": name_of(cls, path)}
         state, computed = own_state(module, path)
-        state = {name: item for name, item in state.items() if name not in BARE}
+        state = {name: item for name, item in state.items() if name not in BARE and name != CALL}
         node["training"] = module.training
         for key in ("parameters", "buffers", "modules"):
             node[key] = self._attributes(vars(module)["_" + key], path)
@@ -226,7 +227,16 @@ class Writer:
             node["full_backward"] = full
         node["computed"] = computed
         node["attributes"] = self._attributes(state, path)
-        return {key: item for key, item in node.items() if item not in ({}, [])}
+        node = {key: item for key, item in node.items() if item not in ({}, [])}
+        return self._with_call(node, module, path)
+
+    def _with_call(self, node: dict[str, Any], value: Any, path: str) -> dict[str, Any]:
+        """The node with the noted call in second place. Its arguments come last: what is an attribute is named so."""
+        if (note := noted(value)) is None:
+            return node
+        tag, name = next(iter(node.items()))
+        call = {key: self.encode(item, f"{path}({key})") for key, item in note["arguments"].items()}
+        return {tag: name, **({"caller": note["of"]} if note["of"] != name else {}), "call": call, **node}
 
     def _object(self, value: Any, path: str) -> dict[str, Any]:
         cls = type(value)
@@ -250,11 +260,12 @@ class Writer:
         if _hides_state(cls):
             refuse(path, what + ", part of whose state is not visible to Python", way_out)
         node: dict[str, Any] = {"$object": name_of(cls, path)}
-        if attributes := self._attributes(getattr(value, "__dict__", {}), path):
+        state = {key: item for key, item in getattr(value, "__dict__", {}).items() if key != CALL}
+        if attributes := self._attributes(state, path):
             node["attributes"] = attributes
         if slots:
             node["slots"] = self._attributes(slots, path)
-        return node
+        return self._with_call(node, value, path)
 
     def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
         for key in state:

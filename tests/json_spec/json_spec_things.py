@@ -5,10 +5,13 @@ from __future__ import annotations
 import enum
 from collections import namedtuple
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
+
+from backends.json_spec import spec
 
 Pair = namedtuple("Pair", "left right")
 
@@ -167,3 +170,56 @@ class Extra(nn.Module):
 
     def set_extra_state(self, state):
         self.seen = state["seen"]
+
+
+@spec
+class Tokenizer:
+    def __init__(self, corpus, /, size=10):
+        self.words = sorted(set(corpus.split()))[:size]
+        self.n_symbols = len(self.words)
+
+
+@spec
+class Layer(nn.Module):
+    def __init__(self, n_in, n_hidden=4, *more, activation=double, **options):
+        super().__init__()
+        self.sizes = [n_in, n_hidden, *more]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(self.sizes))
+        self.activation, self.options = activation, options
+
+
+class Deeper(Layer):
+    """Not decorated itself: instances are noted under their own name."""
+
+    def __init__(self, depth):
+        super().__init__(2, *[3] * depth)
+        self.depth = depth
+
+
+@spec
+@dataclass
+class Decoder:
+    labels: list
+    threshold: float = 0.5
+
+
+@spec
+class Compound(nn.Module):
+    def __init__(self, tokenizer, layer, decoder):
+        super().__init__()
+        self.tokenizer, self.layer, self.decoder = tokenizer, layer, decoder
+
+
+@spec
+class Closed(nn.Module):
+    """Makes its layer itself."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layer = Layer(width)
+
+
+@spec
+def build_compound(n_hidden=4):
+    tokenizer = Tokenizer("a b c")
+    return Compound(tokenizer, Layer(tokenizer.n_symbols, n_hidden), Decoder(["good", "bad"]))

@@ -1,0 +1,236 @@
+"""`rebuild`: make a model anew from its noted calls, with other arguments where the caller wants them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from backends.json_spec.audit import audit, tag_of
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.files import WEIGHTS
+from backends.json_spec.loading import load, read_spec
+from backends.json_spec.reader import Reader
+from backends.json_spec.sums import read_sums
+from backends.json_spec.tensors import Weights
+from backends.json_spec.trust import allowed, canonical_names, check_call, resolve, trusted_names
+from backends.json_spec.writer import FORMAT, VERSION
+
+
+class FreshWeights(UserWarning):
+    """`rebuild(weights="saved")` found tensors that no saved ones fit; they have the constructor's values."""
+
+
+class Given:
+    """An argument that the caller of `rebuild` gave in place of the noted one."""
+
+    def __init__(self, path: str, value: Any) -> None:
+        self.path, self.value, self.used = path, value, False
+
+
+def rebuild(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    trust: Iterable[str] = (),
+    weights: Literal["fresh", "saved"] = "fresh",
+) -> Any:
+    """Call again what `spec` noted, with the arguments in `overrides` in place of the noted ones.
+
+        rebuild("artifact", {"layer.n_hidden": 512}, trust=["my_project"])
+
+    `source` is an artifact's directory, or the content of its spec.json, edited or not. A key of `overrides` names an
+    object, by the arguments and attributes that lead to it from the model, and one of its constructor's arguments.
+
+    Unlike `load` this runs constructors, of the names that `load` trusts, with the arguments in the file. What they
+    draw at random is drawn now: the weights are `"fresh"`. With `"saved"`, each parameter and buffer whose name, shape
+    and dtype are as in the artifact gets the saved values; FreshWeights warns of the others. An object without a noted
+    call comes back as it was saved. Training flags, hooks and what was changed after construction are not restored.
+
+    Raises KeyError for a path that leads nowhere, ValueError for one without an effect and for a model in which no call
+    was noted, ArtifactError and UntrustedName as `load` does, and what the constructors raise.
+    """
+    names = trusted_names(trust)
+    if weights not in ("fresh", "saved"):
+        raise ValueError(f"weights are 'fresh' or 'saved', not {weights!r}")
+    directory = None if isinstance(source, Mapping) else Path(source)
+    if weights == "saved" and directory is None:
+        raise ValueError("the saved weights are in the artifact's directory: give that as the source")
+    spec = _checked(source) if directory is None else read_spec(directory, read_sums(directory))
+    audit(spec["root"], spec["objects"], names)
+    if not any(isinstance(node, dict) and "call" in node for node in spec["objects"].values()):
+        raise ValueError("no call was noted when the model was made: decorate its classes with @spec")
+    given = [_override(spec, path, value) for path, value in (overrides or {}).items()]
+    stored = Weights(directory / WEIGHTS) if directory is not None else NoWeights()
+    model = Rebuilder(spec["objects"], stored, names).build(spec["root"])
+    for one in given:
+        if not one.used:
+            raise ValueError(
+                f"{one.path} has no effect: its object is made inside another constructor, not passed to it; override "
+                f"an argument of that one"
+            )
+    if weights == "saved":
+        _copy_weights(load(directory, trust=names), model)
+    return model
+
+
+def _checked(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the content of a spec.json. Raises ArtifactError where it is something else."""
+    if source.get("format") != FORMAT or source.get("version") != VERSION:
+        raise ArtifactError(f"this is not the content of a {FORMAT} file of version {VERSION}")
+    if not isinstance(source.get("objects"), dict) or "root" not in source:
+        raise ArtifactError("a spec has a root and objects")
+    return copy.deepcopy(dict(source))
+
+
+class Rebuilder(Reader):
+    """A reader that calls what was noted instead of setting attributes."""
+
+    def decode(self, node: Any) -> Any:
+        if isinstance(node, Given):
+            node.used = True
+            return node.value
+        return super().decode(node)
+
+    def _made(self, tag: str, cls: type, node: dict[str, Any]) -> Any:
+        if "call" not in node:
+            return super()._made(tag, cls, node)
+        outer = self._fills, self._late, self._modules, self._last
+        self._fills, self._late, self._modules, self._last = [], [], [], []
+        arguments = {name: self.decode(item) for name, item in node["call"].items()}
+        self.complete()
+        self._fills, self._late, self._modules, self._last = outer
+        return self._call(node.get("caller", node[tag]), arguments)
+
+    def _call(self, name: str, arguments: dict[str, Any]) -> Any:
+        name = canonical_names().get(name, name)
+        check_call(name, ["*" if key[:1] == "*" and key[:2] != "**" else key for key in arguments], self._trust)
+        return call(_caller(name, self._trust), arguments)
+
+
+def call(caller: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call with arguments as `spec` notes them: `*name` for further positional ones, `**name` for further keywords."""
+    try:
+        kinds = {name: parameter.kind for name, parameter in inspect.signature(caller).parameters.items()}
+    except ValueError:  # of C, without a signature
+        kinds = {}
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
+    further = any(value and name[:1] == "*" and name[:2] != "**" for name, value in arguments.items())
+    for name, value in arguments.items():
+        kind = kinds.get(name)
+        if name.startswith("**"):
+            keywords.update(value)
+        elif name.startswith("*"):
+            positional.extend(value)
+        elif kind is inspect.Parameter.POSITIONAL_ONLY or (kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and further):
+            positional.append(value)  # nothing may be given by name before further positional ones
+        else:
+            keywords[name] = value
+    return caller(*positional, **keywords)
+
+
+def _caller(name: str, trust: tuple[str, ...]) -> Callable[..., Any]:
+    entry = allowed().get(name)
+    if entry is not None and entry.uses & {"builder"}:
+        return resolve(name, "function", trust)
+    try:
+        return resolve(name, "class", trust)
+    except ArtifactError:
+        return resolve(name, "function", trust)
+
+
+class NoWeights:
+    """Stands for the weights where only the text of spec.json is at hand."""
+
+    size_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        raise ArtifactError("an argument holds a tensor or an array: give the artifact's directory as the source")
+
+
+def _override(spec: dict[str, Any], path: str, value: Any) -> Given:
+    """Put `value` where `path` leads. Raises KeyError."""
+    given = Given(path, value)
+    *parts, last = path.split(".")
+    node, walked = _target(spec, spec["root"]), "the model"
+    for part in parts:
+        found = _children(spec, node)
+        if part not in found:
+            raise KeyError(f"{path}: {walked} has no {part!r}, only {sorted(found)}")
+        node, walked = _target(spec, found[part]), part
+    holder = _holder(spec, node, last)
+    if holder is None:
+        known = sorted(_children(spec, node) if not isinstance(node, dict) or "call" not in node else node["call"])
+        raise KeyError(f"{path}: {walked} has no argument {last!r}, only {known}")
+    container, key = holder
+    container[key] = given
+    return given
+
+
+def _target(spec: dict[str, Any], node: Any) -> Any:
+    return spec["objects"][node["$ref"]] if isinstance(node, dict) and "$ref" in node else node
+
+
+def _children(spec: dict[str, Any], node: Any) -> dict[str, Any]:
+    """Name -> node of what can be named next: arguments first, then attributes, keys and places."""
+    found: dict[str, Any] = {}
+    if isinstance(node, list):
+        return {str(place): item for place, item in enumerate(node)}
+    if isinstance(node, dict) and (tag := tag_of(node)) is not None:
+        if tag in ("$tuple", "$list", "$deque"):
+            return _children(spec, node[tag])
+        for field in ("slots", "attributes", "buffers", "parameters", "modules", "call"):
+            found.update(node.get(field, {}))
+        for name, item in node.get("call", {}).items():
+            if name.startswith("*"):
+                found.update({name.lstrip("*"): item, **_children(spec, _target(spec, item))})
+        return found
+    return dict(node) if isinstance(node, dict) else {}
+
+
+def _holder(spec: dict[str, Any], node: Any, key: str) -> tuple[Any, Any] | None:
+    """The list or dict in which `key` of `node` stands, and its key there; only arguments of an object count."""
+    if isinstance(node, list):
+        return (node, int(key)) if key.isdecimal() and int(key) < len(node) else None
+    if not isinstance(node, dict):
+        return None
+    if (tag := tag_of(node)) is None:
+        return (node, key) if key in node else None
+    if tag in ("$tuple", "$list"):
+        return _holder(spec, node[tag], key)
+    arguments = node.get("call", {})
+    for name in (key, f"*{key}", f"**{key}"):
+        if name in arguments:
+            return arguments, name
+    for name, item in arguments.items():
+        if name.startswith("*") and (found := _holder(spec, _target(spec, item), key)) is not None:
+            return found
+    return None
+
+
+def _copy_weights(saved: nn.Module, rebuilt: nn.Module) -> None:
+    old = {**dict(saved.named_parameters(remove_duplicate=False)), **dict(saved.named_buffers(remove_duplicate=False))}
+    new = {**dict(rebuilt.named_parameters(remove_duplicate=False))}
+    new.update(rebuilt.named_buffers(remove_duplicate=False))
+    fresh = []
+    with torch.no_grad():
+        for name, tensor in new.items():
+            other = old.get(name)
+            if other is not None and other.shape == tensor.shape and other.dtype == tensor.dtype:
+                tensor.copy_(other)
+            else:
+                was = "not saved" if other is None else f"saved {list(other.shape)}"
+                fresh.append(f"{name} {list(tensor.shape)} ({was})")
+    if fresh:
+        warnings.warn(f"{len(fresh)} tensors are fresh: {', '.join(fresh)}", FreshWeights, stacklevel=3)
+
+
+__all__ = ["FreshWeights", "call", "rebuild"]

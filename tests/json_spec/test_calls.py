@@ -1,0 +1,222 @@
+"""Noted calls: what is noted, how it reads in the file, and what is made anew from it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import pickle
+
+import json_spec_things as things
+import pytest
+import torch
+from torch import nn
+
+from backends.json_spec import ArtifactError, FreshWeights, UntrustedName, load, rebuild, save, spec
+from backends.json_spec.calls import noted
+from tests.json_spec.forging import forge
+
+TRUST = ["json_spec_things"]
+
+
+def compound(**options):
+    tokenizer = things.Tokenizer("c b a b", 7)
+    layer = things.Layer(tokenizer.n_symbols, 5, 6, activation=torch.tanh, **options)
+    return things.Compound(tokenizer, layer, decoder=things.Decoder(["good", "bad"]))
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    save(compound(mode="fast"), tmp_path / "artifact")
+    return tmp_path / "artifact"
+
+
+def read(artifact):
+    return json.loads((artifact / "spec.json").read_text("utf-8"))
+
+
+# --- what is noted
+
+
+def test_positionals_defaults_and_the_rest_are_noted_under_their_names():
+    made = things.Layer(1, 2, 3, activation=len, a=4)
+    expected = {"n_in": 1, "n_hidden": 2, "*more": (3,), "activation": len, "**options": {"a": 4}}
+    assert noted(made) == {"of": "json_spec_things:Layer", "arguments": expected}
+    assert noted(things.Layer(1))["arguments"]["n_hidden"] == 4
+    assert noted(things.Tokenizer("a b"))["arguments"] == {"corpus": "a b", "size": 10}
+
+
+def test_a_subclass_is_noted_as_itself_with_its_own_arguments():
+    assert noted(things.Deeper(2)) == {"of": "json_spec_things:Deeper", "arguments": {"depth": 2}}
+
+
+def test_dataclasses_are_noted():
+    assert noted(things.Decoder(["a"]))["arguments"] == {"labels": ["a"], "threshold": 0.5}
+
+
+def test_a_class_of_a_library_is_not_changed():
+    before = dict(vars(nn.Linear))
+    layer = spec(nn.Linear)(2, 3)
+    assert vars(nn.Linear) == before and type(layer) is nn.Linear and noted(nn.Linear(2, 3)) is None
+    assert noted(layer)["arguments"] == {
+        "in_features": 2, "out_features": 3, "bias": True, "device": None, "dtype": None
+    }  # fmt: skip
+
+
+def test_functions_are_noted_and_the_outermost_call_counts():
+    model = things.build_compound(n_hidden=9)
+    assert noted(model) == {"of": "json_spec_things:build_compound", "arguments": {"n_hidden": 9}}
+    assert noted(model.layer)["of"] == "json_spec_things:Layer"
+
+
+def test_arguments_are_noted_as_they_were():
+    labels = ["good"]
+    made = things.Decoder(labels)
+    labels.append("bad")
+    assert noted(made)["arguments"]["labels"] == ["good"] and made.labels == ["good", "bad"]
+
+
+def test_copies_keep_their_note_and_classes_their_signature():
+    made = things.Deeper(2)
+    for other in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert noted(other) == noted(made)
+    assert str(inspect.signature(things.Deeper)) == "(depth)"
+    assert list(inspect.signature(things.Layer).parameters) == ["n_in", "n_hidden", "more", "activation", "options"]
+
+
+def test_a_failing_call_fails_as_it_would():
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'n_in'"):
+        things.Layer()
+    with pytest.raises(TypeError, match="no __dict__"):
+        spec(things.Slotted)
+    with pytest.raises(TypeError, match="not of 3"):
+        spec(3)
+
+
+# --- how it reads, loads and saves
+
+
+def test_arguments_read_well_in_the_file(artifact):
+    objects = read(artifact)["objects"]
+    assert list(objects["model.layer"])[:2] == ["$module", "call"]
+    assert objects["model.layer"]["call"] == {
+        "n_in": 3, "n_hidden": 5, "*more": {"$tuple": [6]},
+        "activation": {"$function": "torch:tanh"}, "**options": {"mode": "fast"},
+    }  # fmt: skip
+    assert objects["model"]["call"]["layer"] == {"$ref": "model.layer"}
+    assert list(objects)[-1] == "model"
+
+
+def test_loading_calls_no_constructor_and_keeps_the_notes(artifact, monkeypatch):
+    def never(*_):
+        raise AssertionError("a constructor was called")
+
+    for cls in (things.Layer, things.Tokenizer, things.Compound, things.Decoder):
+        monkeypatch.setattr(cls, "__init__", never)
+    loaded = load(artifact, trust=TRUST)
+    assert noted(loaded.layer)["arguments"]["*more"] == (6,) and noted(loaded)["arguments"]["layer"] is loaded.layer
+
+
+# --- rebuild
+
+
+def test_rebuild_makes_the_same_model_with_fresh_weights(artifact):
+    torch.manual_seed(0)
+    made = rebuild(artifact, trust=TRUST)
+    assert type(made) is things.Compound and made.layer.sizes == [3, 5, 6] and made.layer.activation is torch.tanh
+    assert made.layer.options == {"mode": "fast"} and made.decoder.threshold == 0.5
+    assert noted(made.layer) == noted(load(artifact, trust=TRUST).layer)
+    assert not torch.equal(made.layer.layers[0].weight, load(artifact, trust=TRUST).layer.layers[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "look", "expected"),
+    [
+        ("layer.n_hidden", 512, lambda m: m.layer.sizes, [3, 512, 6]),
+        ("layer.more", (8, 9), lambda m: m.layer.sizes, [3, 5, 8, 9]),
+        ("layer.more.0", 8, lambda m: m.layer.sizes, [3, 5, 8]),
+        ("layer.mode", "slow", lambda m: m.layer.options, {"mode": "slow"}),
+        ("decoder.labels", ["ugly"], lambda m: m.decoder.labels, ["ugly"]),
+        ("decoder.labels.1", "ugly", lambda m: m.decoder.labels, ["good", "ugly"]),
+        ("tokenizer.size", 2, lambda m: m.tokenizer.words, ["a", "b"]),
+        ("layer.activation", torch.relu, lambda m: m.layer.activation, torch.relu),
+        ("decoder", None, lambda m: m.decoder, None),
+    ],
+)
+def test_overrides(artifact, path, value, look, expected):
+    assert look(rebuild(artifact, {path: value}, trust=TRUST)) == expected
+
+
+def test_an_edited_spec_can_be_rebuilt(artifact):
+    content = read(artifact)
+    content["objects"]["model.layer"]["call"]["n_hidden"] = 11
+    before = json.dumps(content)
+    assert rebuild(content, trust=TRUST).layer.sizes == [3, 11, 6]
+    assert rebuild(content, {"layer.n_hidden": 12}, trust=TRUST).layer.sizes == [3, 12, 6]
+    assert json.dumps(content) == before
+
+
+def test_saved_weights_go_where_they_fit(artifact):
+    saved = load(artifact, trust=TRUST)
+    same = rebuild(artifact, trust=TRUST, weights="saved")
+    assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), same.parameters(), strict=True))
+    with pytest.warns(FreshWeights, match=r"2 tensors are fresh: layer\.layers\.1\.weight \[9, 5\] \(saved \[6, 5\]\)"):
+        wider = rebuild(artifact, {"layer.more.0": 9}, trust=TRUST, weights="saved")
+    assert torch.equal(wider.layer.layers[0].weight, saved.layer.layers[0].weight)
+
+
+def test_functions_and_unnoted_objects_are_rebuilt(tmp_path):
+    save(things.Holder(made=things.build_compound(), plain=nn.Linear(1, 1), n=3), tmp_path / "a")
+    made = rebuild(tmp_path / "a", {"made.n_hidden": 6}, trust=TRUST)
+    assert made.made.layer.sizes == [3, 6] and made.n == 3
+    assert torch.equal(made.plain.weight, load(tmp_path / "a", trust=TRUST).plain.weight)
+
+
+def test_an_unnoted_argument_is_complete_when_the_constructor_gets_it(tmp_path):
+    given = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+    save(things.Compound({1, (2, 3)}, nn.GRU(2, 2), things.Holder(given=given)), tmp_path / "a")
+    made = rebuild(tmp_path / "a", trust=TRUST)
+    assert made.tokenizer == {1, (2, 3)} and made.layer(torch.ones(1, 2))[0].shape == (1, 2)
+    assert made.decoder.given(torch.ones(2)).shape == (2,)
+
+
+def test_shared_arguments_are_made_once(tmp_path):
+    layer = spec(nn.Linear)(2, 2)
+    save(things.Compound(layer, layer, None), tmp_path / "a")
+    made = rebuild(tmp_path / "a", trust=TRUST)
+    assert made.tokenizer is made.layer
+
+
+def test_wrong_paths_and_overrides_without_effect_are_told(artifact, tmp_path):
+    with pytest.raises(KeyError, match=r"layer has no argument 'n_hiden', only .*'n_hidden'"):
+        rebuild(artifact, {"layer.n_hiden": 1}, trust=TRUST)
+    with pytest.raises(KeyError, match=r"the model has no 'head', only"):
+        rebuild(artifact, {"head.n": 1}, trust=TRUST)
+    save(things.Closed(3), tmp_path / "closed")
+    with pytest.raises(ValueError, match=r"layer\.n_hidden has no effect: .* made inside another constructor"):
+        rebuild(tmp_path / "closed", {"layer.n_hidden": 9}, trust=TRUST)
+    save(things.Holder(a=1), tmp_path / "plain")
+    with pytest.raises(ValueError, match="no call was noted"):
+        rebuild(tmp_path / "plain", trust=TRUST)
+    with pytest.raises(ValueError, match="directory"):
+        rebuild(read(artifact), trust=TRUST, weights="saved")
+    with pytest.raises(ArtifactError, match="not the content"):
+        rebuild({"objects": {}}, trust=TRUST)
+
+
+def test_rebuild_calls_only_what_is_trusted(artifact):
+    with pytest.raises(UntrustedName):
+        rebuild(artifact)
+    for caller in ("os:system", "builtins:eval", "torch.hub:load", "json_spec_things:nn.Linear"):
+        forge(artifact, lambda s, c=caller: s["objects"]["model.layer"].update(caller=c, call={"command": "true"}))
+        with pytest.raises(ArtifactError):
+            rebuild(artifact, trust=TRUST)
+    assert load(artifact, trust=TRUST).layer.sizes == [3, 5, 6]  # which calls nothing
+
+
+def test_a_library_class_takes_only_the_arguments_that_files_may_give(tmp_path):
+    save(things.Holder(layer=spec(nn.Linear)(2, 3)), tmp_path / "a")
+    assert rebuild(tmp_path / "a", {"layer.out_features": 5}, trust=TRUST).layer.out_features == 5
+    forge(tmp_path / "a", lambda s: s["objects"]["model.layer"]["call"].update(process_group=1))
+    with pytest.raises(UntrustedName, match="process_group"):
+        rebuild(tmp_path / "a", trust=TRUST)
