@@ -48,8 +48,35 @@ def _pairs(value: Any, encode: Encode) -> list[Any]:
 
 
 def _fill_pairs(target: Any, payload: Any, decode: Decode) -> None:
-    for key, item in payload:
-        dict.__setitem__(target, decode(key), decode(item))
+    keys = [decode(key) for key, _ in payload]
+    check_hashes(keys)
+    for key, (_, item) in zip(keys, payload, strict=True):
+        target[key] = decode(item)
+    if len(target) != len(keys):
+        raise ValueError("two keys of a dict are equal")
+
+
+def _fill_set(target: set[Any], payload: Any, decode: Decode) -> None:
+    target.update(_members(payload, decode))
+
+
+def _members(payload: Any, decode: Decode) -> set[Any]:
+    items = [decode(item) for item in payload]
+    check_hashes(items)
+    members = set(items)
+    if len(members) != len(items):
+        raise ValueError("two elements of a set are equal")
+    return members
+
+
+SAME_HASH = 250
+"""Keys of one dict, or elements of one set, that may have the same hash."""
+
+
+def check_hashes(keys: list[Any]) -> None:
+    """Refuse keys chosen to collide: inserting n of them takes n² steps. Hashes of numbers are known ahead."""
+    if len(keys) > SAME_HASH and max(collections.Counter(map(hash, keys)).values()) > SAME_HASH:
+        raise ValueError(f"more than {SAME_HASH} keys have the same hash")
 
 
 def _write_factory_dict(value: Any, encode: Encode) -> Any:
@@ -186,16 +213,16 @@ VALUES: dict[type, Tag] = {
 
 CONTAINERS: dict[type, Tag] = {
     tuple: Tag("$tuple", _items, lambda p, d: tuple(map(d, p))),
-    frozenset: Tag("$frozenset", _items, lambda p, d: frozenset(map(d, p))),
+    frozenset: Tag("$frozenset", _items, lambda p, d: frozenset(_members(p, d))),
     list: Tag("$list", _items, lambda p, d: [], lambda t, p, d: t.extend(map(d, p))),
     dict: Tag("$dict", _pairs, lambda p, d: {}, _fill_pairs, True),
-    set: Tag("$set", _items, lambda p, d: set(), lambda t, p, d: t.update(map(d, p)), True),
+    set: Tag("$set", _items, lambda p, d: set(), _fill_set, True),
     bytearray: Tag("$bytearray", lambda v, e: _b64(v), lambda p, d: bytearray(_unb64(p))),
     collections.OrderedDict: Tag(
         "$ordereddict",
         _pairs,
         lambda p, d: collections.OrderedDict(),
-        lambda t, p, d: t.update((d(key), d(item)) for key, item in p),
+        _fill_pairs,
         True,
     ),
     collections.Counter: Tag("$counter", _pairs, lambda p, d: collections.Counter(), _fill_pairs, True),
