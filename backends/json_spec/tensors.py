@@ -117,6 +117,7 @@ class Weights:
             os.close(handle)
         self.size_bytes = size
         self._entries = read_header(self._map, size, path.name, SIZES)
+        self._copied: set[str] = set()
         self._storages: dict[str, torch.Tensor] = {}
         self._copies: dict[tuple[str, str], torch.Tensor] = {}
         self._checking = self.checking(digests) if digests is not None else None
@@ -146,7 +147,10 @@ class Weights:
             self._checking.stop()
 
     def blob(self, entry: str) -> bytes:
-        """A copy of an entry, checked before anything parses it."""
+        """A copy of an entry, checked before anything parses it. Raises ArtifactError when it is asked for twice."""
+        if entry in self._copied:
+            raise ArtifactError(f"two byte strings are the one entry {entry!r} of the weights")
+        self._copied.add(entry)
         data = self.bytes_of(entry)
         if self._checking is not None:
             self._checking.check(entry)

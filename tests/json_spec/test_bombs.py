@@ -1,0 +1,36 @@
+"""Small files that ask for much memory or time get neither: see bombs.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+MAY_LOAD = {
+    "an empty array of huge texts",
+    "truth values, all of them one byte",
+    "truth values in windows that overlap",
+    "letters, all of them one",
+    "a size of a million",
+}
+"""What describes something large without asking for its memory."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
+def test_bombs_do_not_go_off(tmp_path):
+    """In one process whose address space may grow by a gibibyte; a bomb that does time fails the test's timeout."""
+    environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(HERE / "bombs.py"), str(tmp_path)]
+    done = subprocess.run(command, env=environment, timeout=600, capture_output=True, text=True)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(results) >= 2 * 29
+    for result in results:
+        expected = "loaded" if result["bomb"] in MAY_LOAD else "refused: "
+        assert result["outcome"].startswith(expected), result
+        assert result["bytes"] < 1 << 28, result
