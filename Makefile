@@ -12,7 +12,7 @@ help:  ## what there is
 bench: $(VENV)/.ready  ## the main job: the whole matrix, tables in reports/runs/<id>/
 	$(BIN)/python -m pytest benchmarks/
 
-quick: $(VENV)/.ready  ## the matrix in under a minute: small models, three rounds
+quick: $(VENV)/.ready  ## the matrix in under a minute: small models, few rounds
 	$(BIN)/python -m pytest benchmarks/ --quick
 
 test: $(VENV)/.ready  ## the tests

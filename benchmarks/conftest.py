@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--backend", action="append", default=[], metavar="NAME", help="only this backend; repeatable")
     group.addoption("--model", action="append", default=[], metavar="NAME", help="only this model; or file.py:BUILDER")
     group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this condition; repeatable")
-    group.addoption("--rounds", type=int, default=7, help="timed rounds of every backend (default: 7)")
-    group.addoption("--quick", action="store_true", help="small models and three rounds, under a minute")
+    group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
+    group.addoption("--quick", action="store_true", help="small models and a few rounds, under a minute")
     group.addoption("--output", type=Path, default=None, help="a new folder for the run (default: reports/runs/<id>)")
 
 

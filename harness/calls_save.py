@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from harness import compare, inference, snapshot
+from harness import compare, inference, proc, snapshot
 from harness.session import Session, declared, score, seed, tap_snapshots
 
 
@@ -65,15 +65,23 @@ def describe(session: Session, *, reference: str) -> dict[str, Any]:
 
 
 def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
-    """Save the original into a new directory; seconds, and the bytes of all files."""
+    """Save the original into a new directory; seconds, the bytes of all files, and what was written to get there."""
     session.stage = "save"
     method = session.backend(backend).save
     os.makedirs(directory)
     arguments = declared(method, examples=session.user_module.examples)
+    before = proc.written()
     started = time.perf_counter()
     method(session.model, Path(directory), **arguments)
     taken = time.perf_counter() - started
-    return {"save_s": taken, "artifact_bytes": _size(Path(directory))}
+    after = proc.written()
+    written, dirtied = (after[0] - before[0], after[1] - before[1]) if before and after else (None, None)
+    return {
+        "save_s": taken,
+        "artifact_bytes": _size(Path(directory)),
+        "written_bytes_save": written,
+        "dirtied_bytes_save": dirtied,
+    }
 
 
 def changed_by_save(session: Session) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def list_() -> None:
 @click.argument("model")
 @_backends
 @_conditions
-@click.option("--rounds", default=3, show_default=True, help="Timed rounds.")
+@click.option("--rounds", default=3, show_default=True, help="Timed rounds, at most.")
 @click.option("--output", type=click.Path(path_type=Path), help="Keep the run in this new folder.")
 def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], rounds: int, output: Path | None) -> None:
     """Try MODEL (a name, or path/to/file.py:BUILDER) against every backend, and show the table.
@@ -93,8 +93,8 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
 @_backends
 @_conditions
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
-@click.option("--rounds", default=7, show_default=True, help="Timed rounds.")
-@click.option("--quick", is_flag=True, help="Small models and three rounds.")
+@click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
+@click.option("--quick", is_flag=True, help="Small models and a few rounds.")
 @click.option("--traits", is_flag=True, help="The corpus of tiny models too.")
 @click.option("--probes", is_flag=True, help="Safety and transparency too: planted code, damage, same bytes.")
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
@@ -260,11 +260,12 @@ def _report(folder: Path) -> None:
 
 
 def _show(console, records) -> None:
+    """A row a cell."""
     from rich.table import Table
 
     table = Table("model", "backend", "condition", "outcome", "save ms", "load ms", "what happened")
     colours = {"exact": "green", "close": "green", "partial": "yellow", "mismatch": "bold red"}
-    for record in records:
+    for record in (record for record in records if record.kind == "cell"):
         message = f"{record.stage}: {record.message}" if record.stage and record.message else record.message or ""
         table.add_row(
             record.model,
@@ -286,6 +287,7 @@ def _show_counts(console, records) -> None:
 
     from harness.records import OUTCOMES
 
+    records = [record for record in records if record.kind == "cell"]
     counts = Counter((record.backend, record.condition, record.outcome) for record in records)
     shown = [outcome for outcome in OUTCOMES if any(key[2] == outcome for key in counts)]
     table = Table("backend", "condition", *shown)

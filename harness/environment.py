@@ -12,7 +12,7 @@ from typing import Any
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "pandas", "pillow", "dill", "cloudpickle", "safetensors", "scikit-learn",
-    "sentencepiece", "pytest", "pytest-benchmark", "roundtrip-bench",
+    "sentencepiece", "scipy", "pytest", "pytest-benchmark", "roundtrip-bench",
 )  # fmt: skip
 
 
@@ -27,10 +27,11 @@ def collect(threads: int | None = None) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
         "torch_threads": threads,
+        "governor": _governor(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
     digest = hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
-    return {"environment_id": digest, **stable, "load_average": _load()}
+    return {"environment_id": digest, **stable, "load_average": load_average()}
 
 
 def _version(name: str) -> str | None:
@@ -55,5 +56,14 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _load() -> list[float] | None:
+def _governor() -> str | None:
+    """What decides the first CPU's clock frequency; None where the system does not tell, as in virtual machines."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
+
+
+def load_average() -> list[float] | None:
+    """Running and waiting tasks, over 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None

@@ -23,12 +23,15 @@ from harness.conditions import condition, default_names
 from harness.process import Worker
 from harness.records import Record, RecordWriter
 from harness.registry import ROOT, ModelSource
+from harness.rounds import Plan
 from harness.staging import Stage, stage
 
 TIMED_CONDITION = "fresh_process"
 """Costs are measured where nothing but the process is new."""
 
 QUICK_MODELS = ("nested_fruit", "closure_preprocess", "tabular_wine", "sentiment_gru", "sentiment_gru_lambda")
+QUICK_ROUNDS = 7
+QUICK_BUDGET_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,18 @@ class Settings:
     backends: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
-    rounds: int = 7
+    rounds: int = Plan.rounds
+    """Timed rounds, at most; they end earlier where the ratios are known well enough."""
     quick: bool = False
     jobs: int = 0
     """How many backends are tried at a time; 0: one a core. Timed rounds have the machine to themselves."""
+    budget_s: float = Plan.budget_s
+    """For the timed rounds of one model."""
+
+    @property
+    def plan(self) -> Plan:
+        """When the timed rounds end."""
+        return Plan(rounds=self.rounds, budget_s=self.budget_s, cold=not self.quick)
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError."""
@@ -60,7 +71,8 @@ class Settings:
             backends=_unique(backends),
             models=_unique(models),
             conditions=_unique(conditions),
-            rounds=min(self.rounds, 3) if self.quick else self.rounds,
+            rounds=min(self.rounds, QUICK_ROUNDS) if self.quick else self.rounds,
+            budget_s=min(self.budget_s, QUICK_BUDGET_S) if self.quick else self.budget_s,
             jobs=self.jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]),
         )
 
@@ -150,9 +162,9 @@ class Run:
                 stack.callback(lambda job=job: job.exception() or job.result().close())
         done = [job.result() for job in jobs]
         competitors = [(measure.Competitor(*d.timed, staged.own_modules), d.timed_cell) for d in done if d.timed]
-        measure.interleave(
+        floor = measure.interleave(
             [competitor for competitor, _ in competitors],
-            self.settings.rounds,
+            self.settings.plan,
             folder / "rounds",
             lambda text: self._tell(f"{source.name}: {text}"),
         )
@@ -161,7 +173,29 @@ class Run:
                 setattr(cell, name, value)
             if competitor.died is not None:
                 cell.message = f"{cell.message or ''} (in a later round: {competitor.died})".strip()
-        return [record for d in done for record in d.records]
+        records = [record for d in done for record in d.records]
+        return [*records, self._floor_record(source.name, floor)] if competitors else records
+
+    def _floor_record(self, model: str, floor: measure.Floor) -> Record:
+        """What the rounds of a model say of the machine: the floor, its twin, and what went on beside."""
+        return Record(
+            run_id=self.run_id,
+            backend="floor",
+            model=model,
+            condition=TIMED_CONDITION,
+            kind="floor",
+            message=floor.failed,
+            too_noisy=measure.too_noisy(floor),
+            **floor.times,
+            floor_read_cold_s=floor.cold_s,
+            facts={
+                "twin_write_s": floor.twin["floor_write_s"],
+                "twin_read_s": floor.twin["floor_read_s"],
+                "waiting_share": floor.waiting_share,
+                "stolen_share": floor.stolen_share,
+                "load_average": environment.load_average(),
+            },
+        )
 
     def _backend(self, source: ModelSource, backend: str, staged: Stage, folder: Path) -> _Done:
         """All cells of one backend and model; the processes that the timed rounds need stay open."""

@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import proc
+from harness.proc import PeakMemory
+
 TIMEOUT_S = 120.0
 PRELOADED = ("torch", "torch._dynamo", "harness.worker")
 """torch._dynamo is torch's own, takes 1.5 s, and is imported by torchvision and by torch's exporters."""
@@ -54,14 +57,6 @@ class WorkerFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.stage}: {failure.error_type}: {failure.message}")
         self.failure = failure
-
-
-@dataclass(frozen=True)
-class PeakMemory:
-    """The most that a call added to the worker's resident memory, in bytes; None where the system does not tell."""
-
-    anon_bytes: int | None
-    file_bytes: int | None
 
 
 class Worker:
@@ -96,21 +91,20 @@ class Worker:
     def call_watched(
         self, function: str, /, *, timeout_s: float = TIMEOUT_S, **arguments: Any
     ) -> tuple[Any, PeakMemory]:
-        """As `call`, while sampling the worker's memory from here, so that its own threads need no turn."""
-        before = _resident(self._process.pid)
-        highest = before
+        """As `call`, while its memory is watched: the kernel's peak where that can be reset, and samples from here,
+        so that the worker's own threads need no turn."""
+        pid = self._process.pid
+        exact = proc.reset_peak(pid)
+        before, samples = proc.memory(pid), []
         self._send(function, arguments)
         deadline = time.monotonic() + timeout_s
         while not self._connection.poll(0.0005) and time.monotonic() < deadline:
-            now = _resident(self._process.pid)
-            if now and highest:
-                highest = (max(now[0], highest[0]), max(now[1], highest[1]))
+            samples.append(proc.memory(pid))
             if not self._process.is_alive():
                 break
+        samples.append(proc.memory(pid))  # the answer waits in the pipe: this is what the call left
         answer = self._receive(max(deadline - time.monotonic(), 0.0))
-        if not before or not highest:
-            return answer, PeakMemory(None, None)
-        return answer, PeakMemory(highest[0] - before[0], highest[1] - before[1])
+        return answer, proc.peak(before, [sample for sample in samples if sample is not None], exact)
 
     def close(self) -> None:
         """End the process; a backend's leftovers (threads, open files) end with it."""
@@ -187,19 +181,3 @@ def _context():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
-
-
-def _resident(pid: int | None) -> tuple[int, int] | None:
-    """(anonymous, file-backed) resident bytes of a process from /proc; None where there is no such file."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None
-    sizes = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name in ("RssAnon", "RssFile", "RssShmem"):
-            sizes[name] = int(value.split()[0]) * 1024
-    if "RssAnon" not in sizes:
-        return None
-    return sizes["RssAnon"], sizes.get("RssFile", 0) + sizes.get("RssShmem", 0)

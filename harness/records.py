@@ -54,15 +54,46 @@ class Record:
     save_s: list[float] = field(default_factory=list)
     load_s: list[float] = field(default_factory=list)
     first_load_s: float | None = None
-    """The first load in the fresh process: it includes importing the model's source and what that imports."""
+    """The first load in the fresh process: it includes importing the model's source and what that imports.
+
+    Other backends' cells run at the same time, so it is a rough figure; `cold_start` records are measured alone.
+    """
     first_prediction_s: list[float] = field(default_factory=list)
+    """The first prediction after each load, of all stages that were loaded."""
+    predictions_per_s: list[float] = field(default_factory=list)
+    """After the first one: single predictions, one after the other."""
+    load_cold_s: list[float] = field(default_factory=list)
+    """Loads of an artifact that `mincore` found out of the page cache; none where it cannot be evicted."""
     floor_write_s: list[float] = field(default_factory=list)
+    """The same tensor bytes through one plain file, in the same rounds: entry i is of the round of `save_s[i]`.
+
+    It goes on for as long as any backend does: it may be longer than the others.
+    """
     floor_read_s: list[float] = field(default_factory=list)
+    """Read into memory that was never touched."""
+    floor_map_s: list[float] = field(default_factory=list)
+    """Mapped, and each page touched: the floor of a loader that maps."""
+    floor_read_cold_s: list[float] = field(default_factory=list)
+    save_stopped: str | None = None
+    """Why the rounds of `save_s` ended: narrow (the interval of the ratio to the floor), budget or rounds."""
+    load_stopped: str | None = None
+    too_noisy: str | None = None
+    """Why the machine was too noisy, in these rounds, to rank by them; None where it was not."""
     artifact_bytes: int | None = None
     tensor_bytes: int | None = None
     peak_anon_bytes_save: int | None = None
     peak_anon_bytes_load: int | None = None
+    peak_file_bytes_save: int | None = None
     peak_file_bytes_load: int | None = None
+    peak_total_bytes_save: int | None = None
+    """Anonymous and file-backed together, at the moment of the most: less than the sum of both peaks, perhaps."""
+    peak_total_bytes_load: int | None = None
+    peak_is_exact: bool | None = None
+    """Whether the kernel kept the peak; False: it was sampled twice a millisecond, and a short one may be missed."""
+    written_bytes_save: int | None = None
+    """What was given to write calls during a save: more than the artifact where something is written twice."""
+    dirtied_bytes_save: int | None = None
+    """Bytes whose pages a save made dirty for storage; 0 in a file system in memory."""
     interpreter: str | None = None
     """Which Python and torch loaded it, where that is not the one that saved it."""
     facts: dict[str, Any] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import page
+from harness import page, ratios
 from harness.errors import RecordsError
 from harness.needs import WORKS, is_trait
 from harness.records import Record, read_records
@@ -41,7 +41,7 @@ def write_report(run: Path) -> list[Path]:
             (folder / "summary.md").write_text(f"# Roundtrip: nothing to report\n\n{error}\n", encoding="utf-8")
             (folder / "index.html").write_text(page.render([], environment, [str(error)]), encoding="utf-8")
         raise
-    problems = [*_shortened(read.problems), *problems, *mixed(read.records)]
+    problems = [*_shortened(read.problems), *problems, *mixed(read.records), *ratios.noise(read.records)]
     tables = every_table(read.records)
     written = [folder / "summary.md", folder / "index.html", folder / "badge.json"]
     written[0].write_text(summary(tables, environment, problems), encoding="utf-8")

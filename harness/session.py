@@ -34,6 +34,8 @@ class Session:
     state: dict = field(default_factory=dict)
     """The original's snapshot, taken just before it was saved."""
     loaded: Any = None
+    inputs: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Reference -> its first example, raw and preprocessed, pickled: what is predicted in timed rounds."""
     backends: dict[str, Any] = field(default_factory=dict)
 
     def backend(self, name: str) -> Any:

@@ -26,15 +26,20 @@ CHOICE_NOTE = (
 )
 COST_NOTE = (
     "Medians of interleaved rounds in warm processes. The floor writes, or reads, the same number of tensor bytes in "
-    "one plain file, in the same rounds. *First load* includes importing the model's source. The ratio to the floor "
-    "says little for models of a few kB."
+    "one plain file, in the same rounds; a ratio is the median of the rounds' ratios, its interval a 99 % bootstrap of "
+    "that median, with no outlier left out. *First load* includes importing the model's source; other backends' cells "
+    "ran beside it. The ratio to the floor says little for models of a few kB."
 )
 
 
 def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None, problems: Sequence[str]) -> str:
     """The whole text, at most COMMENT_CHARACTERS long. `tables` as `tables.every_table` makes them."""
     data = tables["cells"]
-    parts = [_Part("", f"# Roundtrip: {data['backend'].nunique()} backends, {_models(data)}\n\n{_outcomes(data)}.")]
+    parts = [
+        _Part(
+            "", f"# Roundtrip: {cells(data, None)['backend'].nunique()} backends, {_models(data)}\n\n{_outcomes(data)}."
+        )
+    ]
     if problems:
         parts.append(_Part("", "\n".join(f"> **Note:** {line}" for line in problems[:20])))
     if environment is not None:

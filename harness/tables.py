@@ -4,6 +4,7 @@ choice       one row a backend: what it managed, what it costs over the floor
 fidelity     backend x model, one table a condition: outcomes
 traits       backend x family of traits, under each condition: how many came back
 cost         backend x model: size, save, load, first prediction
+resources    backend x model: memory, bytes written, cold page cache, predictions a second
 failures     every cell that is not exact, with its message, a remedy and the command to run it again
 claims       what the article series reports, and what was measured
 other kinds  what records of another kind than a cell found, one table a kind
@@ -19,7 +20,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness import ratios
 from harness.claims import verdicts
+from harness.intervals import BASELINE
 from harness.needs import WORKS, is_trait
 from harness.records import Record
 from harness.remedies import remedy
@@ -41,7 +44,7 @@ SEVERITY = {
 }  # fmt: skip
 """The silently wrong first; the order in which failures are read."""
 
-_NUMBERS = ("_s", "_bytes", "_save", "_load", "_floor")
+_NUMBERS = ("_s", "_bytes", "_save", "_load", "_floor", "_low", "_high")
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -54,8 +57,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         row = {item.name: _plain(getattr(record, item.name)) for item in dataclasses.fields(record)}
         row["rounds"] = len(record.load_s)
         row["remedy"] = remedy(record)
-        row["save_x_floor"] = _ratio(row["save_s"], row["floor_write_s"])
-        row["load_x_floor"] = _ratio(row["load_s"], row["floor_read_s"])
+        row |= ratios.columns(record)
         row["overhead_bytes"] = _difference(record.artifact_bytes, record.tensor_bytes)
         rows.append(row)
     data = pd.DataFrame(rows)
@@ -128,12 +130,44 @@ def cost(data: pd.DataFrame) -> pd.DataFrame:
             "overhead kB": timed["overhead_bytes"] / 1e3,
             "save ms": timed["save_s"] * 1e3,
             "× floor (save)": timed["save_x_floor"],
+            "interval (save)": timed.apply(ratios.interval_text, axis=1, what="save"),
             "load ms": timed["load_s"] * 1e3,
             "× floor (load)": timed["load_x_floor"],
+            "interval (load)": timed.apply(ratios.interval_text, axis=1, what="load"),
             "first load ms": timed["first_load_s"] * 1e3,
             "first prediction ms": timed["first_prediction_s"] * 1e3,
+            "load to first prediction ms": timed["load_to_prediction_s"] * 1e3,
             "peak anon MB (load)": timed["peak_anon_bytes_load"] / 1e6,
             "rounds": timed["rounds"],
+            "stopped": timed["load_stopped"],
+        }
+    )
+
+
+def _with_baseline(table: pd.DataFrame, records: list[Record], baseline: str = BASELINE) -> pd.DataFrame:
+    """The table of costs with what each backend costs over the baseline backend, in the same rounds."""
+    found = ratios.against(records, baseline)
+    keys = list(zip(table["backend"], table["model"], strict=True))
+    columns = {f"{what} × {baseline}": [found.get(key, {}).get(what, "–") for key in keys] for what in ("save", "load")}
+    return table.assign(**columns)
+
+
+def resources(data: pd.DataFrame) -> pd.DataFrame:
+    """What the timed cells used beside time, and what a loaded model does: memory, bytes written, cold cache, speed."""
+    timed = cells(data)
+    timed = timed[timed["rounds"] > 0]
+    return pd.DataFrame(
+        {
+            "model": timed["model"],
+            "backend": timed["backend"],
+            "peak anon MB (save)": timed["peak_anon_bytes_save"] / 1e6,
+            "peak anon MB (load)": timed["peak_anon_bytes_load"] / 1e6,
+            "peak file MB (load)": timed["peak_file_bytes_load"] / 1e6,
+            "written kB (save)": timed["written_bytes_save"] / 1e3,
+            "load × map floor": timed["map_x_floor"].where(timed["maps"] == True),  # noqa: E712  maps may be None
+            "cold load ms": timed["load_cold_s"] * 1e3,
+            "cold floor ms": timed["floor_read_cold_s"] * 1e3,
+            "predictions/s": timed["predictions_per_s"],
         }
     )
 
@@ -163,7 +197,7 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
                 rows[backend] |= {
                     f"save ms ({model})": f"{cell['save_s'] * 1e3:.1f}",
                     f"load ms ({model})": f"{cell['load_s'] * 1e3:.1f}",
-                    f"load × floor ({model})": f"{cell['load_x_floor']:.2f}",
+                    f"load × floor ({model})": ratios.interval_of(cell, "load"),
                     f"size MB ({model})": f"{cell['artifact_bytes'] / 1e6:.2f}",
                 }
     table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
@@ -218,7 +252,10 @@ def other_kinds(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
 def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     """All tables by name, the reader's first."""
     data = frame(records)
-    tables = {"choice": choice(data), "cost": cost(data), "failures": failures(data), "claims": claims(records)}
+    tables = {"choice": choice(data), "cost": _with_baseline(cost(data), records), "failures": failures(data)}
+    tables["claims"] = claims(records)
+    if len(used := resources(data)):
+        tables["resources"] = used
     if len(corpus := traits(data)):
         tables["traits"] = corpus
     tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}
@@ -240,10 +277,6 @@ def _cell(value: object) -> str:
 
 def _median(values: list[float]) -> float | None:
     return float(pd.Series(values).median()) if values else None
-
-
-def _ratio(value: float | None, floor: float | None) -> float | None:
-    return value / floor if value is not None and floor else None
 
 
 def _difference(value: int | None, other: int | None) -> int | None:
