@@ -301,6 +301,8 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str]) -> None:
     checked: set[tuple[str, str]] = set()
     regexes: list[str] = []
     for where, graph in [("root", root), *objects.items()]:
+        if not where.isprintable():
+            raise ArtifactError(f"an object is called {where[:200]!r}, which no terminal should be asked to show")
         left = [graph]
         while left:
             node = left.pop()

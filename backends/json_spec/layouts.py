@@ -149,13 +149,14 @@ def read_strided(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     return tensor.conj() if node.get("conj") else tensor
 
 
-def read_sparse(node: dict[str, Any], decode: Callable[[Any], Any]) -> torch.Tensor:
+def read_sparse(node: dict[str, Any], decode: Callable[[Any], Any], spend: Callable[[int], None]) -> torch.Tensor:
     """The plain tensor of a `$sparse`. Raises ArtifactError where its indices do not fit its shape."""
     layout, shape = node["$sparse"], node["shape"]
     names = ("indices",) if layout == "sparse_coo" else COMPRESSED.get(layout, ("none",))
     parts = [decode(node.get(name)) for name in (*names, "values")]
-    if not all(isinstance(part, torch.Tensor) for part in parts) or not is_sizes(shape):
-        raise ArtifactError("a sparse tensor's parts are not tensors")
+    if not all(map(is_dense, parts)) or not is_sizes(shape):
+        raise ArtifactError("a sparse tensor's parts are not plain tensors that have memory for every element")
+    spend(sum(part.nbytes for part in parts))
     try:
         if layout == "sparse_coo":
             coalesced = bool(node.get("coalesced"))
@@ -168,12 +169,16 @@ def read_sparse(node: dict[str, Any], decode: Callable[[Any], Any]) -> torch.Ten
         raise ArtifactError(f"a sparse tensor's parts do not fit together: {error}") from error
 
 
-def read_quantized(node: dict[str, Any], decode: Callable[[Any], Any]) -> torch.Tensor:
+def read_quantized(node: dict[str, Any], decode: Callable[[Any], Any], spend: Callable[[int], None]) -> torch.Tensor:
     """The plain tensor of a `$quantized`. Raises ArtifactError where its parts do not fit together."""
     values = decode(node["values"])
+    parts = [values, *(decode(node[name]) for name in ("scales", "zero_points") if name in node)]
+    if not all(map(is_dense, parts)):
+        raise ArtifactError("a quantized tensor's parts are not plain tensors that have memory for every element")
+    spend(sum(part.nbytes for part in parts))
     try:
         if "axis" in node:
-            scales, zeros, axis = decode(node["scales"]), decode(node["zero_points"]), node["axis"]
+            (_, scales, zeros), axis = parts, node["axis"]
             if not (
                 type(axis) is int
                 and 0 <= axis < values.dim()
@@ -213,6 +218,11 @@ def set_gradient(tensor: torch.Tensor, gradient: Any) -> None:
         tensor.grad = gradient
     except (RuntimeError, TypeError) as error:
         raise ArtifactError(f"a gradient does not fit its tensor: {error}") from error
+
+
+def is_dense(value: Any) -> bool:
+    """Whether `value` is a plain tensor with memory for each of its elements, so that reading it costs no more."""
+    return type(value) is torch.Tensor and (value.is_meta or value.nbytes <= value.untyped_storage().nbytes())
 
 
 def contiguous(shape: list[int]) -> list[int]:

@@ -23,7 +23,7 @@ def check_when_called(model: Any, weights: Weights, digests: Mapping[str, Any]) 
     if not isinstance(model, nn.Module):
         weights.checking(digests).finish()
         return
-    waiting = weakref.WeakSet(model.modules())
+    waiting = weakref.WeakSet(_modules(model))
     lock = threading.Lock()
     done = False
 
@@ -39,3 +39,15 @@ def check_when_called(model: Any, weights: Weights, digests: Mapping[str, Any]) 
 
     handle = register_module_forward_pre_hook(before_forward)
     weakref.finalize(model, handle.remove)
+
+
+def _modules(model: nn.Module) -> set[nn.Module]:
+    """All modules of a model, by its tables alone: the file may have given it an attribute called `modules`."""
+    found: set[nn.Module] = set()
+    left: list[nn.Module | None] = [model]
+    while left:
+        module = left.pop()
+        if module is not None and module not in found:
+            found.add(module)
+            left += vars(module)["_modules"].values()
+    return found

@@ -167,24 +167,48 @@ def restore_class(module: nn.Module, names: Any) -> None:
         raise ArtifactError("a module's parametrizations are not those that it names")
     parametrize._inject_new_class(module)
     for name in names:
-        if not name.isidentifier() or hasattr(module, name):
+        if not name.isidentifier() or name.startswith("__") or hasattr(type(module), name) or name in vars(module):
             raise ArtifactError(f"a module cannot have a parametrized tensor called {name!r}")
         parametrize._inject_property(module, name)
 
 
-def restore_derived(module: nn.Module, computed: Any = ()) -> None:
-    """Compute again what `own_state` left out. Source: torch.nn.modules.rnn.RNNBase._init_flat_weights."""
+def restore_derived(module: nn.Module, computed: Any, spend: Callable[[int], None]) -> None:
+    """Compute again what `own_state` left out. Source: torch.nn.modules.rnn.RNNBase._init_flat_weights.
+
+    No attribute is looked up by a name of the file's choosing other than in the module's own tables, and nothing is
+    computed that is larger than the parameter that it comes from; `spend` accounts for its bytes.
+    """
+    state = vars(module)
     if isinstance(module, nn.RNNBase):
-        weights = [getattr(module, name, None) for name in module._flat_weights_names]
-        vars(module)["_flat_weights"] = weights
-        vars(module)["_flat_weight_refs"] = [None if w is None else weakref.ref(w) for w in weights]
+        names = state.get("_flat_weights_names")
+        if type(names) is not list or not all(type(name) is str for name in names):
+            raise ArtifactError("a recurrent layer does not name its weights")
+        weights = [state["_parameters"].get(name, state.get(name)) for name in names]
+        if not all(weight is None or isinstance(weight, torch.Tensor) for weight in weights):
+            raise ArtifactError("a recurrent layer has weights that are no tensors")
+        state["_flat_weights"] = weights
+        state["_flat_weight_refs"] = [None if w is None else weakref.ref(w) for w in weights]
         nn.RNNBase.flatten_parameters(module)
     ways = dict(_computed(module)) if computed else {}
     for name in computed:
-        if name not in ways:
+        if name not in ways or name in state:
             raise ArtifactError(f"no hook of the module computes {name!r}")
+        _check_computation(state, name, spend)
         with torch.enable_grad():
-            vars(module)[name] = ways[name]()
+            state[name] = ways[name]()
+
+
+def _check_computation(state: dict[str, Any], name: str, spend: Callable[[int], None]) -> None:
+    """Refuse to compute `name` from tensors that broadcast to more than the largest of them has memory for."""
+    tables = {**state["_parameters"], **state["_buffers"], **state}
+    found = [tables.get(name + suffix) for suffix in ("_v", "_g", "_orig", "_mask")]
+    sources = [part for part in found if isinstance(part, torch.Tensor)]
+    if not all(part.is_meta or part.nbytes <= part.untyped_storage().nbytes() for part in sources):
+        raise ArtifactError(f"what {name!r} is computed from has no memory for every element")
+    shape = torch.broadcast_shapes(*(part.shape for part in sources))
+    if not any(part.shape == shape for part in sources):
+        raise ArtifactError(f"{name!r} would be larger than what it is computed from")
+    spend(sum(part.nbytes for part in sources))
 
 
 def _computed(module: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:

@@ -31,10 +31,11 @@ from backends.json_spec.trust import method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
 
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
-
-
+MEMBERS = {"parameters": torch.Tensor, "buffers": torch.Tensor, "modules": nn.Module}
+"""Tables of a module, and what they hold beside None."""
 COPIED_SLACK_BYTES = 16 << 20
-"""What codecs copy is in the file once for every copy; more than that is an attempt to fill the memory."""
+"""What is copied or computed at load is in the file once for every copy; more than twice that is an attempt to fill the
+memory."""
 REFERENCE_LIMIT = 100
 """References within references that are followed before anything mutable intervenes; writers nest no deeper."""
 
@@ -70,7 +71,7 @@ class Reader:
             if "parametrized" in node:
                 restore_class(module, node["parametrized"])
         for module, node in modules:
-            restore_derived(module, node.get("computed", ()))
+            restore_derived(module, node.get("computed", ()), self._spend)
         while self._last:
             self._last.pop()()
 
@@ -164,9 +165,9 @@ class Reader:
         if tag == "$tensor":
             plain = layouts.read_strided(node, self._weights)
         elif tag == "$sparse":
-            plain = layouts.read_sparse(node, self.decode)
+            plain = layouts.read_sparse(node, self.decode, self._spend)
         else:
-            plain = layouts.read_quantized(node, self.decode)
+            plain = layouts.read_quantized(node, self.decode, self._spend)
         tensor = layouts.finish(plain, node, self.decode(node.get("class")))
         if "attributes" in node:
             self._fills.append(lambda: vars(tensor).update(self._attributes(node["attributes"])))
@@ -180,10 +181,14 @@ class Reader:
         while self._fills:
             self._fills.pop()()
         self._fills = outer
-        self._copied_bytes += copied_bytes(values)
-        if self._copied_bytes > self._weights.size_bytes + COPIED_SLACK_BYTES:
-            raise ArtifactError("codecs are given the same bytes again and again")
+        self._spend(copied_bytes(values))
         return restore(name, values)
+
+    def _spend(self, count: int) -> None:
+        """Account for bytes that are about to be copied or computed."""
+        self._copied_bytes += count
+        if self._copied_bytes > 2 * self._weights.size_bytes + COPIED_SLACK_BYTES:
+            raise ArtifactError("the file has the same bytes copied again and again")
 
     def _made(self, tag: str, cls: type, node: dict[str, Any]) -> Any:
         if tag == "$enum":
@@ -209,11 +214,18 @@ class Reader:
             for key, default in BARE.items():
                 state[key] = type(default)() if hasattr(default, "__len__") else default
             state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
-            for key in ("parameters", "buffers", "modules"):
-                state["_" + key].update(self._attributes(node.get(key, {})))
+            names = [*state, *node.get("attributes", {})]
+            for key, kind in MEMBERS.items():
+                members = self._attributes(node.get(key, {}))
+                if not all(item is None or isinstance(item, kind) for item in members.values()):
+                    raise ArtifactError(f"the {key} of a module hold something else")
+                if not all(name and "." not in name for name in members):
+                    raise ArtifactError(f"the {key} of a module have a name that is empty or has a dot")
+                state["_" + key].update(members)
+                names += members
+            if len(set(names)) != len(names):  # one would hide the other, and what is shown is not what runs
+                raise ArtifactError("two members of a module have one name, or the name of a field of torch's own")
             state["_non_persistent_buffers_set"].update(node.get("non_persistent", []))
-            if state.keys() & node.get("attributes", {}).keys():
-                raise ArtifactError("a module's attributes name what has a field of its own")
             if "hooks" in node:
                 restore_hooks(made, node["hooks"], self.decode, self._handles)
         if "attributes" in node:

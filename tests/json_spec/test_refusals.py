@@ -96,7 +96,7 @@ def test_other_files_are_never_replaced(tmp_path):
 
 
 def test_what_does_not_load_again_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("backends.json_spec.reader.restore_derived", lambda module, _: vars(module).update(extra=1))
+    monkeypatch.setattr("backends.json_spec.reader.restore_derived", lambda module, *_: vars(module).update(extra=1))
     with pytest.raises(UnsupportedModel, match="does not come back"):
         save(things.Holder(a=1), tmp_path / "artifact")
     assert not list(tmp_path.iterdir())
