@@ -63,13 +63,18 @@ def noted(value: Any) -> dict[str, Any] | None:
     return getattr(value, "__dict__", {}).get(CALL)
 
 
+def note(value: Any, of: str, arguments: dict[str, Any]) -> None:
+    """Note that the call of `of` with `arguments` made `value`."""
+    vars(value)[CALL] = {"of": of, "arguments": arguments}
+
+
 def _call(thing: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     arguments = _bound(thing, args, kwargs)  # before the call, which may change them
     made = thing(*args, **kwargs)
     if not hasattr(made, "__dict__"):
         raise TypeError(f"{thing.__qualname__} made a {type(made).__qualname__}, in which spec cannot note the call")
     if arguments is not None:
-        vars(made)[CALL] = {"of": f"{thing.__module__}:{thing.__qualname__}", "arguments": arguments}
+        note(made, f"{thing.__module__}:{thing.__qualname__}", arguments)
     return made
 
 
@@ -86,7 +91,7 @@ def _noting(cls: Any) -> Any:
         arguments = _bound(of.__init__, (made, *args), kwargs)
         if type(made) is of and arguments is not None:
             arguments.pop(next(iter(arguments)))  # self
-            vars(made)[CALL] = {"of": f"{of.__module__}:{of.__qualname__}", "arguments": arguments}
+            note(made, f"{of.__module__}:{of.__qualname__}", arguments)
         return made
 
     marked = staticmethod(__new__)

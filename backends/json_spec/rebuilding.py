@@ -13,13 +13,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from backends.json_spec.aijson import VARIABLE, from_aijson, is_aijson
 from backends.json_spec.audit import audit, tag_of
+from backends.json_spec.calls import note, noted
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import WEIGHTS
-from backends.json_spec.loading import load, read_spec
+from backends.json_spec.files import WEIGHTS, read_file
+from backends.json_spec.loading import SPEC_LIMIT, load, read_spec
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
 from backends.json_spec.tensors import Weights
+from backends.json_spec.text import parse
 from backends.json_spec.trust import allowed, canonical_names, check_call, resolve, trusted_names
 from backends.json_spec.writer import FORMAT, VERSION
 
@@ -46,7 +49,8 @@ def rebuild(
 
         rebuild("artifact", {"layer.n_hidden": 512}, trust=["my_project"])
 
-    `source` is an artifact's directory, or the content of its spec.json, edited or not. A key of `overrides` names an
+    `source` is an artifact's directory, or the content of its spec.json, edited or not, or a file of AI-JSONable or its
+    content; the variables there have names of their own, `var0.n_hidden`. A key of `overrides` names an
     object, by the arguments and attributes that lead to it from the model, and one of its constructor's arguments.
 
     Unlike `load` this runs constructors, of the names that `load` trusts, with the arguments in the file. What they
@@ -61,10 +65,15 @@ def rebuild(
     if weights not in ("fresh", "saved"):
         raise ValueError(f"weights are 'fresh' or 'saved', not {weights!r}")
     directory = None if isinstance(source, Mapping) else Path(source)
+    if directory is not None and directory.is_file():
+        source, directory = parse(read_file(directory, SPEC_LIMIT), directory.name), None
     if weights == "saved" and directory is None:
         raise ValueError("the saved weights are in the artifact's directory: give that as the source")
-    spec = _checked(source) if directory is None else read_spec(directory, read_sums(directory))
-    audit(spec["root"], spec["objects"], names)
+    if is_aijson(source):
+        spec = from_aijson(source, names)
+    else:
+        spec = _checked(source) if directory is None else read_spec(directory, read_sums(directory))
+        audit(spec["root"], spec["objects"], names)
     if not any(isinstance(node, dict) and "call" in node for node in spec["objects"].values()):
         raise ValueError("no call was noted when the model was made: decorate its classes with @spec")
     given = [_override(spec, path, value) for path, value in (overrides or {}).items()]
@@ -81,9 +90,9 @@ def rebuild(
     return model
 
 
-def _checked(source: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(source: Any) -> dict[str, Any]:
     """A copy of the content of a spec.json. Raises ArtifactError where it is something else."""
-    if source.get("format") != FORMAT or source.get("version") != VERSION:
+    if not isinstance(source, Mapping) or source.get("format") != FORMAT or source.get("version") != VERSION:
         raise ArtifactError(f"this is not the content of a {FORMAT} file of version {VERSION}")
     if not isinstance(source.get("objects"), dict) or "root" not in source:
         raise ArtifactError("a spec has a root and objects")
@@ -99,20 +108,21 @@ class Rebuilder(Reader):
             return node.value
         return super().decode(node)
 
-    def _made(self, tag: str, cls: type, node: dict[str, Any]) -> Any:
-        if "call" not in node:
-            return super()._made(tag, cls, node)
+    def _tagged(self, tag: str, node: dict[str, Any]) -> Any:
+        if tag not in ("$module", "$object") or "call" not in node:
+            return super()._tagged(tag, node)
         outer = self._fills, self._late, self._modules, self._last
         self._fills, self._late, self._modules, self._last = [], [], [], []
         arguments = {name: self.decode(item) for name, item in node["call"].items()}
         self.complete()
         self._fills, self._late, self._modules, self._last = outer
-        return self._call(node.get("caller", node[tag]), arguments)
-
-    def _call(self, name: str, arguments: dict[str, Any]) -> Any:
+        name = node.get("caller", node[tag])
         name = canonical_names().get(name, name)
-        check_call(name, ["*" if key[:1] == "*" and key[:2] != "**" else key for key in arguments], self._trust)
-        return call(_caller(name, self._trust), arguments)
+        check_call(name, _names(arguments), self._trust)
+        made = call(_caller(name, self._trust), arguments)
+        if hasattr(made, "__dict__") and noted(made) is None:  # a library's class notes nothing of itself
+            note(made, name, arguments)
+        return made
 
 
 def call(caller: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -135,6 +145,23 @@ def call(caller: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         else:
             keywords[name] = value
     return caller(*positional, **keywords)
+
+
+def _names(arguments: Mapping[str, Any]) -> list[str]:
+    """The names under which arguments are given, `*` for further positional ones."""
+    names: list[str] = []
+    for name, value in arguments.items():
+        if name.startswith("**"):
+            if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+                raise ArtifactError(f"the keywords {name} of a call are not keywords")
+            names.extend(value)
+        elif not name.startswith("*"):
+            names.append(name)
+        elif not isinstance(value, list | tuple):
+            raise ArtifactError(f"the positional arguments {name} of a call are not a list")
+        elif value:
+            names.append("*")
+    return names
 
 
 def _caller(name: str, trust: tuple[str, ...]) -> Callable[..., Any]:
@@ -161,6 +188,9 @@ def _override(spec: dict[str, Any], path: str, value: Any) -> Given:
     given = Given(path, value)
     *parts, last = path.split(".")
     node, walked = _target(spec, spec["root"]), "the model"
+    if parts and parts[0] in spec["objects"] and VARIABLE.fullmatch(parts[0]):
+        walked = parts.pop(0)
+        node = spec["objects"][walked]
     for part in parts:
         found = _children(spec, node)
         if part not in found:
@@ -185,8 +215,10 @@ def _children(spec: dict[str, Any], node: Any) -> dict[str, Any]:
     if isinstance(node, list):
         return {str(place): item for place, item in enumerate(node)}
     if isinstance(node, dict) and (tag := tag_of(node)) is not None:
-        if tag in ("$tuple", "$list", "$deque"):
+        if tag in ("$tuple", "$list"):
             return _children(spec, node[tag])
+        if tag in ("$dict", "$ordereddict"):
+            return {key: item for key, item in node[tag] if isinstance(key, str)}
         for field in ("slots", "attributes", "buffers", "parameters", "modules", "call"):
             found.update(node.get(field, {}))
         for name, item in node.get("call", {}).items():
@@ -206,6 +238,8 @@ def _holder(spec: dict[str, Any], node: Any, key: str) -> tuple[Any, Any] | None
         return (node, key) if key in node else None
     if tag in ("$tuple", "$list"):
         return _holder(spec, node[tag], key)
+    if tag in ("$dict", "$ordereddict"):
+        return next(((pair, 1) for pair in node[tag] if pair[0] == key), None)
     arguments = node.get("call", {})
     for name in (key, f"*{key}", f"**{key}"):
         if name in arguments:

@@ -161,8 +161,18 @@ def use_of(cls: type) -> str:
 
 
 def parameters(cls: type) -> list[str]:
-    """The names that a recorded call of the class may give, `*` for any number of positional ones."""
-    return [name for name in _signature(cls.__init__)[1:] if name not in NEVER_GIVEN and name != "**"]
+    """The names that a recorded call of the class may give, `*` for any number of positional ones.
+
+    What a constructor hands on as `**kwargs` (a GRU's sizes), its base class names.
+    """
+    names: list[str] = []
+    for base in cls.__mro__[: -1 if cls.__mro__[-2] is not nn.Module else -2]:
+        if "__init__" in vars(base):
+            shown = _signature(base.__init__)[1:]
+            names += [name for name in shown if name not in names and name not in NEVER_GIVEN and name != "**"]
+            if "**" not in shown:
+                break
+    return names
 
 
 def _signature(function: Any) -> list[str]:

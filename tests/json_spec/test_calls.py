@@ -217,6 +217,18 @@ def test_rebuild_calls_only_what_is_trusted(artifact):
 def test_a_library_class_takes_only_the_arguments_that_files_may_give(tmp_path):
     save(things.Holder(layer=spec(nn.Linear)(2, 3)), tmp_path / "a")
     assert rebuild(tmp_path / "a", {"layer.out_features": 5}, trust=TRUST).layer.out_features == 5
-    forge(tmp_path / "a", lambda s: s["objects"]["model.layer"]["call"].update(process_group=1))
-    with pytest.raises(UntrustedName, match="process_group"):
-        rebuild(tmp_path / "a", trust=TRUST)
+    for more in ({"process_group": 1}, {"**more": {"process_group": 1}}, {"*more": [1]}):
+        forge(tmp_path / "a", lambda s, more=more: s["objects"]["model.layer"].update(call=more))
+        with pytest.raises(UntrustedName, match=r"process_group|'\*'"):
+            rebuild(tmp_path / "a", trust=TRUST)
+    for more in ({"**more": [1]}, {"*more": 3}):
+        forge(tmp_path / "a", lambda s, more=more: s["objects"]["model.layer"].update(call=more))
+        with pytest.raises(ArtifactError, match="of a call are not"):
+            rebuild(tmp_path / "a", trust=TRUST)
+
+
+def test_library_classes_without_a_signature_of_their_own(tmp_path):
+    made = spec(nn.Sequential)(spec(nn.GRU)(2, hidden_size=3), spec(nn.Tanh)())
+    save(made, tmp_path / "a")
+    again = rebuild(tmp_path / "a", {"0.hidden_size": 4})
+    assert again[0].hidden_size == 4 and type(again[1]) is nn.Tanh
