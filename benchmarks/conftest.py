@@ -121,9 +121,12 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if not run.records:
         return
     from harness import tables
+    from harness.history import remember
+    from harness.registry import ROOT
     from harness.report import write_report
 
     written = write_report(run.folder)
+    past = remember(run.folder, ROOT / "reports")
     terminalreporter.section("roundtrip")
     terminalreporter.write_line(tables.markdown(tables.choice(tables.frame(run.records))))
     terminalreporter.write_line("")
@@ -134,3 +137,5 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     terminalreporter.write_line(f"summary: {written[0]}")
     terminalreporter.write_line(f"page:    {written[1]}")
     terminalreporter.write_line(f"tables:  {run.folder / 'tables'}")
+    if past is not None:
+        terminalreporter.write_line(f"history: {past}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands import over_time
 from harness.errors import ModelFileError, RoundtripError
 
 
@@ -233,6 +234,10 @@ def _try_now(model: str, records) -> list:
         return _run((model,), (), (), 3, False, Path(temporary) / "run").records
 
 
+main.add_command(over_time.history)
+main.add_command(over_time.compare)
+
+
 def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None, traits=(), probes=False):
     from harness import corpus
     from harness.matrix import Run, Settings
@@ -254,9 +259,13 @@ def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | 
 
 
 def _report(folder: Path) -> None:
+    from harness.history import remember
+    from harness.registry import ROOT
     from harness.report import write_report
 
     click.echo("\n".join(str(path) for path in write_report(folder)))
+    if (file := remember(folder, ROOT / "reports")) is not None:
+        click.echo(f"{file}: `roundtrip history` shows the runs so far")
 
 
 def _show(console, records) -> None:

@@ -1,0 +1,113 @@
+"""Runs over time: `history` and `compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_folder = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--add", "runs", multiple=True, type=_folder, help="Append this run's folder; repeatable.")
+@click.option("--metric", type=click.Choice(["load", "save"]), default="load", show_default=True)
+@click.option("--model", metavar="NAME", help="Of this model [default: the one that most backends have].")
+@click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--page", type=_folder, help="Write the trend page to this file.")
+@click.option("--file", type=_folder, help="The database [default: reports/history.db].")
+def history(
+    runs: tuple[Path, ...],
+    metric: str,
+    model: str | None,
+    backends: tuple[str, ...],
+    page: Path | None,
+    file: Path | None,
+) -> None:
+    """Show how each backend's cost, as a multiple of the floor, went from run to run.
+
+    Runs in reports/runs are appended when they end; other folders with --add.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness import history as past
+    from harness.registry import ROOT
+
+    db = past.open_history(file or ROOT / "reports" / past.FILE)
+    for run in runs:
+        click.echo(f"Added {past.add(db, run)}.")
+    model = model or past.common_model(db, metric)
+    points = past.trend(db, metric, model, backends) if model else []
+    if not points:
+        click.echo("No costs there yet: `roundtrip bench` appends its run, `roundtrip history --add RUN` another one.")
+        return
+    names = list(dict.fromkeys(point.backend for point in points))
+    table = Table(
+        "run", *names, "changed since the run before", title=f"{model}: {metric}, × floor", title_justify="left"
+    )
+    for run_id in dict.fromkeys(point.run_id for point in points):
+        found = {point.backend: point for point in points if point.run_id == run_id}
+        changed = next(iter(found.values())).changed
+        table.add_row(run_id, *(_ratio(found.get(name)) for name in names), changed)
+    Console().print(table)
+    if page is not None:
+        from harness.page.trend import render
+
+        page.write_text(render(db), encoding="utf-8")
+        click.echo(f"Page: {page}")
+
+
+def _ratio(point) -> str:
+    if point is None or point.ratio is None:
+        return "–"
+    return f"{point.ratio:.2f}" + (f" ({point.low:.2f} to {point.high:.2f})" if point.low is not None else "")
+
+
+@click.command()
+@click.argument("first", type=_folder)
+@click.argument("second", type=_folder)
+@click.option("--fail-on", type=click.Choice(["regression"]), help="Exit with 1 if anything got worse.")
+@click.option("--all", "everything", is_flag=True, help="What got better too.")
+@click.pass_context
+def compare(context: click.Context, first: Path, second: Path, fail_on: str | None, everything: bool) -> None:
+    """List what changed from run FIRST to run SECOND (folders): outcomes that got worse, then costs.
+
+    A cost counts when the intervals of both medians do not overlap and it moved by 10 % or more; what all backends and
+    the floor share, the machine, is taken out.
+    """
+    from harness.changes import compare_runs
+    from harness.records import read_records
+
+    changes = compare_runs(read_records(first).records, read_records(second).records)
+    for note in changes.notes:
+        click.echo(f"Note: {note}.")
+    for change in changes.outcomes:
+        if change.worse or everything:
+            word = "WORSE " if change.worse else "better"
+            click.echo(f"{word} {change.backend} × {change.model} × {change.condition}: {change.was} → {change.now}")
+            if change.worse:
+                click.echo(
+                    f"         {change.message.splitlines()[0] if change.message else ''}\n         {change.rerun}"
+                )
+    for place in changes.gone:
+        click.echo(f"GONE   {place}")
+    for change in changes.costs:
+        if change.worse or everything:
+            word = "SLOWER" if change.worse else "faster"
+            click.echo(
+                f"{word} {change.backend} × {change.model}: {change.metric} {change.change:+.0%}, "
+                f"{_interval(change.was)} → {_interval(change.now)}\n         {change.rerun}"
+            )
+    worse = sum(change.worse for change in [*changes.outcomes, *changes.costs]) + len(changes.gone)
+    better = len(changes.outcomes) + len(changes.costs) + len(changes.gone) - worse
+    click.echo(
+        f"{worse} worse, {better} better, {changes.new} new cells; "
+        f"{changes.compared_cells} cells and {changes.compared_costs} costs compared."
+    )
+    if fail_on and changes.is_regression:
+        context.exit(1)
+
+
+def _interval(found) -> str:
+    return f"{found.median * 1e3:.3g} ms ({found.low * 1e3:.3g} to {found.high * 1e3:.3g})"

@@ -1,0 +1,216 @@
+"""Runs over time: what the history keeps, and what counts as a change."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness import history
+from harness.changes import compare_runs
+from harness.cli import main
+from harness.errors import RecordsError
+from harness.records import Record, RecordWriter
+
+pytest.importorskip("sqlite_utils")
+pytest.importorskip("scipy")
+
+BACKENDS = {"pickle": 1.0, "dill": 2.0, "torch_save": 1.3, "json_spec": 0.6}
+
+
+def run(seed: int, slower: dict[str, float] | None = None, rounds: int = 15, run_id: str = "") -> list[Record]:
+    """A run whose machine drifts and jitters by 5 %; `slower` multiplies a backend's loads."""
+    noise = random.Random(seed)
+    speed, drift = noise.uniform(0.7, 1.5), [noise.lognormvariate(0, 0.2) for _ in range(rounds)]
+    records = []
+    for backend, cost in BACKENDS.items():
+        cost *= 0.01 * speed * (slower or {}).get(backend, 1.0)
+        load = [cost * step * noise.lognormvariate(0, 0.05) for step in drift]
+        record = Record(
+            run_id or f"20261124-0800{seed:02d}-aaaa", backend, "digits_cnn", "fresh_process", outcome="exact"
+        )
+        record.load_s, record.save_s = load, [2 * value for value in load]
+        record.floor_read_s = record.floor_write_s = [0.004 * speed * step for step in drift]
+        record.environment_id, record.rerun = "same", f"rerun {backend}"
+        records.append(record)
+    return records
+
+
+def write(folder: Path, records: list[Record]) -> Path:
+    writer = RecordWriter(folder)
+    writer.write(records)
+    writer.close()
+    (folder / "environment.json").write_text('{"python": "3.11.7", "cpu": "one", "versions": {"torch": "2.14.1"}}')
+    return folder
+
+
+# --- what changed ---
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_same_again_is_no_change(seed):
+    changes = compare_runs(run(seed), run(seed + 50))
+    assert not changes.outcomes and not changes.costs and not changes.is_regression
+    assert changes.compared_costs == 8 and changes.compared_cells == 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_planted_slowdown_is_found(seed):
+    changes = compare_runs(run(seed), run(seed + 50, {"torch_save": 1.2}))
+    assert {change.backend for change in changes.costs} == {"torch_save"}
+    assert changes.is_regression
+    for change in changes.costs:
+        assert change.change == pytest.approx(0.2, abs=0.08)
+        assert change.rerun == "rerun torch_save"
+
+
+def test_what_got_faster_is_no_regression():
+    changes = compare_runs(run(1), run(2, {"dill": 0.5}))
+    assert [change.worse for change in changes.costs] == [False, False]
+    assert not changes.is_regression
+
+
+def test_outcomes_come_worst_first():
+    before, after = run(1), run(2)
+    after[0] = dataclasses.replace(after[0], outcome="failed", message="gone")
+    after[1] = dataclasses.replace(after[1], outcome="mismatch", message="model.weight")
+    before[2] = dataclasses.replace(before[2], outcome="failed")
+    changes = compare_runs(before, after)
+    assert [(change.backend, change.now, change.worse) for change in changes.outcomes] == [
+        ("dill", "mismatch", True),
+        ("pickle", "failed", True),
+        ("torch_save", "exact", False),
+    ]
+
+
+@pytest.mark.parametrize(("was", "now", "worse"), [("refused", "edited", True), ("edited", "saved", False)])
+def test_which_code_ran_counts(was, now, worse):
+    before, after = ([dataclasses.replace(run(1)[0], code_ran=ran)] for ran in (was, now))
+    (change,) = compare_runs(before, after).outcomes
+    assert change.worse == worse
+
+
+def test_a_cell_that_is_gone_is_a_regression():
+    changes = compare_runs(run(1), run(1)[1:])
+    assert changes.gone == ["pickle × digits_cnn × fresh_process"]
+    assert changes.is_regression
+
+
+def test_one_backend_alone_is_held_against_the_floor():
+    assert not compare_runs(run(1)[:1], run(2)[:1]).costs
+    assert {change.metric for change in compare_runs(run(1)[:1], run(2, {"pickle": 1.4})[:1]).costs} == {"load", "save"}
+
+
+def test_few_rounds_say_nothing():
+    assert compare_runs(run(1, rounds=3), run(2, {"dill": 3.0}, rounds=3)).costs == []
+
+
+def test_another_machine_is_noted():
+    moved = [dataclasses.replace(record, environment_id="other") for record in run(1)]
+    assert "different environments" in compare_runs(run(1), moved).notes[0]
+
+
+# --- the database ---
+
+
+def test_runs_are_kept_with_what_changed(tmp_path):
+    db = history.open_history(tmp_path / "history.db")
+    history.add(db, write(tmp_path / "a", run(1)))
+    folder = write(tmp_path / "b", run(2))
+    (folder / "environment.json").write_text('{"python": "3.12.1", "cpu": "one", "versions": {"torch": "2.14.1"}}')
+    history.add(db, folder)
+    points = history.trend(db, "load", "digits_cnn", ["pickle"])
+    assert [point.run_id for point in points] == ["20261124-080001-aaaa", "20261124-080002-aaaa"]
+    assert [point.changed for point in points] == ["", "python 3.11.7 → 3.12.1"]
+    for point in points:
+        assert point.ratio == pytest.approx(2.5, rel=0.1)
+        assert point.low <= point.ratio <= point.high
+    assert points[0].started == "2026-11-24 08:00:01"
+
+
+def test_a_run_is_not_added_twice(tmp_path):
+    db = history.open_history(tmp_path / "history.db")
+    folder = write(tmp_path / "a", run(1))
+    history.add(db, folder)
+    history.add(db, folder)
+    assert db["runs"].count == 1
+    assert db["costs"].count == 2 * len(BACKENDS)
+
+
+def test_traits_are_counted(tmp_path):
+    records = run(1) + [
+        Record("20261124-080001-aaaa", "pickle", f"trait/t{n}", "fresh_process", outcome="exact") for n in range(3)
+    ]
+    db = history.open_history(tmp_path / "history.db")
+    history.add(db, write(tmp_path / "a", records))
+    assert [row["count"] for row in db["traits"].rows] == [3]
+    assert db["cells"].count == len(BACKENDS)
+
+
+def test_an_older_database_is_brought_up_to_date(tmp_path, monkeypatch):
+    """Migrations that are added later are applied, and keep the rows."""
+    db = history.open_history(tmp_path / "history.db")
+    history.add(db, write(tmp_path / "a", run(1)))
+    db.close()
+    original = history.migrations
+
+    def later():
+        steps = original()
+
+        @steps()
+        def m999_a_column(db) -> None:
+            db["runs"].add_column("note", str, not_null_default="")
+
+        return steps
+
+    monkeypatch.setattr(history, "migrations", later)
+    db = history.open_history(tmp_path / "history.db")
+    assert [row["note"] for row in db["runs"].rows] == [""]
+    db.close()
+    monkeypatch.setattr(history, "migrations", original)
+    with pytest.raises(RecordsError, match="newer version"):
+        history.open_history(tmp_path / "history.db")
+
+
+def test_a_damaged_database_is_an_error_with_a_remedy(tmp_path):
+    (tmp_path / "history.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(RecordsError, match="Move it away"):
+        history.open_history(tmp_path / "history.db")
+
+
+def test_only_runs_of_the_reports_folder_are_remembered(tmp_path):
+    reports = tmp_path / "reports"
+    folder = write(reports / "runs" / "a", run(1))
+    assert history.remember(write(tmp_path / "elsewhere", run(2)), reports) is None
+    assert not (reports / history.FILE).exists()
+    assert history.remember(folder, reports) == reports / history.FILE
+
+
+# --- the commands ---
+
+
+def test_compare_fails_on_a_regression(tmp_path):
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", run(2, {"dill": 1.5}))
+    result = CliRunner().invoke(main, ["compare", str(a), str(b), "--fail-on", "regression"])
+    assert result.exit_code == 1, result.output
+    assert "SLOWER dill × digits_cnn: load +" in result.output
+    assert "rerun dill" in result.output
+    same = CliRunner().invoke(main, ["compare", str(a), str(a), "--fail-on", "regression"])
+    assert same.exit_code == 0
+    assert "0 worse, 0 better" in same.output
+
+
+def test_history_shows_runs_and_writes_the_page(tmp_path):
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", run(2))
+    file, page = tmp_path / "h.db", tmp_path / "trend.html"
+    empty = CliRunner().invoke(main, ["history", "--file", str(file)])
+    assert "No costs there yet" in empty.output
+    arguments = ["history", "--file", str(file), "--add", str(a), "--add", str(b), "--page", str(page)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "digits_cnn: load, × floor" in result.output
+    text = page.read_text()
+    assert "20261124-080002-aaaa" in text and "http://" not in text.replace("http://www.w3.org", "")
