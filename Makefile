@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: chromium vendor help bench quick test lint nightly nightly-tests clean
+.PHONY: chromium vendor help bench quick test lint nightly nightly-tests fuzz allow-list clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -37,6 +37,12 @@ vendor:  ## take the page's charting libraries from npm again; versions are list
 		tar xzf observablehq-plot-*.tgz --strip-components=1 package/LICENSE && mv LICENSE LICENSE.plot && \
 		tar xzf d3-*.tgz --strip-components=2 package/dist/d3.min.js && \
 		tar xzf d3-*.tgz --strip-components=1 package/LICENSE && mv LICENSE LICENSE.d3 && rm -f *.tgz
+
+fuzz: $(VENV)/.ready  ## mutated artifacts against json_spec's loader, FUZZ_MINUTES (5) of them
+	$(BIN)/python -m pytest -m nightly tests/json_spec/test_fuzz.py
+
+allow-list: $(VENV)/.ready  ## make again the names that any json_spec file may use
+	$(BIN)/python -m tests.json_spec.allowed_lists
 
 clean:  ## remove the environment and all runs
 	rm -rf $(VENV) reports/runs
