@@ -30,6 +30,13 @@ _backends = click.option("--backend", "backends", multiple=True, metavar="NAME",
 _conditions = click.option("--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable.")
 
 
+def _part(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    number, slash, count = value.partition("/")
+    if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise click.BadParameter(f"{value!r} is not of the form K/N with 1 <= K <= N, such as 2/3")
+    return int(number), int(count)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="roundtrip-bench")
 def main() -> None:
@@ -80,8 +87,10 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
 
     from rich.console import Console
 
+    from harness.matrix import Settings
+
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
-        run = _run((model,), backends, conditions, rounds, False, output or Path(temporary) / "run")
+        run = _run(Settings(backends, (model,), conditions, rounds), output or Path(temporary) / "run")
         _show(Console(), run.records)
         if output:
             click.echo(f"Records: {run.folder / 'records.jsonl'}")
@@ -98,6 +107,7 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
 @click.option("--quick", is_flag=True, help="Small models and a few rounds.")
 @click.option("--traits", is_flag=True, help="The corpus of tiny models too.")
 @click.option("--probes", is_flag=True, help="Safety and transparency too: planted code, damage, same bytes.")
+@click.option("--shard", metavar="K/N", default="1/1", callback=_part, help="Part K of N, for `roundtrip merge`.")
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def bench(
     models: tuple[str, ...],
@@ -107,15 +117,18 @@ def bench(
     quick: bool,
     traits: bool,
     probes: bool,
+    shard: tuple[int, int],
     output: Path | None,
 ) -> None:
     """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table."""
     from rich.console import Console
 
     from harness import registry
+    from harness.matrix import Settings
 
     names = registry.trait_names() if traits else ()
-    run = _run(models, backends, conditions, rounds, quick, output, names, probes)
+    settings = Settings(backends, models, conditions, rounds, quick, shard=shard)
+    run = _run(settings, output, names, probes)
     cells = [record for record in run.records if record.kind == "cell"]
     _show(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
     _show_counts(Console(), cells)
@@ -228,23 +241,27 @@ def _try_now(model: str, records) -> list:
     """The cells of a model that the records do not hold."""
     import tempfile
 
+    from harness.matrix import Settings
+
     if any(record.model == model for record in records):
         return []
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
-        return _run((model,), (), (), 3, False, Path(temporary) / "run").records
+        return _run(Settings(models=(model,), rounds=3), Path(temporary) / "run").records
 
 
 main.add_command(over_time.history)
 main.add_command(over_time.compare)
+main.add_command(over_time.merge)
 
 
-def _run(models, backends, conditions, rounds: int, quick: bool, output: Path | None, traits=(), probes=False):
+def _run(settings, output: Path | None, traits=(), probes: bool = False):
+    """Run the matrix, then the named traits, then the probes, with a bar."""
     from harness import corpus
-    from harness.matrix import Run, Settings
+    from harness.matrix import Run
 
-    run = Run(Settings(tuple(backends), tuple(models), tuple(conditions), rounds, quick), output)
-    steps = len(run.settings.models) + len(corpus.batches(traits, run.settings.backends))
-    steps += len(run.settings.backends) if probes else 0
+    run = Run(settings, output)
+    steps = len(run.settings.models) + len(run.settings.part(corpus.batches(traits, run.settings.backends)))
+    steps += len(run.settings.part(run.settings.backends)) if probes else 0
     with _progress(steps) as (tick, advance):
         run.tick = tick
         for name in run.settings.models:

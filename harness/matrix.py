@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness import corpus, environment, measure, probes, registry, round_trip
 from harness.conditions import condition, default_names
@@ -48,6 +49,8 @@ class Settings:
     """How many backends are tried at a time; 0: one a core. Timed rounds have the machine to themselves."""
     budget_s: float = Plan.budget_s
     """For the timed rounds of one model."""
+    shard: tuple[int, int] = (1, 1)
+    """Part (k, n): every n-th model, file of traits and probed backend, from the k-th on; `merging` has the rest."""
 
     @property
     def plan(self) -> Plan:
@@ -69,12 +72,16 @@ class Settings:
         return dataclasses.replace(
             self,
             backends=_unique(backends),
-            models=_unique(models),
+            models=self.part(_unique(models)),
             conditions=_unique(conditions),
             rounds=min(self.rounds, QUICK_ROUNDS) if self.quick else self.rounds,
             budget_s=min(self.budget_s, QUICK_BUDGET_S) if self.quick else self.budget_s,
             jobs=self.jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]),
         )
+
+    def part(self, items: Sequence[Any]) -> tuple[Any, ...]:
+        """What of `items` this shard has."""
+        return tuple(items[self.shard[0] - 1 :: self.shard[1]])
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
@@ -123,7 +130,7 @@ class Run:
         Raises UnknownName.
         """
         wanted = [condition(name).name for name in conditions or corpus.DEFAULT_CONDITIONS]
-        batches = corpus.batches(names, self.settings.backends)
+        batches = self.settings.part(corpus.batches(names, self.settings.backends))
         with (
             tempfile.TemporaryDirectory(prefix="roundtrip-") as folder,
             ThreadPoolExecutor(self.settings.jobs) as pool,
@@ -139,7 +146,10 @@ class Run:
     def probes(self) -> Iterator[list[Record]]:
         """Probe every backend's safety and transparency; yields a backend's records as they are done."""
         with ThreadPoolExecutor(self.settings.jobs) as pool:
-            jobs = [pool.submit(probes.probe, name, self.run_id, self._tell) for name in self.settings.backends]
+            jobs = [
+                pool.submit(probes.probe, name, self.run_id, self._tell)
+                for name in self.settings.part(self.settings.backends)
+            ]
             for job in as_completed(jobs):
                 self._keep(job.result())
                 yield job.result()

@@ -13,7 +13,7 @@ from harness import history
 from harness.changes import compare_runs
 from harness.cli import main
 from harness.errors import RecordsError
-from harness.records import Record, RecordWriter
+from harness.records import Record, RecordWriter, read_records
 
 pytest.importorskip("sqlite_utils")
 pytest.importorskip("scipy")
@@ -214,3 +214,40 @@ def test_history_shows_runs_and_writes_the_page(tmp_path):
     assert "digits_cnn: load, × floor" in result.output
     text = page.read_text()
     assert "20261124-080002-aaaa" in text and "http://" not in text.replace("http://www.w3.org", "")
+
+
+# --- shards ---
+
+
+def test_shards_make_the_whole(tmp_path):
+    from harness.matrix import Settings
+
+    whole = Settings().resolved()
+    parts = [Settings(shard=(number, 3)).resolved() for number in (1, 2, 3)]
+    assert sorted(name for part in parts for name in part.models) == sorted(whole.models)
+    assert all(part.backends == whole.backends for part in parts)
+
+
+def test_merged_shards_are_one_run(tmp_path):
+    a, b = write(tmp_path / "a", run(1)[:2]), write(tmp_path / "b", run(2)[2:])
+    result = CliRunner().invoke(main, ["merge", str(a), str(b), "--output", str(tmp_path / "c")])
+    assert result.exit_code == 0, result.output
+    records = read_records(tmp_path / "c").records
+    assert [record.backend for record in records] == list(BACKENDS)
+    assert {record.run_id for record in records} == {"20261124-080001-aaaa-merged"}
+    assert (tmp_path / "c" / "index.html").is_file()
+
+
+def test_two_runs_are_no_shards(tmp_path):
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", run(2))
+    result = CliRunner().invoke(main, ["merge", str(a), str(b), "--output", str(tmp_path / "c")])
+    assert result.exit_code == 2
+    assert "pickle × digits_cnn × fresh_process" in result.output
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "x", "1"])
+def test_a_shard_that_is_none_is_refused(shard):
+    result = CliRunner().invoke(main, ["bench", "--shard", shard])
+    assert result.exit_code == 2
+    assert "K/N" in result.output

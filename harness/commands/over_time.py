@@ -1,4 +1,4 @@
-"""Runs over time: `history` and `compare`."""
+"""Several runs: `history`, `compare` and `merge`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _folder = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--add", "runs", multiple=True, type=_folder, help="Append this run's folder; repeatable.")
-@click.option("--metric", type=click.Choice(["load", "save"]), default="load", show_default=True)
+@click.option("--metric", type=click.Choice(["load", "save"]), default="load", show_default=True, help="Which cost.")
 @click.option("--model", metavar="NAME", help="Of this model [default: the one that most backends have].")
 @click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 @click.option("--page", type=_folder, help="Write the trend page to this file.")
@@ -111,3 +111,17 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
 
 def _interval(found) -> str:
     return f"{found.median * 1e3:.3g} ms ({found.low * 1e3:.3g} to {found.high * 1e3:.3g})"
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=_folder)
+@click.option("--output", type=_folder, help="The new folder [default: reports/runs/<id>].")
+def merge(runs: tuple[Path, ...], output: Path | None) -> None:
+    """Put the parts of a sharded run (folders) together into one run, and make its report."""
+    from harness.merging import merge_runs
+    from harness.report import write_report
+
+    folder, notes = merge_runs(runs, output)
+    for note in notes:
+        click.echo(f"Note: {note}.")
+    click.echo("\n".join(str(path) for path in write_report(folder)))
