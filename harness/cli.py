@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands import over_time
+from harness.commands import artifacts, over_time
 from harness.errors import ModelFileError, RoundtripError
 
 
@@ -249,6 +249,7 @@ def _try_now(model: str, records) -> list:
         return _run(Settings(models=(model,), rounds=3), Path(temporary) / "run").records
 
 
+main.add_command(artifacts.inspect)
 main.add_command(over_time.history)
 main.add_command(over_time.compare)
 main.add_command(over_time.merge)

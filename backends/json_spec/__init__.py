@@ -10,13 +10,31 @@ With the calls that made a model noted, it can be made anew with other arguments
     layer = spec(Layer)(n_hidden=256)                # or @spec above the class
     rebuild("artifact", {"layer.n_hidden": 512}, trust=["my_project"])
 
+    print(inspect("artifact"))                       # what is in it; imports nothing that it names
+    differences("artifact", "other")                 # what differs, by meaning
+
 FORMAT.md is the specification.
 """
 
 from backends.json_spec.calls import spec
+from backends.json_spec.differing import Difference, differences
 from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName
+from backends.json_spec.inspecting import Part, inspect
 from backends.json_spec.loading import load
 from backends.json_spec.rebuilding import FreshWeights, rebuild
 from backends.json_spec.saving import save
 
-__all__ = ["ArtifactError", "FreshWeights", "Unsupported", "UntrustedName", "load", "rebuild", "save", "spec"]
+__all__ = [
+    "ArtifactError",
+    "Difference",
+    "FreshWeights",
+    "Part",
+    "Unsupported",
+    "UntrustedName",
+    "differences",
+    "inspect",
+    "load",
+    "rebuild",
+    "save",
+    "spec",
+]

@@ -146,6 +146,12 @@ class Weights:
         if self._checking is not None:
             self._checking.stop()
 
+    def place(self, entry: str) -> tuple[int, int]:
+        """Where an entry starts in the file, and how many bytes it has. Raises ArtifactError where there is none."""
+        if entry not in self._entries or entry.startswith(FILLER):
+            raise ArtifactError(f"the weights have no entry {entry!r}")
+        return self._entries[entry]
+
     def blob(self, entry: str) -> bytes:
         """A copy of an entry, checked before anything parses it. Raises ArtifactError when it is asked for twice."""
         if entry in self._copied:
@@ -217,9 +223,7 @@ class Weights:
     def bytes_of(self, entry: str) -> torch.Tensor:
         """An entry as uint8, always the same storage for the same entry."""
         if entry not in self._storages:
-            if entry not in self._entries or entry.startswith(FILLER):
-                raise ArtifactError(f"the weights have no entry {entry!r}")
-            start, size = self._entries[entry]
+            start, size = self.place(entry)
             self._storages[entry] = torch.frombuffer(self._map, dtype=torch.uint8, offset=start, count=size)
         return self._storages[entry]
 
