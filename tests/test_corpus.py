@@ -26,7 +26,7 @@ def together(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS):
     cells = []
     for number, batch in enumerate(corpus.batches(names, [backend])):
         cells += corpus.run(batch, wanted, folder / str(number), "test", lambda text: None)
-    return {(cell.model, cell.condition): (cell.outcome, cell.message) for cell in cells}
+    return {(cell.model, cell.condition): (cell.outcome, cell.stage, cell.error_type) for cell in cells}
 
 
 def alone(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS):
@@ -64,7 +64,7 @@ class CrashesOnce(Honest):
 """
     )
     cells = together(f"{crashes}:CrashesOnce", names, tmp_path / "run", ["fresh_process"])
-    assert [outcome for outcome, _ in cells.values()] == ["exact", "crashed", "exact"]
+    assert [outcome for outcome, *_ in cells.values()] == ["exact", "crashed", "exact"]
 
 
 def test_the_command(tmp_path):
