@@ -1,0 +1,106 @@
+"""Functions, closures and classes of the user's: what differs is seen, what was merely moved is not."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+from compare_things import Plain, differences, f_names, f_scale, f_small, seen, transported
+
+from harness.compare import compare
+from harness.snapshot import snapshot_value
+
+
+def counter(shared_cell: bool):
+    count, other = 0, 0
+
+    def add():
+        nonlocal count
+        count += 1
+
+    def read():
+        return count
+
+    if not shared_cell:  # as some formats restore it: each function with a cell of its own
+        read = types.FunctionType(read.__code__, read.__globals__, "read", None, (types.CellType(other),))
+        read.__qualname__ = "counter.<locals>.read"
+    return [add, read]
+
+
+def test_closures():
+    assert seen(counter(True), counter(True)) == []
+    advanced = counter(True)
+    advanced[0]()
+    assert seen(counter(True), advanced) == [("x[0].<closure>.count", "value")]
+    assert seen(counter(True), counter(False)) == [("x[1].<closure>.count", "identity")]
+
+
+def test_a_recursive_closure():
+    def make():
+        def factorial(n):
+            return 1 if n < 2 else n * factorial(n - 1)
+
+        return factorial
+
+    assert seen(make(), make()) == []
+
+
+def test_a_name_that_a_function_would_miss():
+    def uses():
+        return np.zeros(1), len("x"), missing_everywhere  # noqa: F821
+
+    def without(**names):
+        return types.FunctionType(uses.__code__, {"__name__": __name__, **names}, "uses", None, uses.__closure__)
+
+    before, after = without(np=np), without()
+    for function in (before, after):
+        function.__qualname__ = "uses"
+    (found,) = differences(before, after)
+    assert (found.path, found.kind) == ("x", "globals")
+    assert "'np'" in found.message
+
+
+def test_code_across_python_versions_is_compared_by_what_they_share():
+    def other_bytecode(value):
+        return transported(value) | {"bytecode": "another"}
+
+    assert compare(transported(f_small(0)), other_bytecode(f_small(1))) == []
+    for before, after in ((f_scale(0), f_scale(1)), (f_names(0), f_names(1))):
+        assert [difference.kind for difference in compare(transported(before), other_bytecode(after))] == ["code"]
+
+
+def class_of(**body):
+    """A class as the user's module would hold it, made anew."""
+    cls = type("Mine", (Plain,), body)
+    cls.__module__ = __name__
+    return cls
+
+
+def test_classes_of_the_users():
+    def method(self):
+        return 1
+
+    assert seen(class_of(scale=1)(), class_of(scale=1)()) == []
+    assert seen(class_of(scale=1)(), class_of(scale=2)()) == [("x.__class__.scale", "value")]
+    assert seen(class_of(call=method)(), class_of()()) == [("x.__class__.call", "missing")]
+    assert seen(class_of(call=f_small(0))(), class_of(call=f_small(1))()) == [
+        ("x.__class__.call", "code"),
+    ]
+    one, twin = class_of(), class_of()
+    assert seen([one(), one()], [one(), twin()]) == [("x[1].__class__", "identity")]
+
+
+def test_a_renamed_or_moved_class_is_still_the_users():
+    def made_in(module):
+        cls = class_of()
+        cls.__module__ = module
+        return cls()
+
+    def snapshot(value, *own):
+        return snapshot_value(value, own_modules=own)
+
+    first = snapshot(made_in("project.layers"), "project")
+    assert compare(first, snapshot(made_in("renamed.layers"), "renamed")) == []
+    assert compare(first, snapshot(made_in("__main__"))) == []
+    assert compare(first, snapshot(made_in("<torch_package_0>.project.layers"), "project")) == []
+    assert [found.kind for found in compare(first, snapshot(made_in("projector.layers"), "project"))] == ["type"]

@@ -1,0 +1,212 @@
+"""Modules and tensors: every mutation is seen, where it is and of which kind, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import types
+
+import numpy as np
+import pytest
+import torch
+from compare_things import Plain, clip, relu, seen
+from torch import nn
+
+from harness.snapshot import snapshot_model
+
+# --- modules
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3, bias=False)
+        self.b.weight = self.a.weight
+        self.register_buffer("kept", torch.arange(3.0))
+        self.register_buffer("passing", torch.arange(2.0), persistent=False)
+        self.register_parameter("none", None)
+        self.loose = torch.arange(8.0)
+        self.view = self.loose[1:5]
+        self.array = np.arange(8.0)
+        self.slice = self.array[2:4]
+        self.names = {0: "zero", 1: "one"}
+        self.act = clip
+        self.rnn = nn.GRU(2, 2)
+        self.twice = self.a
+        self.a.register_forward_hook(hook)
+        self.state = 7
+
+    def get_extra_state(self):
+        return {"state": self.state}
+
+
+def hook(module, arguments, output):
+    return None
+
+
+def other_hook(module, arguments, output):
+    return output
+
+
+def untie(net):
+    net.b.weight = nn.Parameter(net.b.weight.detach().clone())
+
+
+def nudge(net):
+    with torch.no_grad():
+        weight = net.rnn.weight_ih_l0
+        weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
+
+
+def stride(net):
+    net.a.weight.data = net.a.weight.data.t().contiguous().t()
+
+
+def swap_hook(net):
+    net.a._forward_hooks.clear()
+    net.a.register_forward_hook(other_hook)
+
+
+def unhook(net):
+    net.a._forward_hooks.clear()
+
+
+def hook_with_kwargs(net):
+    net.a._forward_hooks.clear()
+    net.a.register_forward_hook(hook, with_kwargs=True)
+
+
+def gradient(net):
+    net.a.bias.grad = torch.zeros(3)
+
+
+def to_buffer(net):
+    value = net.a.bias.detach()
+    del net.a.bias
+    net.a.register_buffer("bias", value)
+
+
+def to_tensor(net):
+    value = net.a.bias
+    del net.a.bias
+    net.a.__dict__["bias"] = value
+
+
+def share(net):
+    net.passing = net.loose[6:]
+
+
+def reorder(net):
+    net._modules["a"] = net._modules.pop("a")
+
+
+def set_(name, value):
+    return lambda net: setattr(net, name, value(net) if callable(value) else value)
+
+
+MODULES = [
+    (untie, [("model.b.weight", "identity")]),
+    (lambda net: net.b.weight.data.copy_(net.b.weight.data), []),
+    (set_("view", lambda net: net.view.clone()), [("model.loose", "aliasing")]),
+    (set_("view", lambda net: (net.loose[2:6].copy_(net.loose[1:5].clone()), net.loose[2:6])[1]),
+     [("model.loose", "value"), ("model.loose", "aliasing")]),
+    (share, [("model.passing", "value"), ("model.passing", "aliasing")]),
+    (set_("slice", lambda net: net.slice.copy()), [("model.array", "aliasing")]),
+    (set_("array", lambda net: net.array[::-1][::-1].copy()), [("model.array", "aliasing")]),
+    (nudge, [("model.rnn.weight_ih_l0", "value")]),
+    (stride, [("model.a.weight", "stride")]),
+    (lambda net: net.a.train(False), [("model.a", "training")]),
+    (lambda net: net.a.bias.requires_grad_(False), [("model.a.bias", "requires_grad")]),
+    (lambda net: net._non_persistent_buffers_set.clear(), [("model.passing", "buffer_persistence")]),
+    (lambda net: net._non_persistent_buffers_set.add("kept"), [("model.kept", "buffer_persistence")]),
+    (lambda net: delattr(net, "kept"), [("model.kept", "missing")]),
+    (lambda net: delattr(net, "none"), [("model.none", "missing")]),
+    (lambda net: net.register_buffer("new", torch.zeros(1)), [("model.new", "extra")]),
+    (set_("loose", None), [("model.loose", "type")]),
+    (lambda net: delattr(net, "loose"), [("model.loose", "missing")]),
+    (set_("names", lambda net: {"0": "zero", "1": "one"}), [("model.names[0]", "keys"), ("model.names[1]", "keys")]),
+    (lambda net: net.names.pop(1), [("model.names[1]", "missing")]),
+    (set_("act", None), [("model.act", "type")]),
+    (lambda net: setattr(net, "act", relu), [("model.act", "code")]),
+    (unhook, [("model.a._forward_hooks", "hooks")]),
+    (swap_hook, [("model.a._forward_hooks[0]", "code")]),
+    (hook_with_kwargs, [("model.a", "hooks")]),
+    (lambda net: net.register_forward_pre_hook(hook), [("model._forward_pre_hooks", "hooks")]),
+    (lambda net: net.register_full_backward_hook(hook), [("model", "hooks"), ("model._backward_hooks", "hooks")]),
+    (lambda net: net.register_state_dict_post_hook(hook), [("model._state_dict_hooks", "hooks")]),
+    (lambda net: net.register_load_state_dict_pre_hook(hook), [("model._load_state_dict_pre_hooks", "hooks")]),
+    (lambda net: net.a.bias.register_hook(len), [("model.a.bias._backward_hooks", "hooks")]),
+    (gradient, [("model.a.bias.grad", "grad")]),
+    (to_buffer, [("model.a.bias", "role"), ("model.a.bias", "type"), ("model.a.bias", "requires_grad"),
+                 ("model.a.bias", "parameter")]),
+    (to_tensor, [("model.a.bias", "role")]),
+    (set_("twice", lambda net: copy.deepcopy(net.a)), [("model.twice", "identity")]),
+    (set_("kept", lambda net: net.kept.double()), [("model.kept", "dtype")]),
+    (set_("state", 8), [("model.state", "value"), ("model.get_extra_state()['state']", "value")]),
+    (reorder, [("model", "order")]),
+    (lambda net: net._parameters.update(p=None), [("model.p", "extra")]),
+    (lambda net: setattr(net, "forward", types.MethodType(hook, net)), [("model.forward", "extra")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", range(len(MODULES)))
+def test_a_mutated_module_is_seen(row):
+    change, expected = MODULES[row]
+    before, after = Net(), Net()
+    assert seen(before, after, snapshot_model) == []
+    change(after)
+    assert seen(before, after, snapshot_model) == expected
+
+
+def test_a_view_of_a_compacted_storage_is_the_same_view():
+    """A format may save only the part of a storage that is used: what counts is how tensors lie to each other."""
+
+    def pair(lead):
+        whole = torch.zeros(lead + 4)
+        return Plain(a=whole[lead:], b=whole[lead + 1 :])
+
+    assert seen(pair(0), pair(3), snapshot_model) == []
+
+
+def test_a_tensor_and_an_array_that_share_memory():
+    def pair(copied):
+        array = np.arange(4.0)
+        tensor = torch.from_numpy(array)
+        return Plain(array=array, tensor=tensor.clone() if copied else tensor)
+
+    assert seen(pair(False), pair(False), snapshot_model) == []
+    assert seen(pair(False), pair(True), snapshot_model) == [("model.array", "aliasing")]
+
+
+def test_strides_and_storages_of_outputs_are_nobodys_affair():
+    whole = torch.zeros(2, 3)
+    assert seen([whole, whole.t()], [whole.t().contiguous().t(), whole.t().clone()]) == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.LSTM(2, 2),
+        lambda: nn.TransformerEncoderLayer(4, 2, 8),
+        lambda: nn.LazyLinear(2),
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
+        lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2)),
+        lambda: nn.ModuleDict({"a-b": nn.ReLU(), "values-1": nn.Identity()}),
+        lambda: nn.ParameterList([torch.ones(1)]),
+        lambda: nn.Linear(2, 2, device="meta"),
+        lambda: nn.DataParallel(nn.Linear(2, 2)),
+        lambda: nn.Conv2d(1, 2, 3).to(memory_format=torch.channels_last),
+    ],
+)
+def test_a_deep_copy_of_torchs_own_modules_is_equal(make):
+    torch.manual_seed(0)
+    model = make()
+    assert seen(model, copy.deepcopy(model), snapshot_model) == []
+
+
+def test_a_parametrised_weight_is_seen():
+    torch.manual_seed(0)
+    model = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+    plain = copy.deepcopy(model)
+    nn.utils.parametrize.remove_parametrizations(plain, "weight")
+    assert ("model.parametrizations", "missing") in seen(model, plain, snapshot_model)
