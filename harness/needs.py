@@ -108,11 +108,23 @@ def _edit_noticed(case: Case) -> bool | None:
 
 
 def _other_interpreter(case: Case, same_python: bool) -> bool | None:
-    loaded = re.search(r"(?:python|cp)?-?3\.?(\d+)", case.record.interpreter or "")
+    loaded = re.search(r"(?<![\d.])3\.?(\d{1,2})", case.record.interpreter or "")
     made = re.match(r"3\.(\d+)", case.python)
     if not loaded or not made or (loaded[1] == made[1]) != same_python:
         return None
     return case.loads("other_interpreter")
+
+
+def _answers(good: str, *probes: str) -> Callable[[Case], bool | None]:
+    """A judge of probes by name: whether the answer is one of the good ones, given as "one | another"."""
+
+    def judge(case: Case) -> bool | None:
+        record = case.record
+        if record.kind != "probe" or record.condition not in probes or "answer" not in record.facts:
+            return None
+        return record.facts["answer"] in good.split(" | ")
+
+    return judge
 
 
 def _proved(_: Case) -> None:
@@ -139,9 +151,10 @@ NEEDS = (
          "The artifact answers in a runtime without Python.", _proved),
     Need("safe_load", "trust", "No code runs on load", "runs no code that the file chooses",
          "runs code that the file chooses", "A harmless payload is planted in the artifact; did loading run it?",
-         _proved),
+         _answers("does not run", "planted_code")),
     Need("damage_noticed", "trust", "Damage is noticed", "notices damage to the file",
-         "gives damaged weights without a word", "Bits are flipped and the file cut; was it noticed?", _proved),
+         "loads a damaged file without a word, or dies of it", "Bits are flipped and the file cut; was it noticed?",
+         _answers("detected | harmless", "bit_flip", "truncation")),
     Need("edit_noticed", "trust", "Edited source is noticed", "never silently runs code edited since",
          "silently runs code edited since", "`forward` is edited between save and load; which code ran?",
          _edit_noticed, ("source_edited",)),
@@ -156,11 +169,11 @@ NEEDS = (
          "does not train on as the original would", "One optimiser step from the loaded model equals the original's.",
          _proved),
     Need("readable", "after", "Parameters readable in the file", "its parameters can be read without loading",
-         "is opaque: no parameter can be read without loading", "Known settings are looked for in the artifact.",
-         _proved),
+         "not all parameters can be read without loading", "Known settings are looked for in the artifact's text.",
+         _answers("all", "readable")),
     Need("deterministic", "after", "Same model, same bytes", "two saves give the same bytes",
          "two saves give different bytes", "The model is saved twice in new processes; the files are compared.",
-         _proved),
+         _answers("same", "same_bytes")),
 )  # fmt: skip
 
 
@@ -217,6 +230,12 @@ COSTS = (
 )  # fmt: skip
 
 
+def backend_names(records: Sequence[Record]) -> list[str]:
+    """Who takes part: the backends of the cells; without cells, those of any kind but the floor's own records."""
+    cells = dict.fromkeys(record.backend for record in records if record.kind == "cell")
+    return list(cells or dict.fromkeys(record.backend for record in records if record.kind != "floor"))
+
+
 def all_needs(records: Sequence[Record]) -> list[Need]:
     """The table's needs, then one for each condition of the records that the table does not speak for."""
     spoken = {name for need in NEEDS for name in need.conditions} | {"same_process", BASE_CONDITION}
@@ -252,10 +271,11 @@ def facts_table(records: Sequence[Record], python: str = "") -> dict[str, Any]:
             "needs": {},
             "costs": {cost: found[name] for cost, found in costs.items() if name in found},
         }
-        for name in dict.fromkeys(record.backend for record in records)
+        for name in backend_names(records)
     }
     for index, record in enumerate(records):
-        row = backends[record.backend]
+        if (row := backends.get(record.backend)) is None:
+            continue
         if record.kind == "cell" and not is_trait(record.model):
             _count_base(row, record, index)
         case = Case(record, carried.get((record.backend, record.model), True), python)
@@ -289,8 +309,11 @@ def _count_base(row: dict[str, Any], record: Record, index: int) -> None:
 
 def _cost_of_all(records: Sequence[Record], cost: Cost) -> dict[str, dict[str, Any]]:
     """Each backend's cost as a multiple of the cheapest backend's: the geometric mean over the models that it timed."""
-    timed = [(index, record, value) for index, record in enumerate(records)
-             if record.kind == "cell" and record.load_s and (value := cost.value(record))]  # fmt: skip
+    timed = [
+        (index, record, value)
+        for index, record in enumerate(records)
+        if record.kind == "cell" and not is_trait(record.model) and record.load_s and (value := cost.value(record))
+    ]
     large = [row for row in timed if (row[1].tensor_bytes or 0) >= WARM_BYTES]
     chosen = large or timed
     best: dict[str, float] = {}

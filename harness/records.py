@@ -153,7 +153,7 @@ def read_records(run: Path) -> ReadRecords:
     if not path.is_file():
         raise RecordsError(f"no records at {path}", "A run's folder holds records.jsonl; `roundtrip bench` writes one.")
     records, problems = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
         if not line.strip():
             continue
         try:

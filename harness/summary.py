@@ -35,16 +35,19 @@ COST_NOTE = (
 def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None, problems: Sequence[str]) -> str:
     """The whole text, at most COMMENT_CHARACTERS long. `tables` as `tables.every_table` makes them."""
     data = tables["cells"]
-    parts = [
-        _Part(
-            "", f"# Roundtrip: {cells(data, None)['backend'].nunique()} backends, {_models(data)}\n\n{_outcomes(data)}."
-        )
-    ]
+    backends = cells(data, traits=None)["backend"].nunique()
+    parts = [_Part("", f"# Roundtrip: {backends} backends, {_models(data)}\n\n{_outcomes(data)}.")]
     if problems:
         parts.append(_Part("", "\n".join(f"> **Note:** {line}" for line in problems[:20])))
     if environment is not None:
         parts.append(_Part("", environment_line(environment)))
     parts.append(_Part("choice", f"## Which one?\n\n{CHOICE_NOTE}\n\n{markdown(tables['choice'])}"))
+    if "probes" in tables:
+        parts.append(_Part("probes", f"## Safety and transparency\n\n{markdown(tables['probes'])}"))
+    failures = _grouped(tables["failures"])
+    wrong = failures[failures.index == "mismatch"]
+    if len(wrong):
+        parts.append(_Part("failures", f"## Silently wrong\n\n{markdown(wrong)}"))
     for name, table in tables.items():
         if name.startswith("fidelity_"):
             parts.append(_Part(name, f"## Fidelity: {name.removeprefix('fidelity_')}\n\n{markdown(table)}"))
@@ -58,12 +61,12 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     for kind in [name for name in tables if name not in _KNOWN and not name.startswith("fidelity_")]:
         table = _shortened(tables[kind]).set_index("backend")
         parts.append(_Part(kind, f"## {kind.replace('_', ' ').capitalize()}\n\n{markdown(table)}"))
-    failures = _grouped(tables["failures"])
-    parts.append(_Part("failures", f"## What went wrong, in the library's words\n\n{markdown(failures)}"))
+    others = failures[failures.index != "mismatch"]
+    parts.append(_Part("failures", f"## What went wrong, in the library's words\n\n{markdown(others)}"))
     return _fit(parts)
 
 
-_KNOWN = {"choice", "claims", "cost", "failures", "traits", "cells"}
+_KNOWN = {"choice", "claims", "cost", "failures", "probes", "traits", "cells"}
 
 
 class _Part:

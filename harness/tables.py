@@ -2,6 +2,7 @@
 
 choice       one row a backend: what it managed, what it costs over the floor
 fidelity     backend x model, one table a condition: outcomes
+probes       backend x probe of safety or transparency: the answers
 traits       backend x family of traits, under each condition: how many came back
 cost         backend x model: size, save, load, first prediction
 resources    backend x model: memory, bytes written, cold page cache, predictions a second
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Iterable
 from typing import Any
 
@@ -179,27 +181,24 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
     the rows can be compared. Traits are not counted.
     """
     data = cells(data)
-    backends = list(dict.fromkeys(data["backend"]))
-    rows = {backend: {} for backend in backends}
+    data = data.assign(works=data["outcome"].isin(WORKS), wrong=data["outcome"] == "mismatch")
+    rows: dict[str, dict[str, Any]] = {backend: {} for backend in dict.fromkeys(data["backend"])}
+    counts = data.groupby(["backend", "condition"], sort=False)["works"].agg(["sum", "size"])
     for condition in dict.fromkeys(data["condition"]):
-        for backend in backends:
-            chosen = data[(data["condition"] == condition) & (data["backend"] == backend)]
-            rows[backend][condition] = f"{chosen['outcome'].isin(WORKS).sum()}/{len(chosen)}" if len(chosen) else "–"
-    for backend in backends:
-        chosen = data[data["backend"] == backend]
-        rows[backend]["silently wrong"] = int((chosen["outcome"] == "mismatch").sum())
+        for backend, row in rows.items():
+            place = (backend, condition)
+            row[condition] = "/".join(map(str, counts.loc[place])) if place in counts.index else "–"
+    for backend, wrong in data.groupby("backend")["wrong"].sum().items():
+        rows[backend]["silently wrong"] = int(wrong)
     model = common_model(data)
-    if model is not None:
-        for backend in backends:
-            chosen = data[(data["backend"] == backend) & (data["model"] == model) & (data["rounds"] > 0)]
-            if len(chosen):
-                cell = chosen.iloc[0]
-                rows[backend] |= {
-                    f"save ms ({model})": f"{cell['save_s'] * 1e3:.1f}",
-                    f"load ms ({model})": f"{cell['load_s'] * 1e3:.1f}",
-                    f"load × floor ({model})": ratios.interval_of(cell, "load"),
-                    f"size MB ({model})": f"{cell['artifact_bytes'] / 1e6:.2f}",
-                }
+    timed = data[(data["model"] == model) & (data["rounds"] > 0)].drop_duplicates("backend")
+    for _, cell in timed.iterrows():
+        rows[cell["backend"]] |= {
+            f"save ms ({model})": f"{cell['save_s'] * 1e3:.1f}",
+            f"load ms ({model})": f"{cell['load_s'] * 1e3:.1f}",
+            f"load × floor ({model})": ratios.interval_of(cell, "load"),
+            f"size MB ({model})": f"{cell['artifact_bytes'] / 1e6:.2f}",
+        }
     table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     table.index.name = "backend"
     return table
@@ -238,6 +237,18 @@ def claims(records: Iterable[Record]) -> pd.DataFrame:
     )
 
 
+def probes(records: Iterable[Record]) -> pd.DataFrame:
+    """Backends down, probes of safety and transparency across, their answers in the cells."""
+    rows = [{"backend": record.backend, "probe": record.condition, "answer": record.facts["answer"]}
+            for record in records if record.kind == "probe" and "answer" in record.facts]  # fmt: skip
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows).pivot_table(
+        index="backend", columns="probe", values="answer", aggfunc="last", sort=False
+    )
+    return table.fillna("not measured")
+
+
 def other_kinds(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
     """Kind -> its table: who and what, and each of the `facts` as a column."""
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -254,10 +265,8 @@ def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     data = frame(records)
     tables = {"choice": choice(data), "cost": _with_baseline(cost(data), records), "failures": failures(data)}
     tables["claims"] = claims(records)
-    if len(used := resources(data)):
-        tables["resources"] = used
-    if len(corpus := traits(data)):
-        tables["traits"] = corpus
+    some = {"probes": probes(records), "resources": resources(data), "traits": traits(data)}
+    tables |= {name: table for name, table in some.items() if len(table)}
     tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}
     return tables | other_kinds(records) | {"cells": data}
 
@@ -276,7 +285,7 @@ def _cell(value: object) -> str:
 
 
 def _median(values: list[float]) -> float | None:
-    return float(pd.Series(values).median()) if values else None
+    return float(statistics.median(values)) if values else None
 
 
 def _difference(value: int | None, other: int | None) -> int | None:

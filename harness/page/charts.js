@@ -5,6 +5,7 @@
 const charts = (() => {
   const GREY = "var(--muted)", ACCENT = "var(--accent)";
   const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];  // Okabe and Ito: apart for all eyes
+  const STAGES = ["interpreter", "start", "import", "load", "predict"];  // the order of a cold start
   let model = DATA.common_model;
 
   const timed = () => DATA.cells.filter((cell) => cell.cost && !cell.kind && DATA.models[cell.m] === model)
@@ -76,15 +77,16 @@ const charts = (() => {
       .filter(([name]) => name.endsWith("_s") && !/total|wall/.test(name))
       .map(([part, value]) => ({ backend: DATA.backends[cell.b], model: DATA.models[cell.m], part: spaced(part.replace(/_s$/, "")), seconds: value })));
     const shown = rows.filter((row) => row.model === model), chosen = shown.length ? shown : rows.filter((row) => row.model === rows[0].model);
-    const parts = [...new Set(chosen.map((row) => row.part))];
+    const stage = (part) => { const place = STAGES.findIndex((word) => part.includes(word)); return place < 0 ? STAGES.length : place; };
+    const parts = [...new Set(chosen.map((row) => row.part))].sort((a, b) => stage(a) - stage(b));
     const order = [...new Set(chosen.map((row) => row.backend))].map((name) => [name, chosen.filter((row) => row.backend === name).reduce((sum, row) => sum + row.seconds, 0)])
       .sort((a, b) => a[1] - b[1]).map(([name]) => name);
-    return { rows: chosen, plot: () => Plot.plot({
+    return { rows: chosen, model: (chosen[0] || {}).model, plot: () => Plot.plot({
       width, height: 84 + order.length * 24, marginLeft: labelWidth(chosen), marginRight: 24, marginTop: 10, marginBottom: 38,
       x: { label: "seconds in a new interpreter →", grid: true }, y: { label: null, domain: order, tickSize: 0 }, color: { legend: true, domain: parts, range: SERIES },
       marks: [
-        Plot.barX(chosen, { x: "seconds", y: "backend", fill: "part", insetTop: 3, insetBottom: 3, order: parts }),
-        tip(chosen, Plot.stackX({ x: "seconds", y: "backend", order: parts, title: (row) => `${row.backend}: ${row.part}\n${digits(row.seconds * 1e3)} ms` })),
+        Plot.barX(chosen, { x: "seconds", y: "backend", fill: "part", z: "part", insetTop: 3, insetBottom: 3, order: parts }),
+        tip(chosen, Plot.stackX({ x: "seconds", y: "backend", z: "part", order: parts, title: (row) => `${row.backend}: ${row.part}\n${digits(row.seconds * 1e3)} ms` })),
       ] }) };
   }
 
@@ -102,14 +104,22 @@ const charts = (() => {
         marks: [
           Plot.line(chosen, { x: "size MB", y: unit, z: "backend", stroke: GREY, strokeOpacity: .65 }),
           Plot.dot(chosen, { x: "size MB", y: unit, r: 2.5, fill: GREY }),
-          Plot.text(chosen, Plot.selectLast(spread(chosen, { x: "size MB", y: unit, z: "backend", text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }))),
-          Plot.line(chosen, Plot.pointer({ x: "size MB", y: unit, z: "backend", stroke: ACCENT })),
+          Plot.text(lastOf(chosen, unit), { x: "size MB", y: unit, text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }),
+          Plot.dot(chosen, Plot.pointer({ x: "size MB", y: unit, r: 5, fill: ACCENT })),
           tip(chosen, { x: "size MB", y: unit, title: (row) => `${row.backend}\n${digits(row["size MB"])} MB: ${digits(row[unit])} ${unit}` }),
         ] }) };
     };
   }
 
-  const spread = (_, options) => options;
+  /* The last point of each backend, those left out whose name would lie on another's. */
+  function lastOf(rows, name) {
+    const last = new Map(rows.map((row) => [row.backend, row])), kept = [];
+    for (const row of [...last.values()].sort((a, b) => b[name] - a[name])) {
+      if (!kept.length || Math.log(kept[kept.length - 1][name] / row[name]) > .05 * Math.log(d3.max(rows, (one) => one[name]) / d3.min(rows, (one) => one[name]))) kept.push(row);
+    }
+    return kept;
+  }
+
   const kind = (name) => DATA.cells.filter((cell) => cell.kind === name);
 
   /* Numbers of a record that is no cell: its facts, medians of lists. */
@@ -140,13 +150,13 @@ const charts = (() => {
     const width = Math.max(280, $("charts").clientWidth > 800 ? ($("charts").clientWidth - 40) / 2 : $("charts").clientWidth);
     const figures = [];
     for (const chart of ALL) {
-      const { rows, plot } = chart.make(width);
+      const { rows, plot, model: other } = chart.make(width);
       if (!rows.length) continue;
       const svg = plot();
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", `${chart.title}; the numbers are in the table below`);
       figures.push(element("figure", { id: `chart-${chart.id}` },
-        element("figcaption", {}, element("strong", {}, chart.title), element("span", {}, `${chart.perModel ? `${model}. ` : ""}${chart.note}`)),
+        element("figcaption", {}, element("strong", {}, chart.title), element("span", {}, `${chart.perModel ? `${other || model}. ` : ""}${chart.note}`)),
         svg, table(rows)));
     }
     $("charts").replaceChildren(...figures);

@@ -17,7 +17,8 @@ const mark = (verdict, title) =>
 const state = { needs: [], weights: {}, at: "", view: "conditions", under: "", allRanks: false };
 
 function readAddress() {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  let hash = location.hash.slice(1);
+  try { hash = decodeURIComponent(hash); } catch { hash = ""; }  // not an address of ours
   const fields = hash.includes("=") ? new URLSearchParams(hash) : new URLSearchParams();
   const known = new Set(DATA.facts.needs.map((need) => need.id));
   state.needs = fields.has("need") ? fields.get("need").split(",").filter((id) => known.has(id))
@@ -142,7 +143,7 @@ function setUpMatrix() {
   const under = element("select", { id: "under", "aria-label": "Condition", onchange: () => { state.under = under.value; showMatrix(); } });
   $("matrix-controls").append(choices, element("label", { id: "under-label" }, "under ", under));
   $("heat-legend").append(element("span", { className: "l4" }, "all"), element("span", { className: "l3" }, "most"), element("span", { className: "l2" }, "some"),
-    element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("span", { className: "wrong-key" }, "✕ 2 wrong: loaded, and not what was saved"));
+    element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("b", { className: "wrong" }, "✕2"), " of them silently wrong: loaded, and not what was saved");
 }
 
 function showMatrix() {
@@ -182,7 +183,7 @@ function heatButton(row, column, numbers) {
   const single = numbers.length === 1 && state.view === "models";
   const button = evidenceButton(`l${level}`, single ? outcomes[0] : `${works}/${numbers.length}`, numbers, title);
   button.setAttribute("aria-label", `${title}: ${works} of ${numbers.length} came back${wrong ? `, ${wrong} silently wrong` : ""}`);
-  if (wrong) button.append(element("span", { className: "wrong" }, `✕ ${wrong} wrong`));
+  if (wrong) button.append(element("span", { className: "wrong" }, `✕${wrong}`));
   return button;
 }
 

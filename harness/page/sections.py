@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from harness.backend_docs import backend_doc
 from harness.conditions import CONDITIONS
-from harness.needs import GROUPS, SCENARIOS, WORKS, all_needs, is_trait
+from harness.needs import GROUPS, SCENARIOS, WORKS, all_needs, backend_names, is_trait
 from harness.page.payload import cost_of
 from harness.records import Record
 from harness.tables import MARKS, SEVERITY, family
@@ -37,9 +37,9 @@ OUTCOME_MEANINGS = {
 def context(records: Sequence[Record], environment: dict[str, Any] | None) -> dict[str, Any]:
     """All variables of the template but the inlined files, the payload and the problems."""
     numbered = list(enumerate(records))
-    backends = list(dict.fromkeys(record.backend for record in records))
-    models = list(dict.fromkeys(record.model for record in records if not is_trait(record.model)))
+    backends = backend_names(records)
     cells = [record for record in records if record.kind == "cell"]
+    models = list(dict.fromkeys(record.model for record in cells if not is_trait(record.model)))
     needs = all_needs(records)
     return {
         "backends": [_backend(name, [row for row in numbered if row[1].backend == name], environment)

@@ -1,0 +1,133 @@
+"""Which cells prove which need: a record, and what it says. What says nothing is not measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.needs import GROUPS, NEEDS, SCENARIOS, all_needs, facts_table
+from harness.records import Record
+
+
+def cell(condition="fresh_process", outcome="exact", model="m", backend="x", **fields) -> Record:
+    return Record("r", backend, model, condition, outcome=outcome, **fields)
+
+
+def probe(name: str, answer: str) -> Record:
+    return Record("r", "x", "m", name, kind="probe", facts={"answer": answer})
+
+
+def says(need: str, *records: Record, python: str = "3.11.7") -> tuple[int, int] | None:
+    """How many of the records speak for the need and against it; None where none does."""
+    table = facts_table([cell(), *records], python)
+    (row,) = [row for row in table["backends"] if row["name"] == "x"]
+    found = row["needs"].get(need)
+    return None if found is None else (len(found["for"]), len(found["against"]))
+
+
+TAPS = {"preprocess": "equal", "forward": "equal", "postprocess": "equal"}
+FORWARD_ONLY = {"preprocess": "absent", "forward": "equal", "postprocess": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("need", "record", "expected"),
+    [
+        ("source_absent", cell("source_absent"), (1, 0)),
+        ("source_absent", cell("source_absent", "close"), (1, 0)),
+        ("source_absent", cell("source_absent", "partial"), (1, 0)),
+        ("source_absent", cell("source_absent", "mismatch"), (0, 1)),
+        ("source_absent", cell("source_absent", "crashed"), (0, 1)),
+        ("source_absent", cell("source_renamed"), None),
+        ("source_absent", cell("source_absent", model="trait/lambda_attribute"), None),
+        ("saved_from_main", cell("main_script", "failed"), (0, 1)),
+        ("source_moved", cell("source_renamed"), (1, 0)),
+        ("source_moved", cell("class_moved", "failed"), (0, 1)),
+        ("other_python", cell("other_interpreter", interpreter="Python 3.12.4, torch 2.14.1"), (1, 0)),
+        ("other_python", cell("other_interpreter", interpreter="torch 2.13.0, Python 3.11.9"), None),
+        ("other_torch", cell("other_interpreter", interpreter="torch 2.13.0, Python 3.11.9"), (1, 0)),
+        ("other_torch", cell("other_interpreter", "crashed", interpreter="Python 3.12.4, torch 2.14.1"), None),
+        ("edit_noticed", cell("source_edited", code_ran="edited"), (0, 1)),
+        ("edit_noticed", cell("source_edited", "failed", code_ran="refused"), (1, 0)),
+        ("edit_noticed", cell("source_edited", code_ran="saved"), (1, 0)),
+        ("edit_noticed", cell("source_edited"), None),
+        ("pre_post", cell(taps=TAPS), (1, 0)),
+        ("pre_post", cell(outcome="partial", taps=FORWARD_ONLY), (0, 1)),
+        ("pre_post", cell(outcome="mismatch", taps=TAPS | {"postprocess": "different"}), (1, 0)),
+        ("pre_post", cell(outcome="failed", taps={}), None),
+        ("lambda_closure", cell(model="trait/closure_recursive", outcome="failed"), (0, 1)),
+        ("lambda_closure", cell(model="sentiment_gru_lambda"), (1, 0)),
+        ("lambda_closure", cell(model="sentiment_gru"), None),
+        ("over_1gb", cell(tensor_bytes=2_000_000_000), (1, 0)),
+        ("over_1gb", cell(outcome="crashed", tensor_bytes=2_000_000_000), (0, 1)),
+        ("over_1gb", cell(tensor_bytes=999_999_999), None),
+        ("safe_load", probe("planted_code", "does not run"), (1, 0)),
+        ("safe_load", probe("planted_code", "runs"), (0, 1)),
+        ("safe_load", probe("bit_flip", "detected"), None),
+        ("damage_noticed", probe("bit_flip", "detected"), (1, 0)),
+        ("damage_noticed", probe("truncation", "silent"), (0, 1)),
+        ("damage_noticed", probe("bit_flip", "crashed"), (0, 1)),
+        ("deterministic", probe("same_bytes", "differs"), (0, 1)),
+        ("readable", probe("readable", "all"), (1, 0)),
+        ("readable", probe("readable", "some"), (0, 1)),
+        ("other_language", Record("r", "x", "m", "", kind="http", facts={"proves": {"other_language": True}}), (1, 0)),
+        ("trainable", cell(facts={"proves": {"trainable": False}}), (0, 1)),
+    ],
+)  # fmt: skip
+def test_what_a_record_says(need, record, expected):
+    assert says(need, record) == expected
+
+
+def test_where_it_loads_is_asked_only_of_models_that_it_carries():
+    lost = [cell(model="lost", outcome="failed"), cell("source_absent", "failed", model="lost")]
+    assert says("source_absent", *lost) is None
+    assert says("source_absent", *lost, cell("source_absent")) == (1, 0)
+
+
+def test_a_condition_that_no_need_knows_becomes_one():
+    records = [cell(), cell("moon_phase", "failed")]
+    (need,) = [need for need in all_needs(records) if need.id == "moon_phase"]
+    assert (need.label, need.group) == ("Moon phase", "where")
+    assert says("moon_phase", *records) == (0, 1)
+    assert "moon_phase" not in {need.id for need in all_needs([cell()])}
+
+
+def test_the_basics_are_no_needs():
+    assert len(all_needs([cell(), cell("same_process")])) == len(NEEDS)
+
+
+def test_costs_are_multiples_of_the_cheapest_in_the_same_model():
+    rows = [
+        cell(model="big", tensor_bytes=10**8, artifact_bytes=10**8, load_s=[0.1, 0.2, 0.3], floor_read_s=[0.1] * 3),
+        cell(model="big", tensor_bytes=10**8, artifact_bytes=2 * 10**8, load_s=[0.8] * 3, backend="y"),
+        cell(model="tiny", tensor_bytes=10, artifact_bytes=9000, load_s=[0.001], backend="y"),
+    ]
+    x, y = facts_table(rows)["backends"]
+    assert (x["costs"]["load"]["relative"], y["costs"]["load"]["relative"]) == (1.0, 4.0)
+    assert (x["costs"]["size"]["relative"], y["costs"]["size"]["relative"]) == (1.0, 2.0)
+    assert x["costs"]["load"]["shown"] == "200 ms, 2 × floor for big"
+    assert y["costs"]["load"]["cells"] == [1]
+    assert "save" not in x["costs"]
+
+
+def test_base_and_silent_errors_are_counted():
+    rows = [
+        cell(),
+        cell(model="n", outcome="mismatch"),
+        cell("source_absent", "mismatch"),
+        cell(model="o", outcome="partial"),
+    ]
+    (x,) = facts_table(rows)["backends"]
+    assert x["base"] == {"for": [0], "against": [1, 3], "wrong": [1], "partial": [3]}
+    assert (x["wrong"], x["wrong_tried"]) == ([1, 2], 4)
+
+
+def test_the_floors_own_records_are_no_backend():
+    rows = [cell(), Record("r", "floor", "m", "fresh_process", kind="floor")]
+    assert [row["name"] for row in facts_table(rows)["backends"]] == ["x"]
+
+
+def test_the_tables_are_consistent():
+    names = [need.id for need in NEEDS]
+    assert len(names) == len(set(names))
+    assert {need.group for need in NEEDS} <= GROUPS.keys()
+    assert {name for scenario in SCENARIOS for name in scenario.needs} <= set(names)
+    assert {name for scenario in SCENARIOS for name in scenario.weights} <= {"load", "save", "size", "memory"}

@@ -1,0 +1,157 @@
+"""The one ranking, ranking.js, run through the engine of `roundtrip recommend`; the page's tests compare with it.
+
+Facts are written out by hand, so that a change of the rules shows here.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import recommend
+from harness.errors import UnknownName
+from harness.recommend import Choice
+from harness.records import Record
+
+pytest.importorskip("quickjs", reason="the ranking's engine is not installed: pip install 'roundtrip-bench[report]'")
+
+
+def proof(good: int = 0, bad: int = 0, wrong: int = 0) -> dict:
+    return {"for": list(range(good)), "against": list(range(bad)), "wrong": list(range(wrong))}
+
+
+def backend(
+    name: str, *, came: int = 9, tried: int = 9, wrong: int = 0, needs=None, costs=None, partial: int = 0
+) -> dict:
+    return {
+        "name": name,
+        "base": {**proof(came, tried - came), "partial": list(range(partial))},
+        "wrong": list(range(wrong)),
+        "wrong_tried": 27,
+        "needs": {need: proof(*counts) for need, counts in (needs or {}).items()},
+        "costs": {cost: {"relative": times, "shown": "1 ms", "cells": [0]} for cost, times in (costs or {}).items()},
+    }
+
+
+def facts(*backends: dict) -> dict:
+    needs = [{"id": name, "yes": f"has {name}", "no": f"lacks {name}"} for name in ("a", "b", "c")]
+    costs = [{"id": name, "label": name} for name in ("load", "save", "size", "memory")]
+    return {"needs": needs, "costs": costs, "backends": list(backends)}
+
+
+def order(*backends: dict, needs=(), weights=None) -> list[str]:
+    result = recommend.rank(facts(*backends), Choice(tuple(needs), weights or {}))
+    return [item["backend"] for item in result["order"]]
+
+
+CASES = {
+    "met before not met": (
+        [backend("no", needs={"a": (0, 9)}), backend("yes", needs={"a": (9, 0)})], ("a",), {}, ["yes", "no"]),
+    "met, in part, not measured, not met": (
+        [backend("no", needs={"a": (0, 9)}), backend("unknown"), backend("partly", needs={"a": (1, 8)}),
+         backend("yes", needs={"a": (1, 0)})],
+        ("a",), {}, ["yes", "partly", "unknown", "no"]),
+    "two needs: one met fully is worth more than both not measured": (
+        [backend("unknown"), backend("one", needs={"a": (9, 0), "b": (0, 9)})], ("a", "b"), {}, ["one", "unknown"]),
+    "what nobody asked for does not count": (
+        [backend("first", needs={"b": (0, 9)}), backend("second", needs={"b": (9, 0)})], (), {}, ["first", "second"]),
+    "a need is stronger than any cost": (
+        [backend("cheap", needs={"a": (0, 9)}, costs={"load": 1}),
+         backend("dear", needs={"a": (9, 0)}, costs={"load": 99})],
+        ("a",), {"load": 3}, ["dear", "cheap"]),
+    "among equals the cheaper": (
+        [backend("dear", costs={"load": 4}), backend("cheap", costs={"load": 1})], (), {"load": 1}, ["cheap", "dear"]),
+    "a weight of 0 is no weight": (
+        [backend("dear", costs={"load": 4}), backend("cheap", costs={"load": 1})], (), {"load": 0}, ["dear", "cheap"]),
+    "weights decide between costs": (
+        [backend("small", costs={"load": 2, "size": 1}), backend("fast", costs={"load": 1, "size": 2})],
+        (), {"load": 3, "size": 1}, ["fast", "small"]),
+    "a cost that was not measured counts as the worst measured": (
+        [backend("unknown"), backend("dear", costs={"load": 8}), backend("cheap", costs={"load": 1})],
+        (), {"load": 1}, ["cheap", "unknown", "dear"]),
+    "models that did not come back count a little": (
+        [backend("some", came=5), backend("all")], (), {}, ["all", "some"]),
+    "silently wrong counts more than not coming back": (
+        [backend("wrong", came=8, wrong=6), backend("refuses", came=6)], (), {}, ["refuses", "wrong"]),
+    "nothing came back: last, whatever it promises": (
+        [backend("nothing", came=0, needs={"a": (9, 0)}), backend("something", needs={"a": (0, 9)})],
+        ("a",), {}, ["something", "nothing"]),
+    "what comes back in part is usable": (
+        [backend("nothing", came=0), backend("forward", came=0, partial=9)], (), {}, ["forward", "nothing"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_order(case):
+    backends, needs, weights, expected = CASES[case]
+    assert order(*backends, needs=needs, weights=weights) == expected
+
+
+def test_reasons_link_to_the_cells_that_prove_them():
+    result = recommend.rank(
+        facts(backend("x", needs={"a": (3, 0), "b": (2, 1, 1)}, wrong=1, costs={"load": 5, "save": 1})),
+        Choice(("a", "b", "c"), {"load": 1, "save": 1, "size": 1}),
+    )
+    (item,) = result["order"]
+    supports = {reason["id"]: reason for reason in item["for"]}
+    opposes = {reason["id"]: reason for reason in item["against"]}
+    assert supports["a"] == {"id": "a", "verdict": "yes", "text": "has a (3 of 3)", "cells": [0, 1, 2]}
+    assert supports["save"]["text"] == "save the least: 1 ms"
+    assert opposes["b"] == {"id": "b", "verdict": "partly", "text": "has b (2 of 3, 1 silently wrong)", "cells": [0]}
+    assert opposes["c"] == {"id": "c", "verdict": "unmeasured", "text": "not measured: has c", "cells": []}
+    assert opposes["load"]["text"] == "load 5.0 × the least: 1 ms"
+    assert opposes["size"]["verdict"] == "unmeasured"
+    assert opposes["wrong"]["text"] == "silently wrong in 1 of 27 cells"
+    assert [miss["id"] for miss in item["misses"]] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("backends", "needs", "weights", "sentence"),
+    [
+        ([backend("x", needs={"a": (9, 0)}), backend("y", needs={"a": (0, 9)})], ("a",), {},
+         "x meets what you need, and it alone. Runner-up: y (lacks a (0 of 9))."),
+        ([backend("x", needs={"a": (0, 9), "b": (1, 0)})], ("a", "b"), {},
+         "Nothing measured here meets both of your needs. x comes closest: lacks a (0 of 9)."),
+        ([backend("x", costs={"load": 1}), backend("y", costs={"load": 4})], (), {"load": 1},
+         "With no needs chosen, x comes first: by what came back, and what it costs. "
+         "Runner-up: y (load 4.0 × the least: 1 ms)."),
+        ([backend("x", came=0)], ("a",), {}, "No backend brought a model back in this run."),
+        ([], (), {}, "No backend brought a model back in this run."),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_why_and_names_the_runner_up(backends, needs, weights, sentence):
+    assert recommend.rank(facts(*backends), Choice(needs, weights))["sentence"] == sentence
+
+
+def test_the_ranking_leaves_its_facts_alone():
+    given = facts(backend("x", needs={"a": (1, 0)}), backend("y", costs={"load": 2}))
+    before = json.dumps(given)
+    first = recommend.rank(given, Choice(("a",), {"load": 1}))
+    assert recommend.rank(given, Choice(("a",), {"load": 1})) == first
+    assert json.dumps(given) == before
+
+
+def test_a_choice_knows_its_names():
+    records = [Record("r", "pickle", "m", "fresh_process", outcome="exact")]
+    wanted = recommend.choice(("safe_load", "safe_load"), ("size", "load"), records)
+    assert wanted == Choice(("safe_load",), {"size": 3, "load": 2})
+    with pytest.raises(UnknownName, match="Did you mean source_absent"):
+        recommend.choice(("source_absnt",), (), records)
+    with pytest.raises(UnknownName, match="memory"):
+        recommend.choice((), ("speed",), records)
+
+
+def test_lines_name_the_evidence_once():
+    records = [
+        Record("r", "x", "m", "fresh_process", outcome="exact", load_s=[0.1]),
+        Record("r", "x", "m", "source_absent", outcome="failed", message="No module\n named 'm'", rerun="run it"),
+    ]
+    result = recommend.recommend(records, recommend.choice(("source_absent", "safe_load"), ("load",), records))
+    text = recommend.lines(result, records)
+    assert text[0].startswith("Nothing measured here meets both of your needs. x comes closest")
+    assert "   - needs your source to load (0 of 1)" in text
+    assert "       m: No module named 'm'" in text
+    assert "       run it" in text
+    assert "   ? not measured: runs no code that the file chooses" in text
+    assert "   + load time the least: 100 ms for m" in text

@@ -1,0 +1,261 @@
+"""The report's files: complete, small enough, true to the records, and of use when the records are damaged."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from harness import report
+from harness.backend_docs import backend_doc
+from harness.cli import main
+from harness.errors import RecordsError
+from harness.page import HERE
+from harness.records import Record
+from harness.summary import COMMENT_CHARACTERS
+from tests import synthetic
+
+PAGE_BYTES = 5_000_000
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run of more than 3,000 records of every kind, with its report."""
+    folder = synthetic.write(tmp_path_factory.mktemp("synthetic") / "run", synthetic.records())
+    report.write_report(folder)
+    return folder
+
+
+def page_of(folder: Path) -> str:
+    return (folder / "index.html").read_text()
+
+
+def payload_of(folder: Path) -> dict:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page_of(folder), re.DOTALL)
+    return json.loads(text)
+
+
+def small(folder: Path, *records: Record) -> Path:
+    folder = synthetic.write(folder / "run", list(records))
+    report.write_report(folder)
+    return folder
+
+
+def cell(**fields) -> Record:
+    named = {"backend": "pickle", "model": "nested_fruit", "condition": "fresh_process", "outcome": "exact"}
+    return Record("20260102-030405-abcd", **named | fields)
+
+
+def test_the_limits_hold_at_three_thousand_records(run):
+    assert len((run / "records.jsonl").read_text().splitlines()) > 3000
+    assert (run / "index.html").stat().st_size < PAGE_BYTES
+    text = (run / "summary.md").read_text()
+    assert len(text) <= COMMENT_CHARACTERS
+    assert "Left out here, to fit a comment" in text
+    for name in re.findall(r"tables/\w+\.csv", text):
+        assert (run / name).is_file()
+
+
+def test_the_summary_is_never_cut_in_a_table(run):
+    lines = (run / "summary.md").read_text().splitlines()
+    for line in lines:
+        if line.startswith("|"):
+            assert line.endswith("|")
+    assert lines[0] == "# Roundtrip: 27 backends, 9 models"
+
+
+def test_the_page_has_every_record(run):
+    payload = payload_of(run)
+    assert len(payload["cells"]) == len((run / "records.jsonl").read_text().splitlines())
+    assert payload["backends"][0] == "pickle"
+    assert "a_condition_of_the_future" in {need["id"] for need in payload["facts"]["needs"]}
+    assert "floor" not in {row["name"] for row in payload["facts"]["backends"]}
+    page = page_of(run)
+    for name in ("backend-json_spec", "backend-invented_3", "model-detector"):
+        assert f'id="{name}"' in page
+    assert 'id="backend-floor"' not in page
+
+
+def test_parquet_and_csv_are_the_same_tables(run):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install 'roundtrip-bench[report]'")
+    names = {path.stem for path in (run / "tables").glob("*.csv")}
+    assert {
+        "choice",
+        "cost",
+        "failures",
+        "cells",
+        "probe",
+        "probes",
+        "cold_start",
+        "growth",
+        "fidelity_class_moved",
+    } <= names
+    assert names == {path.stem for path in (run / "tables").glob("*.parquet")}
+    for name in names:
+        csv, parquet = (getattr(pd, f"read_{kind}")(run / "tables" / f"{name}.{kind}") for kind in ("csv", "parquet"))
+        assert csv.shape == parquet.shape, name
+        assert list(csv.columns) == list(parquet.columns), name
+    cells = pd.read_parquet(run / "tables" / "cells.parquet")
+    assert cells["load_s"].dtype == float
+    assert (cells["outcome"] == "mismatch").sum() == page_of(run).count('"o":"mismatch"')
+
+
+def test_the_badge_is_an_endpoint(run):
+    badge = json.loads((run / "badge.json").read_text())
+    assert badge.keys() == {"schemaVersion", "label", "message", "color"}
+    works, total, wrong = map(int, re.findall(r"\d+", badge["message"]))
+    assert 0 < works < total == 27 * 9 * 12
+    assert wrong > 0
+
+
+class Outside(HTMLParser):
+    """Collects what a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in ("src", "srcset", "data", "poster") or (tag == "link" and name == "href"):
+                self.fetched.append(value)
+
+
+def test_the_page_fetches_nothing(run):
+    parser = Outside()
+    parser.feed(page_of(run))
+    assert [value for value in parser.fetched if not value.startswith("data:")] == []
+    assert "default-src 'none'" in page_of(run)
+    assert "@import" not in (HERE / "page.css").read_text()
+
+
+def test_no_text_of_a_record_becomes_markup(tmp_path):
+    hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \u2028"
+    folder = small(tmp_path, cell(outcome="failed", message=hostile, error_type=hostile, rerun=hostile, stage="load"))
+    page = page_of(folder)
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert hostile in payload_of(folder)["strings"]
+
+
+def test_fields_of_later_harnesses_are_shown_without_a_change(tmp_path):
+    folder = small(tmp_path, cell(facts={"new_column": 0.123456789, "list": [1, 2]}, score_loaded={"accuracy": 0.5}))
+    (shown,) = payload_of(folder)["cells"]
+    assert shown["more"] == {"facts": {"new_column": 0.12346, "list": [1, 2]}, "score_loaded": {"accuracy": 0.5}}
+    assert pd.read_csv(folder / "tables" / "cells.csv")["facts"][0] == '{"list": [1, 2], "new_column": 0.123456789}'
+
+
+def test_the_usual_command_is_written_once(tmp_path):
+    usual = "pytest benchmarks/ --model nested_fruit --backend pickle --condition fresh_process"
+    folder = small(tmp_path, cell(rerun=usual), cell(rerun="another"), cell(rerun=""))
+    assert [shown.get("rerun", usual) for shown in payload_of(folder)["cells"]] == [usual, "another", False]
+
+
+# --- damaged and mixed records ------------------------------------------------------------------------------------
+
+
+def test_damaged_lines_are_named_and_the_rest_is_shown(tmp_path):
+    folder = small(tmp_path, cell())
+    with open(folder / "records.jsonl", "a") as file:
+        file.write(json.dumps({"schema_version": 99}) + "\n" + '{"schema_ver')
+    report.write_report(folder)
+    for text in ((folder / "summary.md").read_text(), page_of(folder)):
+        assert "schema version 99; this program reads up to" in text
+        assert "was the run cut off?" in text
+        assert "pickle" in text
+    assert len(payload_of(folder)["cells"]) == 1
+
+
+def test_thousands_of_damaged_lines_are_counted(tmp_path):
+    folder = small(tmp_path, cell())
+    with open(folder / "records.jsonl", "a") as file:
+        file.write("{\n" * 5000)
+    report.write_report(folder)
+    assert "and 4980 more lines that cannot be read" in page_of(folder)
+    assert len((folder / "summary.md").read_text()) < COMMENT_CHARACTERS
+
+
+def test_two_machines_are_named(tmp_path):
+    rows = [cell(), cell(condition="x")]
+    folder = synthetic.write(tmp_path / "run", rows)
+    rows[0].environment_id, rows[1].environment_id = "one", "two"
+    (folder / "records.jsonl").write_text("".join(row.to_json() + "\n" for row in rows))
+    report.write_report(folder)
+    for text in ((folder / "summary.md").read_text(), page_of(folder)):
+        assert "records of 2 machines or environments are mixed (one, two)" in text
+        assert "times and memory cannot" in text
+
+
+def test_a_cell_that_is_there_twice_is_named(tmp_path):
+    assert "1 cells are there more than once" in page_of(small(tmp_path, cell(), cell()))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "not json\n"])
+def test_nothing_to_read_is_said_in_page_and_summary(tmp_path, content):
+    (tmp_path / "records.jsonl").write_text(content)
+    with pytest.raises(RecordsError):
+        report.write_report(tmp_path)
+    assert "no record could be read" in (tmp_path / "summary.md").read_text()
+    assert "no record could be read" in page_of(tmp_path)
+    assert "<h1>" in page_of(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{"])
+def test_an_environment_that_cannot_be_read_is_a_note(tmp_path, content):
+    folder = synthetic.write(tmp_path / "run", [cell()])
+    (folder / "environment.json").unlink()
+    if content is not None:
+        (folder / "environment.json").write_text(content)
+    report.write_report(folder)
+    assert "the machine and the versions are not known" in page_of(folder)
+    assert "the machine and the versions are not known" in (folder / "summary.md").read_text()
+
+
+# --- the rest -----------------------------------------------------------------------------------------------------
+
+
+def test_a_backends_own_words_are_quoted():
+    doc = backend_doc("pickle")
+    assert doc.title == "`pickle`: the standard library's object graph, code by reference."
+    assert doc.source.startswith("https://docs.python.org/")
+    assert doc.variant
+    assert backend_doc("dill_recurse").variant != backend_doc("dill").variant
+    assert backend_doc("from_another_package").title == ""
+
+
+def test_recommend_in_the_terminal(run):
+    runner = CliRunner()
+    arguments = ["recommend", "--run", str(run), "--need", "source_absent", "--need", "safe_load", "--prefer", "load"]
+    done = runner.invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"^1\. \w+$", done.output, re.MULTILINE)
+    assert "Runner-up: " in done.output
+    assert "records of" in done.output
+    assert len(re.findall(r"^\d+\. ", runner.invoke(main, [*arguments, "--all"]).output, re.MULTILINE)) == 27
+    unknown = runner.invoke(main, ["recommend", "--run", str(run), "--need", "safe_lod"])
+    assert unknown.exit_code == 2
+    assert "Did you mean safe_load" in unknown.output
+    assert "source_absent" in runner.invoke(main, ["recommend", "--run", str(run)]).output
+
+
+def test_recommend_for_one_model_counts_its_cells_alone(run):
+    done = CliRunner().invoke(
+        main, ["recommend", "--run", str(run), "--need", "source_absent", "--model", "detector", "--all"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "(1 of 1)" in done.output
+    assert "of 9)" not in done.output
+
+
+def test_vendored_files_are_the_ones_that_are_listed():
+    listed = (HERE / "vendor" / "README.md").read_text()
+    for file, package, version in re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| ([\d.]+) ", listed, re.MULTILINE):
+        head = (HERE / "vendor" / file).read_text()[:200]
+        assert f"v{version}" in head, package
+        assert f"{package}@{version}" in (HERE.parent.parent / "Makefile").read_text()
+    assert len(list((HERE / "vendor").glob("*.min.js"))) == 2
