@@ -1,0 +1,148 @@
+"""The source that travels in an artifact (`source/`), and running it under private names.
+
+A carried module `my_project.model` is executed as `<json_spec_0123abcd>.my_project.model`, where the digits are those
+of the digest of all carried source. What a carried module imports comes from the carried ones wherever they have that
+top-level name, by an `__import__` that only these modules see; so an importable module of the same name is neither used
+nor touched. Two artifacts that carry the same source share the modules.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import re
+import sys
+import threading
+import types
+from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+from backends.json_spec.digests import check_file
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.files import SOURCE, read_file
+
+FILE_LIMIT = 1 << 24
+"""Bytes that one file of source may have."""
+BUNDLED = "bundled"
+"""What a caller trusts to run carried source: `trust="bundled"`."""
+_PRIVATE = re.compile(r"<json_spec_[0-9a-f]+>\.")
+_FILE = re.compile(rf"{SOURCE}/(?P<module>[^\W\d]\w*(?:/[^\W\d]\w*)*?)(?P<package>/__init__)?\.py")
+_RUNNING: dict[str, Bundle] = {}
+_LOCK = threading.RLock()
+
+
+def plain_name(module: str) -> str:
+    """The module's own name, for a module that runs under a private one."""
+    return _PRIVATE.sub("", module, count=1)
+
+
+def file_of(module: str, is_package: bool) -> str:
+    """Where a carried module lies in the artifact."""
+    return f"{SOURCE}/{module.replace('.', '/')}{'/__init__' if is_package else ''}.py"
+
+
+class Bundle:
+    """The carried modules of one artifact."""
+
+    def __init__(self, files: Mapping[str, tuple[str, bytes]], directory: Path) -> None:
+        """`files`: module -> (file in the artifact, its bytes)."""
+        self.files, self.directory = dict(files), directory
+        parts = (f"{name}\0{hashlib.sha256(data).hexdigest()}\0" for name, (_, data) in sorted(files.items()))
+        self.prefix = f"<json_spec_{hashlib.sha256(''.join(parts).encode()).hexdigest()[:32]}>"
+        self._tops = {name.partition(".")[0] for name in files}
+        self._builtins = {**vars(builtins), "__import__": self._import}
+
+    def __contains__(self, module: str) -> bool:
+        """Whether a module's name is to be found here and nowhere else."""
+        return module.partition(".")[0] in self._tops
+
+    def import_module(self, module: str) -> types.ModuleType:
+        """The carried module, executed the first time. Raises ModuleNotFoundError, and whatever its code raises."""
+        with _LOCK:
+            private = f"{self.prefix}.{module}"
+            if private in sys.modules:
+                return sys.modules[private]
+            parent = module.rpartition(".")[0]
+            if parent:
+                self.import_module(parent)
+                if private in sys.modules:  # by the parent's own code
+                    return sys.modules[private]
+            made = self._execute(module, private)
+            if parent:
+                setattr(sys.modules[f"{self.prefix}.{parent}"], module.rpartition(".")[2], made)
+            return made
+
+    def _execute(self, module: str, private: str) -> types.ModuleType:
+        file, data = self.files.get(module, (None, None))
+        inner = any(name.startswith(module + ".") for name in self.files)
+        if file is None and not inner:
+            raise ModuleNotFoundError(f"No module named {module!r} in the source that the artifact carries", name=module)
+        is_package = inner or file.endswith("/__init__.py")
+        path = str(self.directory / file) if file is not None else None
+        made = types.ModuleType(private)
+        made.__spec__ = ModuleSpec(private, None, origin=path, is_package=is_package)
+        made.__package__ = private if is_package else private.rpartition(".")[0]
+        made.__builtins__ = self._builtins
+        if is_package:
+            made.__path__ = []
+        if path is not None:
+            made.__file__ = path
+        sys.modules[private] = made
+        try:
+            if data is not None:
+                exec(compile(data, path, "exec", dont_inherit=True), vars(made))
+        except BaseException:
+            sys.modules.pop(private, None)
+            raise
+        return made
+
+    def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        """`__import__` as carried modules see it."""
+        if level:
+            package = plain_name((globals or {}).get("__package__", "") + ".").rstrip(".")
+            parts = package.split(".")[: len(package.split(".")) - level + 1] if package else []
+            if not parts:
+                raise ImportError("attempted relative import beyond top-level package")
+            name = ".".join([*parts, *([name] if name else [])])
+        if name not in self:
+            return builtins.__import__(name, globals, locals, fromlist, 0)
+        module = self.import_module(name)
+        if not fromlist:
+            return self.import_module(name.partition(".")[0])
+        wanted = getattr(module, "__all__", ()) if "*" in fromlist else fromlist
+        for item in wanted:
+            if not hasattr(module, item) and self._has(f"{name}.{item}"):
+                self.import_module(f"{name}.{item}")
+        return module
+
+    def _has(self, module: str) -> bool:
+        return any(name == module or name.startswith(module + ".") for name in self.files)
+
+
+def read_bundle(directory: Path, sums: Mapping[str, str]) -> Bundle:
+    """The source that an artifact carries, every file compared with its digest; nothing is executed yet.
+
+    Raises ArtifactError where there is none, or where it is damaged.
+    """
+    files: dict[str, tuple[str, bytes]] = {}
+    for name in sums:
+        if not name.startswith(f"{SOURCE}/"):
+            continue
+        match = _FILE.fullmatch(name)
+        if match is None:
+            raise ArtifactError(f"{name!r} is not the file of a module")
+        data = read_file(directory / name, FILE_LIMIT)
+        check_file(name, data, sums)
+        files[match["module"].replace("/", ".")] = (name, data)
+    if not files:
+        raise ArtifactError("the artifact carries no source: save with bundle_source=True, or trust your own modules")
+    bundle = Bundle(files, directory)
+    return _RUNNING.setdefault(bundle.prefix, bundle)
+
+
+def running(cls: type) -> Bundle | None:
+    """The bundle that a class comes from, None for ordinary ones."""
+    module = cls.__module__
+    return _RUNNING.get(module.partition(".")[0]) if isinstance(module, str) and _PRIVATE.match(module) else None

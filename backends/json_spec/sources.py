@@ -1,0 +1,298 @@
+"""The source of the user's classes and functions: where it is, its digest, and whether it has changed since the save.
+
+What is digested is each definition that the model's classes and functions can reach: themselves, and every name at the
+top of a module that they mention, through the imports of the same project. A change elsewhere in a file is none of the
+model's business. A definition's digest is that of its tokens: comments, docstrings, blank lines and where a line is
+broken do not count, everything else does. It is the same under every Python version.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import sys
+import sysconfig
+import tokenize
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+from backends.json_spec.errors import SourceDrift, SourceDriftWarning
+
+ALWAYS = "*"
+"""What a module does beside defining names, such as patching a class."""
+
+LAYOUT = {tokenize.NEWLINE: "\n", tokenize.INDENT: "\t", tokenize.DEDENT: "\b"}
+"""How tokens without a text of their own count."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One module's source as it is on the disk now."""
+
+    module: str
+    path: Path
+    data: bytes
+    is_package: bool
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the top-level module or package."""
+        return self.path.parents[self.module.count(".") + self.is_package]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.data)
+
+    @cached_property
+    def statements(self) -> dict[str, list[ast.stmt]]:
+        """Name -> the statements at the top of the module that bind it; ALWAYS -> those that bind none."""
+        found: dict[str, list[ast.stmt]] = {ALWAYS: []}
+        for place, statement in enumerate(self.tree.body):
+            if _is_main_guard(statement) or (place == 0 and _is_text(statement)):
+                continue
+            for name in set(_bound(statement)) or {ALWAYS}:
+                found.setdefault(name, []).append(statement)
+        return found
+
+    @cached_property
+    def tokens(self) -> list[tokenize.TokenInfo]:
+        return list(_tokens(self.data.replace(b"\r\n", b"\n"), self.tree))
+
+    def digest(self, name: str) -> str | None:
+        """The digest of a definition; None where there is no such name."""
+        if name not in self.statements:
+            return None
+        digest = hashlib.sha256()
+        for statement in self.statements[name]:
+            first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+            for token in self.tokens:
+                inside = token.type != tokenize.DEDENT or token.start[0] > first  # else it ends what came before
+                if inside and first <= token.start[0] and token.end[0] <= statement.end_lineno:
+                    digest.update(f"{len(token.string.encode())} ".encode() + token.string.encode())
+        return digest.hexdigest()
+
+    def imported(self, statement: ast.AST) -> Iterator[tuple[str, str | None, str]]:
+        """(module, name in it or None, name here) for every import in a statement."""
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.asname:
+                        yield alias.name, None, alias.asname
+                    else:
+                        yield alias.name, None, alias.name.partition(".")[0]
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    package = self.module.split(".") if self.is_package else self.module.split(".")[:-1]
+                    package = package[: len(package) - node.level + 1]
+                    base = ".".join([*package, *([node.module] if node.module else [])])
+                for alias in node.names:
+                    yield base, alias.name, alias.asname or alias.name
+
+
+def _is_main_guard(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "__name__" in {
+        node.id for node in ast.walk(statement.test) if isinstance(node, ast.Name)
+    }
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """The names that a statement binds where it stands, not what functions and classes bind inside."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Store):
+            yield node.id
+    elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        for child in ast.iter_child_nodes(node):
+            yield from _bound(child)
+
+
+def _tokens(data: bytes, tree: ast.Module) -> Iterator[tokenize.TokenInfo]:
+    """The tokens that count. Strings with replacement fields are one token, as they were before Python 3.12."""
+    docstrings = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]) and isinstance(body[0].value.value, str):
+            docstrings.add((body[0].lineno, body[0].col_offset))
+    encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+    lines = io.StringIO(data.decode(encoding), newline="\n").readlines()
+    dropped = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+    start, end = (getattr(tokenize, name, None) for name in ("FSTRING_START", "FSTRING_END"))
+    opened: list[tokenize.TokenInfo] = []
+    in_docstring = False
+    for token in tokenize.tokenize(io.BytesIO(data).readline):
+        if token.type == start:
+            opened.append(token)
+        elif opened and token.type == end:
+            first = opened.pop()
+            if not opened:
+                yield _joined(first, token, lines)
+        elif opened or token.type in dropped:
+            continue
+        elif token.type == tokenize.STRING and (token.start in docstrings or in_docstring):
+            in_docstring = True
+        elif in_docstring and token.type == tokenize.NEWLINE:
+            in_docstring = False
+        else:
+            yield token._replace(string=LAYOUT.get(token.type, token.string))
+
+
+def _joined(first: tokenize.TokenInfo, last: tokenize.TokenInfo, lines: list[str]) -> tokenize.TokenInfo:
+    (row, column), (last_row, last_column) = first.start, last.end
+    text = "".join(lines[row - 1 : last_row])
+    text = text[column : len(text) - len(lines[last_row - 1]) + last_column]
+    return first._replace(string=text, end=last.end)
+
+
+# --- finding ----------------------------------------------------------------------------------------------------
+
+
+def locate(module: str) -> Source | None:
+    """The source of a module, found without importing anything; None where there is none or Python cannot parse it."""
+    spec = _spec(module) if all(part.isidentifier() for part in module.split(".")) else None
+    if not isinstance(getattr(spec, "loader", None), SourceFileLoader) or not spec.origin:
+        return None
+    path = Path(spec.origin)
+    try:
+        source = Source(module, path, path.read_bytes(), spec.submodule_search_locations is not None)
+        return source if source.tree else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _spec(module: str) -> Any:
+    if module in sys.modules:
+        return getattr(sys.modules[module], "__spec__", None)
+    parent, locations = module.rpartition(".")[0], None
+    if parent and not (locations := getattr(_spec(parent), "submodule_search_locations", None)):
+        return None
+    found = (finder.find_spec(module, locations) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    return next((spec for spec in found if spec is not None), None)
+
+
+def is_library(path: Path) -> bool:
+    """Whether a file was installed, or belongs to Python."""
+    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return "site-packages" in path.parts or "dist-packages" in path.parts or any(
+        folder and path.is_relative_to(folder) for folder in folders
+    )
+
+
+class Project:
+    """The modules of one project, read once; `roots` are the folders of the modules that the model names."""
+
+    def __init__(self, modules: Iterable[str], find: Any = locate) -> None:
+        self._find, self._known = find, {}
+        named = [source for module in modules if (source := self.source(module)) is not None]
+        self.roots = {source.root for source in named if not is_library(source.path)}
+
+    def source(self, module: str) -> Source | None:
+        if module not in self._known:
+            self._known[module] = self._find(module)
+        return self._known[module]
+
+    def own(self, module: str) -> Source | None:
+        """The source of a module that belongs to the project."""
+        source = self.source(module) if module else None
+        return source if source is not None and source.root in self.roots and not is_library(source.path) else None
+
+
+def definitions(names: Iterable[str], project: Project) -> dict[str, dict[str, str]]:
+    """Module -> name at its top -> digest, for everything that the named classes and functions reach, sorted."""
+    queue = [(module, qualname.partition(".")[0]) for module, _, qualname in (name.partition(":") for name in names)]
+    found: dict[tuple[str, str], str] = {}
+    while queue:
+        module, name = queue.pop()
+        source = project.source(module)
+        if (module, name) in found or source is None or (digest := source.digest(name)) is None:
+            continue
+        found[module, name] = digest
+        if source.statements[ALWAYS]:
+            queue.append((module, ALWAYS))
+        for statement in source.statements[name]:
+            queue += [(module, used) for used in _used(statement) if used in source.statements]
+            for base, item, _ in source.imported(statement):
+                queue += _targets(base, item, project)
+    tree: dict[str, dict[str, str]] = {}
+    for module, name in sorted(found):
+        tree.setdefault(module, {})[name] = found[module, name]
+    return tree
+
+
+def _used(statement: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+
+
+def _targets(base: str, item: str | None, project: Project) -> list[tuple[str, str]]:
+    """The definitions that an import reaches: one name, or a whole module."""
+    if item not in (None, "*"):
+        source = project.own(base)
+        if source is not None and item in source.statements:
+            return [(base, item), (base, ALWAYS)]
+        base = f"{base}.{item}"
+    source = project.own(base)
+    return [(base, name) for name in source.statements] if source is not None else []
+
+
+def imports(source: Source, project: Project) -> set[str]:
+    """The modules of the project that a file imports anywhere in it, and the packages that they lie in."""
+    found = set()
+    for base, item, _ in source.imported(source.tree):
+        for module in (base, f"{base}.{item}"):
+            parts = module.split(".")
+            found |= {name for n in range(len(parts)) if project.own(name := ".".join(parts[: n + 1])) is not None}
+    return found
+
+
+# --- drift ------------------------------------------------------------------------------------------------------
+
+
+def describe(names: Iterable[str], project: Project) -> dict[str, Any]:
+    """What digests.json says of the source: module -> digests of its file and of its definitions."""
+    return {
+        module: {"file": project.source(module).sha256, "definitions": found}
+        for module, found in definitions(names, project).items()
+    }
+
+
+def check_drift(described: Mapping[str, Any], on_drift: str, bundled: bool) -> None:
+    """Report every definition that is not what it was: raise SourceDrift ("error"), or warn ("warn").
+
+    A module that is not there is left to the import that will fail.
+    """
+    changes = []
+    for module, was in described.items():
+        source = locate(module)
+        if source is None or source.sha256 == was["file"]:
+            continue
+        for name, digest in was["definitions"].items():
+            now = source.digest(name)
+            if now != digest:
+                what = "what its file does at import" if name == ALWAYS else name
+                changes.append(f"{module}: {what} was {'edited' if now else 'removed'} ({source.path})")
+    if not changes:
+        return
+    ways = ["restore the source", "save the model again", 'load with on_drift="warn" to run the code as it is now']
+    if bundled:
+        ways.append('load with trust="bundled" to run the code as it was')
+    message = f"the source has changed since the model was saved: {'; '.join(changes)}. Ways out: {'; '.join(ways)}"
+    if on_drift == "error":
+        raise SourceDrift(message)
+    warnings.warn(message, SourceDriftWarning, stacklevel=4)
