@@ -30,6 +30,7 @@ BUILT_IN: dict[str, BackendEntry] = {
     "cloudpickle": BackendEntry("backends.cloudpickle_:CloudPickle", ("cloudpickle",)),
     "cloudpickle_by_value": BackendEntry("backends.cloudpickle_:CloudPickleByValue", ("cloudpickle",)),
     "json_spec": BackendEntry("backends.json_spec.backend:JsonSpec", ("safetensors",)),
+    "json_spec_source": BackendEntry("backends.json_spec.backend:JsonSpecSource", ("safetensors",)),
 }
 
 __all__ = ["BUILT_IN", "Backend", "BackendEntry", "UnsupportedModel"]

@@ -46,7 +46,8 @@ ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 MAIN = frozenset({"__main__", "__mp_main__"})
 _MOVED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib"}
 """Where the standard library's classes say that they live, when that changed between Python versions."""
-_TORCH_PACKAGE = re.compile(r"^<torch_package_\d+>\.")
+_PRIVATE = re.compile(r"^<(?:torch_package_\d+|json_spec_[0-9a-f]+)>\.")
+"""What modules that run from an artifact's own source have before their names."""
 
 
 def snapshot_value(value: Any, *, own_modules: Collection[str] = (), root: str = "output") -> dict:
@@ -162,7 +163,7 @@ class Builder:
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""
-        name = _TORCH_PACKAGE.sub("", name or "")
+        name = _PRIVATE.sub("", name or "")
         return name in MAIN or any(name == own or name.startswith(f"{own}.") for own in self.own)
 
     def module_name(self, name: str | None) -> str:

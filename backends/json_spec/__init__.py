@@ -18,7 +18,14 @@ FORMAT.md is the specification.
 
 from backends.json_spec.calls import spec
 from backends.json_spec.differing import Difference, differences
-from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName
+from backends.json_spec.errors import (
+    ArtifactError,
+    ExampleMismatch,
+    SourceDrift,
+    SourceDriftWarning,
+    Unsupported,
+    UntrustedName,
+)
 from backends.json_spec.inspecting import Part, inspect
 from backends.json_spec.loading import load
 from backends.json_spec.rebuilding import FreshWeights, rebuild
@@ -27,8 +34,11 @@ from backends.json_spec.saving import save
 __all__ = [
     "ArtifactError",
     "Difference",
+    "ExampleMismatch",
     "FreshWeights",
     "Part",
+    "SourceDrift",
+    "SourceDriftWarning",
     "Unsupported",
     "UntrustedName",
     "differences",

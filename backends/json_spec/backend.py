@@ -1,7 +1,9 @@
 """`json_spec`: a readable object graph in `spec.json`, its tensors in `weights.safetensors`.
 
 Classes and functions by import path, everything else as data; nothing that the file chooses is run at load. What
-cannot be expressed (a lambda, an open file) is refused at save. Not kept: `.grad`. See FORMAT.md.
+cannot be expressed (a lambda, an open file) is refused at save. Not kept: `.grad`. The examples travel in the artifact
+with what the model gave for them. `json_spec_source` carries the source of the model's own modules as well, and runs it
+under private names, whatever is importable where it is loaded. See FORMAT.md.
 """
 
 from __future__ import annotations
@@ -14,8 +16,19 @@ from backends.json_spec.saving import save
 class JsonSpec(Backend):
     """The format of FORMAT.md; user classes come only from `trusted_modules`."""
 
-    def save(self, model, directory):
-        save(model, directory)
+    def save(self, model, directory, *, examples=()):
+        save(model, directory, examples=examples)
 
     def load(self, directory, *, trusted_modules=()):
         return load(directory, trust=trusted_modules)
+
+
+class JsonSpecSource(Backend):
+    """The same with the readable source in it; user classes come only from there."""
+
+    def save(self, model, directory, *, examples=()):
+        save(model, directory, examples=examples, bundle_source=True)
+
+    def load(self, directory):
+        # Trust boundary: runs the source that the artifact carries.
+        return load(directory, trust="bundled")

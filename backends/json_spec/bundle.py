@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import os
 import re
 import sys
 import threading
@@ -22,6 +23,7 @@ from typing import Any
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import SOURCE, read_file
+from backends.json_spec.sources import Source
 
 FILE_LIMIT = 1 << 24
 """Bytes that one file of source may have."""
@@ -46,13 +48,23 @@ def file_of(module: str, is_package: bool) -> str:
 class Bundle:
     """The carried modules of one artifact."""
 
-    def __init__(self, files: Mapping[str, tuple[str, bytes]], directory: Path) -> None:
-        """`files`: module -> (file in the artifact, its bytes)."""
+    def __init__(self, files: Mapping[str, tuple[str, bytes]], directory: Path, salt: str = "") -> None:
+        """`files`: module -> (file in the artifact, its bytes). `salt` makes another private name."""
         self.files, self.directory = dict(files), directory
         parts = (f"{name}\0{hashlib.sha256(data).hexdigest()}\0" for name, (_, data) in sorted(files.items()))
-        self.prefix = f"<json_spec_{hashlib.sha256(''.join(parts).encode()).hexdigest()[:32]}>"
+        self.prefix = f"<json_spec_{hashlib.sha256((salt + ''.join(parts)).encode()).hexdigest()[:32]}>"
         self._tops = {name.partition(".")[0] for name in files}
         self._builtins = {**vars(builtins), "__import__": self._import}
+
+    def forget(self) -> None:
+        """Take the modules out of `sys.modules`."""
+        for name in [name for name in sys.modules if name.startswith(self.prefix + ".")]:
+            del sys.modules[name]
+
+    def source(self, module: str) -> Source | None:
+        """A carried module's source, for saving it again."""
+        file, data = self.files.get(module, (None, None))
+        return Source(module, self.directory / file, data, file.endswith("/__init__.py")) if file else None
 
     def __contains__(self, module: str) -> bool:
         """Whether a module's name is to be found here and nowhere else."""
@@ -78,7 +90,9 @@ class Bundle:
         file, data = self.files.get(module, (None, None))
         inner = any(name.startswith(module + ".") for name in self.files)
         if file is None and not inner:
-            raise ModuleNotFoundError(f"No module named {module!r} in the source that the artifact carries", name=module)
+            raise ModuleNotFoundError(
+                f"No module named {module!r} in the source that the artifact carries", name=module
+            )
         is_package = inner or file.endswith("/__init__.py")
         path = str(self.directory / file) if file is not None else None
         made = types.ModuleType(private)
@@ -121,23 +135,25 @@ class Bundle:
         return any(name == module or name.startswith(module + ".") for name in self.files)
 
 
-def read_bundle(directory: Path, sums: Mapping[str, str]) -> Bundle:
+def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = False) -> Bundle:
     """The source that an artifact carries, every file compared with its digest; nothing is executed yet.
 
-    Raises ArtifactError where there is none, or where it is damaged.
+    It may be none. `for_itself`: modules that are shared with no other load, to be forgotten afterwards. Raises
+    ArtifactError where a file is damaged.
     """
     files: dict[str, tuple[str, bytes]] = {}
     for name in sums:
         if not name.startswith(f"{SOURCE}/"):
             continue
         match = _FILE.fullmatch(name)
-        if match is None:
-            raise ArtifactError(f"{name!r} is not the file of a module")
+        module = match["module"].replace("/", ".") if match else ""
+        if match is None or module in files:
+            raise ArtifactError(f"{name!r} is not the one file of a module")
         data = read_file(directory / name, FILE_LIMIT)
         check_file(name, data, sums)
-        files[match["module"].replace("/", ".")] = (name, data)
-    if not files:
-        raise ArtifactError("the artifact carries no source: save with bundle_source=True, or trust your own modules")
+        files[module] = (name, data)
+    if for_itself:
+        return Bundle(files, directory, salt=os.urandom(16).hex())
     bundle = Bundle(files, directory)
     return _RUNNING.setdefault(bundle.prefix, bundle)
 

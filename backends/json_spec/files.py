@@ -19,7 +19,9 @@ from pathlib import Path
 from backends.json_spec.errors import ArtifactError
 
 SPEC, WEIGHTS, DIGESTS, SUMS = "spec.json", "weights.safetensors", "digests.json", "SHA256SUMS"
-NAMES = frozenset([SPEC, WEIGHTS, DIGESTS, SUMS])
+DEFINITIONS, SOURCE = "definitions.json", "source"
+EXAMPLES, EXAMPLE_TENSORS = "examples.json", "examples.safetensors"
+NAMES = frozenset([SPEC, WEIGHTS, DIGESTS, SUMS, DEFINITIONS, SOURCE, EXAMPLES, EXAMPLE_TENSORS])
 """Everything that may lie in an artifact."""
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from backends.json_spec import lazy
+from backends.json_spec.audit import audit
+from backends.json_spec.bundle import BUNDLED, Bundle, read_bundle
 from backends.json_spec.digests import check_file, read_digests, tensor_digests
-from backends.json_spec.errors import ArtifactError
+from backends.json_spec.errors import ArtifactError, UntrustedName
 from backends.json_spec.files import SPEC, WEIGHTS, read_file
-from backends.json_spec.reader import Reader, audit
+from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
 from backends.json_spec.tensors import Weights
 from backends.json_spec.text import parse
@@ -25,66 +28,144 @@ SPEC_LIMIT = 1 << 28
 MEMBERS = ["format", "version", "root", "objects"]
 
 
-def load(directory: str | os.PathLike[str], *, trust: Iterable[str] = (), verify: bool | Literal["lazy"] = True) -> Any:
-    """The model in `directory`. `trust` names the modules (and what lies in them) whose classes may be used.
+def load(
+    directory: str | os.PathLike[str],
+    *,
+    trust: Iterable[str] = (),
+    verify: bool | Literal["lazy"] = True,
+    check: bool = False,
+    on_drift: Literal["error", "warn", "ignore"] = "error",
+) -> Any:
+    """The model in `directory`.
 
-    `verify=True` compares SHA-256 of the graph and of every tensor before it returns. `"lazy"` compares the tensors
-    when a module of the model is called for the first time; what reads them before that (`preprocess`, `state_dict`,
-    a copy of the model) gets them unchecked. `False` compares nothing: files that were edited by hand load.
+    `trust` names the modules (and what lies in them) whose classes may be used. `trust="bundled"` runs the source that
+    the artifact carries, whatever is importable here; `["bundled", "some_library"]` trusts a library as well.
+
+    `verify=True` compares SHA-256 of every text and every tensor before it returns. `"lazy"` compares the tensors when
+    a module of the model is called for the first time; what reads them before that (`preprocess`, `state_dict`, a copy
+    of the model) gets them unchecked. `False` compares nothing but carried source: files edited by hand load.
+
+    `check=True` runs the examples that were given to `save` on a second copy of the model, and compares what the three
+    stages give with what they gave then: exactly, but for the rounding of another processor (see `examples.py`).
+
+    `on_drift` says what happens where the source of a class or function is not what it was at save: "error", "warn"
+    or "ignore". Carried source cannot drift.
 
     Raises ArtifactError where the artifact is damaged or not of this format, UntrustedName where it needs a name that
-    is not trusted.
+    is not trusted, SourceDrift, ExampleMismatch. No global random state changes.
     """
-    trust = trusted_names(trust)
     if verify not in (True, False, "lazy"):
         raise ValueError(f"verify is True, 'lazy' or False, not {verify!r}")
+    if on_drift not in ("error", "warn", "ignore"):
+        raise ValueError(f"on_drift is 'error', 'warn' or 'ignore', not {on_drift!r}")
+    bundled, names = _split_trust(trust)
     directory = Path(directory)
     with _collector_paused():
-        return assemble(directory, trust, read_sums(directory) if verify else None, verify)
+        sums = read_sums(directory) if verify or bundled else None
+        bundle = read_bundle(directory, sums) if bundled else None
+        artifact = Artifact(directory, names, sums if verify else None, bundle)
+        spec = artifact.spec()
+        if on_drift != "ignore" and bundle is None:
+            artifact.check_drift(on_drift)
+        model = artifact.model(spec, verify)
+    if check:
+        from backends.json_spec.examples import check_examples
 
-
-def assemble(directory: Path, trust: tuple[str, ...], sums: dict[str, str] | None, verify: bool | str) -> Any:
-    """The model: names audited, texts compared with their digests where these are given, tensors as `verify` says.
-
-    Raises ArtifactError.
-    """
-    spec = read_spec(directory, sums)
-    audit(spec["root"], spec["objects"], trust)
-    expected = tensor_digests(read_digests(directory, sums), WEIGHTS) if verify and sums is not None else {}
-    weights = Weights(directory / WEIGHTS, expected if verify is True else None)
-    try:
-        model = build(spec, weights, trust)
-        if verify == "lazy":
-            lazy.check_when_called(model, weights, expected)
-        weights.finish()
-    finally:
-        weights.stop()
+        check_examples(artifact, spec)
     return model
 
 
-def build(spec: dict[str, Any], weights: Weights, trust: tuple[str, ...]) -> Any:
-    """The model of an audited spec. Raises ArtifactError where its graph makes no sense."""
-    try:
-        return Reader(spec["objects"], weights, trust).build(spec["root"])
-    except (ArtifactError, MemoryError):
-        raise
-    except RecursionError as error:
-        raise ArtifactError("the graph is nested too deeply") from error
-    except Exception as error:  # whatever a library raises for a value that it does not like
-        raise ArtifactError(f"the graph makes no sense: {type(error).__name__}: {error}") from error
+def _split_trust(trust: Any) -> tuple[bool, tuple[str, ...]]:
+    """Whether carried source is trusted, and the modules that are."""
+    if trust == BUNDLED:
+        return True, ()
+    names = trusted_names(trust)
+    return BUNDLED in names, tuple(name for name in names if name != BUNDLED)
 
 
-def read_spec(directory: Path, sums: dict[str, str] | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Artifact:
+    """A directory being read, and on what terms."""
+
+    directory: Path
+    trust: tuple[str, ...]
+    """The caller's modules."""
+    sums: Mapping[str, str] | None
+    """The digests of the texts; None: they are not compared."""
+    bundle: Bundle | None = None
+    """The carried source, where it is to be run."""
+
+    def spec(self) -> dict[str, Any]:
+        """The parsed and audited spec.json. Raises ArtifactError."""
+        return self.graph(SPEC, FORMAT, VERSION)
+
+    def graph(self, name: str, format: str, version: int) -> dict[str, Any]:
+        """A text with a graph in it, parsed and audited: nothing is imported yet. Raises ArtifactError."""
+        graph = read_graph(self.directory, self.sums, name, format, version)
+        try:
+            audit(graph["root"], graph["objects"], self.all_trust())
+        except UntrustedName as error:
+            if self.bundle is not None and not self.bundle.files:
+                raise UntrustedName(f"{error}. The artifact carries no source: save with bundle_source=True") from None
+            raise
+        return graph
+
+    def all_trust(self) -> tuple[str, ...]:
+        """The caller's modules, and the carried ones."""
+        return self.trust if self.bundle is None else (*self.trust, *self.bundle.files)
+
+    def tensors(self, name: str, verify: bool | str) -> Weights:
+        """A file of tensors, mapped; with `verify=True` its digests are being compared. Raises ArtifactError."""
+        return Weights(self.directory / name, self._digests(name) if verify is True else None)
+
+    def _digests(self, name: str) -> dict[str, Any]:
+        return tensor_digests(read_digests(self.directory, self.sums), name)
+
+    def model(self, spec: dict[str, Any], verify: bool | str) -> Any:
+        """The model, its tensors checked as `verify` says. Raises ArtifactError."""
+        weights = self.tensors(WEIGHTS, verify)
+        try:
+            model = self.build(spec, weights)
+            weights.finish()
+        finally:
+            weights.stop()
+        if verify == "lazy":
+            lazy.check_when_called(model, weights, self._digests(WEIGHTS))
+        return model
+
+    def build(self, graph: dict[str, Any], weights: Weights) -> Any:
+        """What an audited graph describes. Raises ArtifactError where the graph makes no sense."""
+        try:
+            return Reader(graph["objects"], weights, self.all_trust(), self.bundle).build(graph["root"])
+        except (ArtifactError, MemoryError):
+            raise
+        except RecursionError as error:
+            raise ArtifactError("the graph is nested too deeply") from error
+        except Exception as error:  # whatever a library raises for a value that it does not like
+            raise ArtifactError(f"the graph makes no sense: {type(error).__name__}: {error}") from error
+
+    def check_drift(self, on_drift: str) -> None:
+        """Compare the source of the user's definitions with what it was at save. Raises SourceDrift."""
+        from backends.json_spec import drift
+
+        drift.check(self.directory, self.sums, on_drift)
+
+
+def read_spec(directory: Path, sums: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The parsed spec.json, compared with its digest where digests are given; names are not yet audited."""
-    data = read_file(directory / SPEC, SPEC_LIMIT)
-    if sums is not None:
-        check_file(SPEC, data, sums)
-    spec = parse(data, SPEC)
-    if not isinstance(spec, dict) or spec.get("format") != FORMAT or spec.get("version") != VERSION:
-        raise ArtifactError(f"{SPEC} is not a {FORMAT} file of version {VERSION}")
-    if type(spec["version"]) is not int or list(spec) != MEMBERS or not isinstance(spec["objects"], dict):
-        raise ArtifactError(f"{SPEC} does not have exactly the members {MEMBERS}")
-    return spec
+    return read_graph(directory, sums, SPEC, FORMAT, VERSION)
+
+
+def read_graph(directory: Path, sums: Mapping[str, str] | None, name: str, format: str, version: int) -> dict[str, Any]:
+    """A text with a graph in it, parsed; its names are not yet audited. Raises ArtifactError."""
+    data = read_file(directory / name, SPEC_LIMIT)
+    check_file(name, data, sums)
+    graph = parse(data, name)
+    if not isinstance(graph, dict) or graph.get("format") != format or graph.get("version") != version:
+        raise ArtifactError(f"{name} is not a {format} file of version {version}")
+    if type(graph["version"]) is not int or list(graph) != MEMBERS or not isinstance(graph["objects"], dict):
+        raise ArtifactError(f"{name} does not have exactly the members {MEMBERS}")
+    return graph
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from backends.json_spec import layouts
 from backends.json_spec.audit import NAMED, audit, tag_of
+from backends.json_spec.bundle import Bundle
 from backends.json_spec.calls import CALL
 from backends.json_spec.codecs import copied_bytes, restore
 from backends.json_spec.errors import ArtifactError
@@ -43,8 +44,10 @@ REFERENCE_LIMIT = 100
 class Reader:
     """One graph being built; `audit` has passed."""
 
-    def __init__(self, objects: dict[str, Any], weights: Weights, trust: Collection[str]) -> None:
-        self._objects, self._weights, self._trust = objects, weights, tuple(trust)
+    def __init__(
+        self, objects: dict[str, Any], weights: Weights, trust: Collection[str], bundle: Bundle | None = None
+    ) -> None:
+        self._objects, self._weights, self._trust, self._bundle = objects, weights, tuple(trust), bundle
         self._built: dict[str, Any] = {}
         self._building: set[str] = set()
         self._fills: list[Callable[[], None]] = []
@@ -246,7 +249,7 @@ class Reader:
 
     def _resolve(self, name: str, kind: str) -> Any:
         if (name, kind) not in self._resolved:
-            self._resolved[name, kind] = resolve(name, kind, self._trust)
+            self._resolved[name, kind] = resolve(name, kind, self._trust, self._bundle)
         return self._resolved[name, kind]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from backends.json_spec import files
+from backends.json_spec import bundle, drift, files
 from backends.json_spec.digests import digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
-from backends.json_spec.loading import MEMBERS, assemble
+from backends.json_spec.loading import MEMBERS, Artifact
 from backends.json_spec.reader import NAMED
 from backends.json_spec.regions import Region
+from backends.json_spec.sources import Project, imports, locate
 from backends.json_spec.sums import read_sums, sums_text
 from backends.json_spec.tensors import layout, write
-from backends.json_spec.text import render
+from backends.json_spec.text import canonical, render
 from backends.json_spec.trust import allowed
 from backends.json_spec.writer import Writer
 
@@ -27,86 +29,164 @@ COMPARED_BYTES = 1 << 20
 """Memory is compared in steps of this size, so that comparing takes no memory of its own."""
 
 
-@dataclass(frozen=True)
+def save(
+    model: Any,
+    directory: str | os.PathLike[str],
+    *,
+    examples: Iterable[Any] | None = None,
+    bundle_source: bool = False,
+) -> None:
+    """Write `model` into `directory`, which may be absent, empty, or hold an older artifact.
+
+    `examples` are raw inputs as `preprocess` takes them (or `forward`, batch dimension included, where the model has no
+    `preprocess`); they travel in the artifact with what the model gives for them, for `load(..., check=True)`.
+    `bundle_source=True` carries the source of the model's own modules, for `load(..., trust="bundled")`.
+
+    The artifact is written aside, loaded again in this process, compared bit by bit with the model, and only then put
+    in place. The model itself is not run, because running may change it: examples run on what was loaded, and once
+    more on a second copy (from the carried source, where there is one), which must give the same.
+
+    Raises Unsupported where the format cannot express the model, FileExistsError where other files are in the way.
+    """
+    directory = Path(directory).absolute()
+    with files.aside(directory) as beside, contextlib.ExitStack() as end:
+        written = write_artifact(model, beside, bundle_source)
+        end.callback(written.forget)
+        with ThreadPoolExecutor(1) as thread:  # the disk works while the processor compares
+            durable = thread.submit(files.make_durable, beside)
+            copies = [verify_artifact(written, beside)]
+            if bundle_source or examples is not None:
+                copies.append(verify_artifact(written, beside, carried=bundle_source))
+            durable.result()
+        if examples is not None and (examples := list(examples)):
+            from backends.json_spec.examples import write_examples
+
+            write_examples(written, beside, copies, examples)
+            files.make_durable(beside)
+        files.put_in_place(beside, directory)
+
+
+@dataclass
 class Written:
     """What was written, as it is in memory."""
 
     graph: dict[str, Any]
     regions: list[Region]
+    names: set[str]
+    """Classes and functions that a reader does not allow of itself."""
+    home: bundle.Bundle | None
+    """The carried source that the model itself runs on; None: ordinary modules."""
+    texts: dict[str, bytes]
+    tensors: dict[str, Any]
+    carried: bundle.Bundle | None = None
+    """The source that the artifact carries, once it was run."""
+
+    def seal(self, directory: Path, texts: Mapping[str, bytes] = {}, tensors: Mapping[str, Any] = {}) -> None:
+        """Write texts, and the digests of everything."""
+        self.texts.update(texts)
+        self.tensors.update(tensors)
+        self.texts[files.DIGESTS] = digests_text(self.tensors)
+        sums = sums_text({name: sha256(text) for name, text in self.texts.items()})
+        for name, text in [*texts.items(), (files.DIGESTS, self.texts[files.DIGESTS]), (files.SUMS, sums)]:
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text)
+
+    def forget(self) -> None:
+        """Leave no module behind that was run for the comparison alone."""
+        if self.carried is not None:
+            self.carried.forget()
+
+    def artifact(self, directory: Path, carried: bool = False) -> Artifact:
+        """The way to read it again: with the modules that the model is made of, or with the carried ones."""
+        sums = read_sums(directory)
+        if carried and self.carried is None:
+            self.carried = bundle.read_bundle(directory, sums, for_itself=True)
+        home = self.carried if carried else self.home
+        own = set(home.files) if home is not None else set()
+        modules = {name.partition(":")[0] for name in self.names}
+        return Artifact(directory, tuple(sorted(modules - own)), sums, home)
 
 
-def save(model: Any, directory: str | os.PathLike[str]) -> None:
-    """Write `model` into `directory`, which may be absent, empty, or hold an older artifact.
-
-    The artifact is written aside, loaded again in this process, compared bit by bit with the model, and only then put
-    in place. Raises Unsupported where the format cannot express the model, FileExistsError where other files are in
-    the way.
-    """
-    directory = Path(directory).absolute()
-    with files.aside(directory) as beside:
-        written = write_artifact(model, beside)
-        with ThreadPoolExecutor(1) as thread:  # the disk works while the processor compares
-            durable = thread.submit(files.make_durable, beside)
-            verify_artifact(written, beside)
-            durable.result()
-        files.put_in_place(beside, directory)
-
-
-def write_artifact(model: Any, directory: Path) -> Written:
-    """Write all files of an artifact into an empty directory. Raises Unsupported."""
+def write_artifact(model: Any, directory: Path, bundle_source: bool) -> Written:
+    """Write all files of an artifact, examples aside, into an empty directory. Raises Unsupported."""
     graph, regions = Writer().graph(model)
-    tensors = {files.WEIGHTS: write(regions, directory / files.WEIGHTS)}
-    texts = {files.SPEC: spec_text(graph), files.DIGESTS: digests_text(tensors)}
-    texts[files.SUMS] = sums_text({name: sha256(text) for name, text in texts.items()})
-    for name, text in texts.items():
-        (directory / name).write_bytes(text)
-    return Written(graph, regions)
+    names = _names(graph) - allowed().keys()
+    home = bundle.running(type(model))
+    if home is not None and not bundle_source:
+        raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
+    project = Project({name.partition(":")[0] for name in names}, home.source if home is not None else locate)
+    texts = {files.SPEC: spec_text(graph)}
+    if (definitions := drift.definitions_text(names, project)) is not None:
+        texts[files.DEFINITIONS] = definitions
+    if bundle_source:
+        texts |= _carried(names, project)
+    written = Written(graph, regions, names, home, {}, {})
+    written.seal(directory, texts, {files.WEIGHTS: write(regions, directory / files.WEIGHTS)})
+    return written
 
 
 def spec_text(graph: dict[str, Any]) -> bytes:
-    """The bytes of spec.json."""
+    """The bytes of spec.json, or of examples.json."""
     return (render({name: graph[name] for name in MEMBERS}) + "\n").encode("utf-8")
 
 
-def verify_artifact(written: Written, directory: Path) -> None:
-    """Load what was written and describe it again: graph and memory must be the same. Raises Unsupported."""
+def _carried(names: set[str], project: Project) -> dict[str, bytes]:
+    """File in the artifact -> bytes, for the modules of the project that the names need. Raises Unsupported."""
+    queue = sorted({name.partition(":")[0] for name in names})
+    if missing := [module for module in queue if project.source(module) is None]:
+        raise Unsupported(f"the module {missing[0]} has no source file to carry: define its classes in a file")
+    carried: dict[str, bytes] = {}
+    seen: set[str] = set()
+    while queue:
+        module = queue.pop()
+        source = project.own(module)
+        if module in seen or source is None:
+            continue
+        seen.add(module)
+        carried[bundle.file_of(module, source.is_package)] = source.data
+        queue += [module.rpartition(".")[0], *imports(source, project)]
+    return carried
+
+
+def verify_artifact(written: Written, directory: Path, carried: bool = False) -> Any:
+    """Load what was written and describe it again: graph and memory must be the same. The loaded model.
+
+    Raises Unsupported.
+    """
+    artifact = written.artifact(directory, carried)
     try:
-        model = assemble(directory, tuple(_modules(written.graph)), read_sums(directory), verify=False)
-        again, regions = Writer().graph(model)
+        model = artifact.model(artifact.spec(), verify=False)
     except ArtifactError as error:
         raise Unsupported(f"the model was written but does not load again: {error}") from error
-    if _canonical(again) != _canonical(written.graph):
+    again, regions = Writer().graph(model)
+    if canonical(again) != canonical(written.graph):
         before, after = written.graph["objects"], again["objects"]
-        different = (name for name in before if _canonical(after.get(name)) != _canonical(before[name]))
+        different = (name for name in before if canonical(after.get(name)) != canonical(before[name]))
         _not_the_same(next(different, "the order of objects"))
     if layout(regions)[0] != layout(written.regions)[0]:
         _not_the_same("the layout of the tensors")
     for old, new in zip(written.regions, regions, strict=True):
-        if not _same_bytes(old.read(), new.read()):
+        if not same_bytes(old.read(), new.read()):
             _not_the_same(old.name)
+    return model
 
 
 def _not_the_same(name: str) -> None:
     raise Unsupported(f"{name} does not come back as it was: its class may compute state that the format misses")
 
 
-def _canonical(graph: Any) -> str:
-    """A text that is equal for equal graphs, the order of keys and the types of numbers included."""
-    return json.dumps(graph, ensure_ascii=False, separators=(",", ":"))
-
-
-def _same_bytes(one: memoryview, other: memoryview) -> bool:
+def same_bytes(one: memoryview, other: memoryview) -> bool:
+    """Whether two pieces of memory are equal."""
     step = COMPARED_BYTES
     a, b = np.frombuffer(one, np.uint8), np.frombuffer(other, np.uint8)
     return len(a) == len(b) and all(np.array_equal(a[n : n + step], b[n : n + step]) for n in range(0, len(a), step))
 
 
-def _modules(node: Any) -> set[str]:
-    """Every module named in a graph for what no reader allows of itself: the caller of `save` has them imported."""
+def _names(node: Any) -> set[str]:
+    """Every name of a class or function in a graph."""
     if isinstance(node, list):
-        return set().union(*map(_modules, node))
+        return set().union(*map(_names, node))
     if not isinstance(node, dict):
         return set()
-    names = {node[tag] for tag in NAMED if isinstance(node.get(tag), str)}
-    own = {name.partition(":")[0] for name in names - allowed().keys()}
-    return own.union(*map(_modules, node.values()))
+    return {node[tag] for tag in NAMED if isinstance(node.get(tag), str)}.union(*map(_names, node.values()))

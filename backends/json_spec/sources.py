@@ -1,4 +1,4 @@
-"""The source of the user's classes and functions: where it is, its digest, and whether it has changed since the save.
+"""The source of the user's classes and functions: where it is, what it reaches, and its digests.
 
 What is digested is each definition that the model's classes and functions can reach: themselves, and every name at the
 top of a module that they mention, through the imports of the same project. A change elsewhere in a file is none of the
@@ -14,15 +14,12 @@ import io
 import sys
 import sysconfig
 import tokenize
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
-
-from backends.json_spec.errors import SourceDrift, SourceDriftWarning
 
 ALWAYS = "*"
 """What a module does beside defining names, such as patching a class."""
@@ -190,15 +187,17 @@ def _spec(module: str) -> Any:
 def is_library(path: Path) -> bool:
     """Whether a file was installed, or belongs to Python."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return "site-packages" in path.parts or "dist-packages" in path.parts or any(
-        folder and path.is_relative_to(folder) for folder in folders
+    return (
+        "site-packages" in path.parts
+        or "dist-packages" in path.parts
+        or any(folder and path.is_relative_to(folder) for folder in folders)
     )
 
 
 class Project:
     """The modules of one project, read once; `roots` are the folders of the modules that the model names."""
 
-    def __init__(self, modules: Iterable[str], find: Any = locate) -> None:
+    def __init__(self, modules: Iterable[str], find: Callable[[str], Source | None] = locate) -> None:
         self._find, self._known = find, {}
         named = [source for module in modules if (source := self.source(module)) is not None]
         self.roots = {source.root for source in named if not is_library(source.path)}
@@ -259,40 +258,3 @@ def imports(source: Source, project: Project) -> set[str]:
             parts = module.split(".")
             found |= {name for n in range(len(parts)) if project.own(name := ".".join(parts[: n + 1])) is not None}
     return found
-
-
-# --- drift ------------------------------------------------------------------------------------------------------
-
-
-def describe(names: Iterable[str], project: Project) -> dict[str, Any]:
-    """What digests.json says of the source: module -> digests of its file and of its definitions."""
-    return {
-        module: {"file": project.source(module).sha256, "definitions": found}
-        for module, found in definitions(names, project).items()
-    }
-
-
-def check_drift(described: Mapping[str, Any], on_drift: str, bundled: bool) -> None:
-    """Report every definition that is not what it was: raise SourceDrift ("error"), or warn ("warn").
-
-    A module that is not there is left to the import that will fail.
-    """
-    changes = []
-    for module, was in described.items():
-        source = locate(module)
-        if source is None or source.sha256 == was["file"]:
-            continue
-        for name, digest in was["definitions"].items():
-            now = source.digest(name)
-            if now != digest:
-                what = "what its file does at import" if name == ALWAYS else name
-                changes.append(f"{module}: {what} was {'edited' if now else 'removed'} ({source.path})")
-    if not changes:
-        return
-    ways = ["restore the source", "save the model again", 'load with on_drift="warn" to run the code as it is now']
-    if bundled:
-        ways.append('load with trust="bundled" to run the code as it was')
-    message = f"the source has changed since the model was saved: {'; '.join(changes)}. Ways out: {'; '.join(ways)}"
-    if on_drift == "error":
-        raise SourceDrift(message)
-    warnings.warn(message, SourceDriftWarning, stacklevel=4)

@@ -10,8 +10,10 @@ import re
 from pathlib import Path
 
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import SUMS, read_file
+from backends.json_spec.files import DEFINITIONS, DIGESTS, EXAMPLES, SOURCE, SPEC, SUMS, read_file
 
+TEXTS = (DIGESTS, SPEC, DEFINITIONS, EXAMPLES)
+"""What may be listed beside the files of carried source; the first two must be."""
 SUMS_LIMIT = 1 << 20
 """Bytes that the file may have."""
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f/\\]+(?:/[^\x00-\x1f/\\]+)*)\n")
@@ -31,4 +33,9 @@ def read_sums(directory: Path) -> dict[str, str]:
         raise ArtifactError(f"{SUMS} is damaged: it is not UTF-8") from error
     if sums_text(found) != data:
         raise ArtifactError(f"{SUMS} is damaged: it does not consist of sorted lines `digest  name`")
+    texts = {name for name in found if not name.startswith(f"{SOURCE}/")}
+    if not {*TEXTS[:2]} <= texts <= {*TEXTS}:
+        raise ArtifactError(f"{SUMS} is damaged: it lists {sorted(texts)} where {list(TEXTS[:2])} are needed")
+    if unlisted := [name for name in TEXTS if name not in texts and (directory / name).exists()]:
+        raise ArtifactError(f"{unlisted[0]} is there, and {SUMS} does not list it")
     return found

@@ -128,5 +128,10 @@ def render(value: Any, level: int = 0) -> str:
     return opening + margin + ("," + margin).join(parts) + "\n" + " " * level + closing
 
 
+def canonical(graph: Any) -> str:
+    """A text that is equal for equal graphs, the order of keys and the types of numbers included."""
+    return json.dumps(graph, ensure_ascii=False, separators=(",", ":"))
+
+
 def _scalar(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

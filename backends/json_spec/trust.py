@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backends.json_spec.bundle import Bundle, plain_name
 from backends.json_spec.errors import ArtifactError, UntrustedName, refuse
 
 _PART = r"[^\W\d]\w*"
@@ -147,12 +148,15 @@ def _untrusted(name: str, what: str, does: str = "names") -> str:
     return text + f"if {module} is your own module, load with trust=[{top!r}]"
 
 
-def resolve(name: str, kind: str, trust: Collection[str]) -> Any:
-    """Import and return what a name stands for. Raises ArtifactError where it is missing or is not what it says."""
+def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None = None) -> Any:
+    """Import and return what a name stands for; carried source comes before what is installed.
+
+    Raises ArtifactError where it is missing or is not what it says."""
     check_name(name, kind, trust)
     module_name, _, qualname = name.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        carried = bundle is not None and module_name in bundle and name not in allowed()
+        module = bundle.import_module(module_name) if carried else importlib.import_module(module_name)
     except Exception as error:  # whatever the trusted module raises
         raise ArtifactError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     thing = _find(module, qualname)
@@ -164,7 +168,7 @@ def resolve(name: str, kind: str, trust: Collection[str]) -> Any:
         fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType)
     else:
         fits = isinstance(thing, type)
-    if not fits or thing.__module__ != module_name or thing.__qualname__ != qualname:
+    if not fits or thing.__module__ != (module.__name__ if carried else module_name) or thing.__qualname__ != qualname:
         raise UntrustedName(f"{name} is not a {'function' if kind == 'function' else 'class'} defined there")
     return thing
 
@@ -176,7 +180,7 @@ def method(cls: type, name: Any, trust: Collection[str]) -> types.FunctionType:
             function = vars(base)[name]
             if not isinstance(function, types.FunctionType):
                 break
-            owner = f"{base.__module__}:{base.__qualname__}"
+            owner = f"{plain_name(base.__module__)}:{base.__qualname__}"
             if is_trusted(owner, trust) or name in METHODS.get(owner, ()) or _listed_forward(owner, name):
                 return function
             raise UntrustedName(f"the file binds the method {owner}.{name}, which files may not")
@@ -199,7 +203,7 @@ def name_of(thing: Any, path: str) -> str:
         refuse(path, f"the local {kind} {qualname}", f"define the {kind} at module level")
     if module == "__main__":
         refuse(path, f"the {kind} {qualname} of __main__", f"move the {kind} to a module that can be imported")
-    name = f"{module}:{qualname}"
+    name = f"{plain_name(str(module))}:{qualname}"
     if not module or not qualname or _find(sys.modules.get(module), qualname) is not thing:
         refuse(
             path, f"the {kind} {name}, which cannot be found under that name", f"give the {kind} its module-level name"

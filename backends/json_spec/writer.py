@@ -56,9 +56,9 @@ class Writer:
         self._handles: list[Slot] = []
         self._depth = 0
 
-    def graph(self, model: Any) -> tuple[dict[str, Any], list[Region]]:
+    def graph(self, model: Any, name: str = "model") -> tuple[dict[str, Any], list[Region]]:
         """The members `format, version, root, objects` of spec.json, and the regions. Raises Unsupported."""
-        root = self.encode(model, "model")
+        root = self.encode(model, name)
         order: list[Slot] = []
         stack, self._found = self._found[::-1], []
         while stack:

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from forging import vouch
+
 from backends.json_spec.digests import digests_text, sha256
 from backends.json_spec.saving import spec_text
-from backends.json_spec.sums import sums_text
 
 HOLDER = "json_spec_things:Holder"
 TRUST = ["json_spec_things"]
@@ -49,11 +50,9 @@ def weights(entries: dict[str, tuple[str, list[int], bytes]]) -> bytes:
 
 def sign(directory: Path) -> Path:
     """Give an artifact digests that fit whatever lies in it; where a header cannot be read, of nothing."""
-    data = (directory / "weights.safetensors").read_bytes()
-    (directory / "digests.json").write_bytes(digests_text({"weights.safetensors": _digests(data)}))
-    names = ("digests.json", "spec.json")
-    sums = {name: sha256((directory / name).read_bytes()) for name in names}
-    (directory / "SHA256SUMS").write_bytes(sums_text(sums))
+    tensors = {path.name: _digests(path.read_bytes()) for path in sorted(directory.glob("*.safetensors"))}
+    (directory / "digests.json").write_bytes(digests_text(tensors))
+    vouch(directory)
     return directory
 
 

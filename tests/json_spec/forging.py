@@ -14,5 +14,11 @@ def forge(artifact, change):
     spec = json.loads((artifact / "spec.json").read_text("utf-8"))
     change(spec)
     (artifact / "spec.json").write_bytes(spec_text(spec))
-    names = ("digests.json", "spec.json")
-    (artifact / "SHA256SUMS").write_bytes(sums_text({name: sha256((artifact / name).read_bytes()) for name in names}))
+    vouch(artifact)
+
+
+def vouch(artifact):
+    """Write SHA256SUMS for the texts that lie there."""
+    paths = [path for path in artifact.rglob("*") if path.suffix in (".json", ".py") and path.is_file()]
+    sums = {path.relative_to(artifact).as_posix(): sha256(path.read_bytes()) for path in paths}
+    (artifact / "SHA256SUMS").write_bytes(sums_text(sums))

@@ -223,3 +223,39 @@ class Closed(nn.Module):
 def build_compound(n_hidden=4):
     tokenizer = Tokenizer("a b c")
     return Compound(tokenizer, Layer(tokenizer.n_symbols, n_hidden), Decoder(["good", "bad"]))
+
+
+class Staged(nn.Module):
+    """A model with all three stages, which counts its calls and empties a list that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(1, 7)
+        self.letters = {letter: number for number, letter in enumerate("abcdefg")}
+        self.longest, self.calls, self.key = 3, 0, "best"
+
+    def preprocess(self, x):
+        letters = [self.letters[letter] for letter in x][: self.longest]
+        if isinstance(x, list):
+            x.clear()
+        return {"letters": torch.tensor(letters), "length": len(letters), "draw": torch.rand(1)}
+
+    def forward(self, batch):
+        self.calls += 1
+        return {
+            "scores": self.head(batch["letters"].float().mean(1, keepdim=True)),
+            "calls": torch.tensor([self.calls]),
+        }
+
+    def postprocess(self, output):
+        return {self.key: list(self.letters)[int(output["scores"].argmax())]}
+
+
+class Restless(Staged):
+    """Gives another answer each time it is asked."""
+
+    runs = 0
+
+    def postprocess(self, output):
+        type(self).runs += 1
+        return {"best": type(self).runs}

@@ -1,0 +1,77 @@
+"""`definitions.json`: the digests of the user's definitions, and what happens where they are no longer right."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from backends.json_spec.digests import check_file
+from backends.json_spec.errors import ArtifactError, SourceDrift, SourceDriftWarning
+from backends.json_spec.files import DEFINITIONS, read_file
+from backends.json_spec.sources import ALWAYS, Project, definitions, locate
+from backends.json_spec.text import parse, render
+
+FORMAT, VERSION = "json-spec-definitions", 1
+LIMIT = 1 << 26
+"""Bytes that the file may have."""
+
+
+def definitions_text(names: Iterable[str], project: Project) -> bytes | None:
+    """The bytes of definitions.json for what the named classes and functions reach; None where none has a source."""
+    modules = {
+        module: {"file": project.source(module).sha256, "definitions": found}
+        for module, found in definitions(names, project).items()
+    }
+    if not modules:
+        return None
+    return (render({"format": FORMAT, "version": VERSION, "modules": modules}) + "\n").encode("utf-8")
+
+
+def check(directory: Path, sums: Mapping[str, str] | None, on_drift: str) -> None:
+    """Report every definition that is not what it was: raise SourceDrift ("error"), or warn ("warn").
+
+    Nothing is imported. A module that is not there is left to the import that will fail. Raises ArtifactError where
+    the file is damaged.
+    """
+    present = DEFINITIONS in sums if sums is not None else (directory / DEFINITIONS).exists()
+    if not present:
+        return
+    changes = []
+    for module, was in _read(directory, sums).items():
+        source = locate(module)
+        if source is None or source.sha256 == was["file"]:
+            continue
+        for name, digest in was["definitions"].items():
+            now = source.digest(name)
+            if now != digest:
+                what = "what it does at import" if name == ALWAYS else name
+                changes.append(f"{module}: {what} was {'edited' if now else 'removed'} ({source.path})")
+    if not changes:
+        return
+    ways = ["restore the source", "save the model again", 'load with on_drift="warn" to run the code as it is now']
+    if (directory / "source").is_dir():
+        ways.append('load with trust="bundled" to run the code as it was')
+    message = f"the source has changed since the save: {'; '.join(changes)}. Ways out: {'; '.join(ways)}"
+    if on_drift == "error":
+        raise SourceDrift(message)
+    warnings.warn(message, SourceDriftWarning, stacklevel=4)
+
+
+def _read(directory: Path, sums: Mapping[str, str] | None) -> dict[str, Any]:
+    data = read_file(directory / DEFINITIONS, LIMIT)
+    check_file(DEFINITIONS, data, sums)
+    found = parse(data, DEFINITIONS)
+    if not isinstance(found, dict) or list(found) != ["format", "version", "modules"]:
+        raise ArtifactError(f"{DEFINITIONS} does not have exactly the members format, version, modules")
+    if (found["format"], found["version"]) != (FORMAT, VERSION) or not isinstance(found["modules"], dict):
+        raise ArtifactError(f"{DEFINITIONS} is not a {FORMAT} file of version {VERSION}")
+    for was in found["modules"].values():
+        if (
+            not isinstance(was, dict)
+            or list(was) != ["file", "definitions"]
+            or not isinstance(was["definitions"], dict)
+        ):
+            raise ArtifactError(f"{DEFINITIONS} holds something else than digests")
+    return found["modules"]
