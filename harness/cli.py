@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands import artifacts, over_time
+from harness.commands import artifacts, instrument, over_time
 from harness.errors import ModelFileError, RoundtripError
 
 
@@ -253,6 +253,7 @@ main.add_command(artifacts.inspect)
 main.add_command(over_time.history)
 main.add_command(over_time.compare)
 main.add_command(over_time.merge)
+main.add_command(instrument.selftest)
 
 
 def _run(settings, output: Path | None, traits=(), probes: bool = False):

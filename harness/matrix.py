@@ -121,7 +121,7 @@ class Run:
             folder = Path(tempfile.mkdtemp(prefix="roundtrip-"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             records = self._cells(source, folder, stack)
-        self._keep(records)
+        self.keep(records)
         return records
 
     def traits(self, names: Sequence[str], conditions: Sequence[str] = ()) -> Iterator[list[Record]]:
@@ -140,7 +140,7 @@ class Run:
                 for number, batch in enumerate(batches)
             ]
             for job in as_completed(jobs):
-                self._keep(job.result())
+                self.keep(job.result())
                 yield job.result()
 
     def probes(self) -> Iterator[list[Record]]:
@@ -151,10 +151,11 @@ class Run:
                 for name in self.settings.part(self.settings.backends)
             ]
             for job in as_completed(jobs):
-                self._keep(job.result())
+                self.keep(job.result())
                 yield job.result()
 
-    def _keep(self, records: list[Record]) -> None:
+    def keep(self, records: Sequence[Record]) -> None:
+        """Write records into the run's folder."""
         for record in records:
             record.environment_id = self.environment["environment_id"]
         self._writer.write(records)
