@@ -128,7 +128,11 @@ def read_strided(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     shape = node["shape"]
     stride = node.get("stride", contiguous(shape) if is_sizes(shape) else None)
     offset = node.get("offset", 0)
-    if not isinstance(dtype, torch.dtype) or not (is_sizes(shape) and is_sizes(stride) and is_sizes([offset])):
+    if (
+        not isinstance(dtype, torch.dtype)
+        or node["$tensor"].startswith("q")
+        or not (is_sizes(shape) and is_sizes(stride) and is_sizes([offset]))
+    ):
         raise ArtifactError("a tensor's description has an unknown dtype or a size that is not one")
     extent = dtype.itemsize
     for size in shape:

@@ -10,7 +10,7 @@ import numpy as np
 from backends.json_spec.errors import ArtifactError, refuse
 from backends.json_spec.layouts import contiguous, is_sizes
 from backends.json_spec.regions import View, view_of_array
-from backends.json_spec.tensors import Weights
+from backends.json_spec.tensors import Weights, check_letters
 
 ARRAY_KINDS = "?biufcmMSU"
 
@@ -81,4 +81,18 @@ def read_scalar(node: dict[str, Any]) -> np.generic:
         raise ArtifactError("a NumPy scalar's bytes do not fit its dtype")
     if dtype.itemsize == 0:
         return dtype.type()
-    return np.frombuffer(data, dtype)[0]
+    if dtype.kind == "b" and data not in (b"\0", b"\1"):
+        raise ArtifactError("a truth value of NumPy is neither 0 nor 1")
+    if dtype.kind == "U":
+        check_letters(np.frombuffer(data, dtype.byteorder + "u4"))
+    value = np.frombuffer(data, dtype)[0]
+    if "reads" in node and not _reads(value, node["reads"]):
+        raise ArtifactError(f"a NumPy scalar reads {node['reads'][:50]!r} and is another")
+    return value
+
+
+def _reads(value: np.generic, text: str) -> bool:
+    """Whether a text for people tells the truth; how many digits NumPy writes is its own affair."""
+    if value.dtype.kind in "US":
+        return str(value) == text
+    return np.array(text).astype(value.dtype).tobytes() == value.tobytes() or str(value) == text

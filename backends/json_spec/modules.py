@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
@@ -205,7 +206,7 @@ def _check_computation(state: dict[str, Any], name: str, spend: Callable[[int], 
     sources = [part for part in found if isinstance(part, torch.Tensor)]
     if not all(part.is_meta or part.nbytes <= part.untyped_storage().nbytes() for part in sources):
         raise ArtifactError(f"what {name!r} is computed from has no memory for every element")
-    shape = torch.broadcast_shapes(*(part.shape for part in sources))
+    shape = np.broadcast_shapes(*(tuple(part.shape) for part in sources))  # torch's imports its compiler
     if not any(part.shape == shape for part in sources):
         raise ArtifactError(f"{name!r} would be larger than what it is computed from")
     spend(sum(part.nbytes for part in sources))

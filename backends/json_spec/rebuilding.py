@@ -74,6 +74,7 @@ def rebuild(
     else:
         spec = _checked(source) if directory is None else read_spec(directory, read_sums(directory))
         audit(spec["root"], spec["objects"], names)
+        _audit_callers([spec["root"], spec["objects"]], names)
     if not any(isinstance(node, dict) and "call" in node for node in spec["objects"].values()):
         raise ValueError("no call was noted when the model was made: decorate its classes with @spec")
     given = [_override(spec, path, value) for path, value in (overrides or {}).items()]
@@ -88,6 +89,20 @@ def rebuild(
     if weights == "saved":
         _copy_weights(load(directory, trust=names), model)
     return model
+
+
+def _audit_callers(graph: Any, trust: tuple[str, ...]) -> None:
+    """Check every name that will be called before the first is. Raises UntrustedName."""
+    left = [graph]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            if (tag := tag_of(node)) in ("$module", "$object") and "call" in node:
+                name = node.get("caller", node[tag])
+                check_call(canonical_names().get(name, name), (), trust)
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
 
 
 def _checked(source: Any) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def read_sums(directory: Path) -> dict[str, str]:
         found = {name: digest for digest, name in _LINE.findall(data.decode("utf-8"))}
     except UnicodeDecodeError as error:
         raise ArtifactError(f"{SUMS} is damaged: it is not UTF-8") from error
+    if any(part in (".", "..") for name in found for part in name.split("/")):
+        raise ArtifactError(f"{SUMS} lists a file that is not in the artifact's directory")
     if sums_text(found) != data:
         raise ArtifactError(f"{SUMS} is damaged: it does not consist of sorted lines `digest  name`")
     texts = {name for name in found if not name.startswith(f"{SOURCE}/")}

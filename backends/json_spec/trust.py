@@ -116,7 +116,8 @@ def check_name(name: Any, kind: str, trust: Collection[str]) -> None:
     entry = allowed().get(name)
     if entry is not None:
         uses = entry.uses
-        if kind in uses or (kind == "function" and "builder" in uses) or (kind == "class" and "builder" not in uses):
+        functions = uses & {"function", "builder"}
+        if kind in uses or (kind == "function" and functions) or (kind == "class" and not functions):
             return
     raise UntrustedName(_untrusted(name, "function" if kind == "function" else "class"))
 

@@ -39,7 +39,8 @@ from backends.json_spec.codecs import CODECS
 from backends.json_spec.trust import allowed
 
 LIBRARIES = {
-    "torch", "torchvision", "numpy", "pandas", "PIL", "sentencepiece", "pyarrow", "json_spec_things", "backends"
+    "torch", "torchvision", "numpy", "pandas", "PIL", "sentencepiece", "pyarrow", "backends", "json_spec_things",
+    "tripwires", "tripwire_package",
 }  # fmt: skip
 FORBIDDEN = {"exec", "compile", "marshal.loads", "pickle.find_class", "ctypes.dlopen", "shutil", "socket", "subprocess"}
 FORBIDDEN |= {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.mkdir", "os.chmod"}
@@ -225,9 +226,14 @@ class Watch:
     """What the interpreter does while an artifact is being loaded, by its audit hook."""
 
     def __init__(self, folder: Path) -> None:
-        self.on, self.seen = False, []
-        self._allowed = (str(folder), "/proc/", "/sys/")
+        self.on = False
+        self.watch_only(folder)
         sys.addaudithook(self._hook)
+
+    def watch_only(self, folder: Path) -> None:
+        """Forget what was seen; files in `folder` may be opened from now on."""
+        self.seen: list[str] = []
+        self._allowed = (str(folder), "/proc/", "/sys/")
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
