@@ -24,11 +24,17 @@ The contract:
 - A backend makes no claims about itself. Whether it needs the source, runs code or keeps aliasing is measured.
 - Nothing heavy is imported when the backend's module is imported, beyond torch and the one library it is about.
 
-Two keyword arguments are passed to a backend that declares them, and only then:
+Keyword arguments are passed to a backend that declares them, and only then:
 
 - `save(..., examples=())`: raw inputs as `preprocess` takes them, for formats that trace the model;
+- `save(..., constructor="")`: the importable function that built the model, as "module:function", for formats that
+  store weights alone: their users keep a function that builds the model, and the artifact may say which;
 - `load(..., trusted_modules=())`: names of modules that the caller vouches for (the user's own project), for
   formats that import nothing else. A backend that runs whatever the file says has no use for them.
+
+A method that must see the model's constructor being called has a method `recording(module)`: a context manager, entered
+while the imported module of the user's builds the model, by the object whose `save` follows. It does to the module what
+the method's users do to their file: derive their classes from another, or decorate them.
 """
 
 from __future__ import annotations

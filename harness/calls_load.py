@@ -61,6 +61,7 @@ def examine(session: Session, *, reference: str, scoring_file: str | None) -> di
     loaded = session.loaded
     absent = [tap for tap in TAPS if not inference.has_stage(loaded, tap)]
     found: dict[str, Any] = {"absent": absent, "taps": dict.fromkeys(TAPS), "differences": [], "failure": None}
+    found["type"] = type(loaded).__name__
     differences: list[compare.Difference] = []
     if not absent:  # a part of a model has no comparable state: its taps speak for it
         actual = snapshot.snapshot_model(loaded, own_modules=session.own_modules)

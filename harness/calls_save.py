@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pickle
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,31 @@ from harness import compare, inference, proc, snapshot
 from harness.session import Session, declared, score, seed, tap_snapshots
 
 
-def build(session: Session, *, project: str, module: str, builder: str, own_modules: Sequence[str]) -> dict[str, Any]:
-    """Import the user's module from the staged project and build the model."""
+def build(
+    session: Session, *, project: str, module: str, builder: str, own_modules: Sequence[str], backend: str | None = None
+) -> dict[str, Any]:
+    """Import the user's module from the staged project and build the model, where `backend` may record how."""
     session.stage = "build"
     session.own_modules = tuple(own_modules)
     sys.path.insert(0, project)
     started = time.perf_counter()
     session.user_module = importlib.import_module(module)
-    session.model = getattr(session.user_module, builder)()
+    session.constructor = f"{module}:{builder}"
+    with _recording(session, backend):
+        session.model = getattr(session.user_module, builder)()
     return {"build_s": time.perf_counter() - started, "tensor_bytes": _tensor_bytes(session.model)}
+
+
+@contextlib.contextmanager
+def _recording(session: Session, backend: str | None) -> Iterator[None]:
+    """The backend's own `recording`, where it has one; what goes wrong under it is the method's, a failure to save."""
+    recording = getattr(session.backend(backend), "recording", None) if backend else None
+    if recording is None:
+        yield
+        return
+    session.stage = "save"
+    with recording(session.user_module):
+        yield
 
 
 def describe_state(session: Session) -> None:
@@ -69,7 +86,7 @@ def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
     session.stage = "save"
     method = session.backend(backend).save
     os.makedirs(directory)
-    arguments = declared(method, examples=session.user_module.examples)
+    arguments = declared(method, examples=session.user_module.examples, constructor=session.constructor)
     before = proc.written()
     started = time.perf_counter()
     method(session.model, Path(directory), **arguments)

@@ -78,7 +78,12 @@ def fill(saved: Saved, builder: str, worker: Worker) -> None:
     saved.folder.mkdir(parents=True)
     try:
         built = worker.call(
-            "build", project=str(stage.folder), module=stage.module, builder=builder, own_modules=stage.own_modules
+            "build",
+            project=str(stage.folder),
+            module=stage.module,
+            builder=builder,
+            own_modules=stage.own_modules,
+            backend=saved.backend,
         )
         worker.call("describe_state")
         written = worker.call("save", backend=saved.backend, directory=str(saved.artifact))
@@ -159,6 +164,8 @@ def judge(found: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     elif found["score"] is not None and found["score"] != facts.get("score") and "close" not in verdicts:
         outcome, result["message"] = "mismatch", f"score was {facts.get('score')}, is now {found['score']}"
         result["stage"] = "score"
+    elif len(found["absent"]) == len(found["taps"]):
+        outcome, result["message"] = "mismatch", f"no stage of the model came back, but a {found['type']}"
     elif found["absent"]:
         outcome, result["message"] = "partial", f"not in the artifact: {', '.join(found['absent'])}"
     else:

@@ -29,6 +29,8 @@ class Session:
     stage: str = "condition"
     own_modules: tuple[str, ...] = ()
     user_module: Any = None
+    constructor: str = ""
+    """The user's builder, as "module:function"."""
     model: Any = None
     """The original, in a saving process."""
     state: dict = field(default_factory=dict)

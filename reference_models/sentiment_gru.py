@@ -113,7 +113,7 @@ class Sentiment(nn.Module):
 
 class SentimentWithLambda(Sentiment):
     def __init__(self, tokenizer: Tokenizer, layer: Layer, decoder: Decoder) -> None:
-        super().__init__(tokenizer, layer, decoder)
+        super().__init__(tokenizer=tokenizer, layer=layer, decoder=decoder)
         self.temper = lambda scores: scores / 0.7
 
     def forward(self, batch):
@@ -143,13 +143,13 @@ def _build(kind: type[Sentiment]) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(7)
-            tokenizer = Tokenizer([text for text, _ in learnt])
-            layer = Layer(tokenizer.n_symbols, len(LABELS))
+            tokenizer = Tokenizer(sentences=[text for text, _ in learnt])
+            layer = Layer(n_symbols=tokenizer.n_symbols, n_classes=len(LABELS))
             inputs = torch.stack([tokenizer(text) for text, _ in learnt])
             _train(layer, inputs, torch.tensor([label for _, label in learnt]))
     finally:
         torch.set_num_threads(threads)
-    return kind(tokenizer, layer, Decoder(LABELS)).eval()
+    return kind(tokenizer=tokenizer, layer=layer, decoder=Decoder(labels=LABELS)).eval()
 
 
 def build() -> nn.Module:

@@ -123,6 +123,11 @@ class Forward:
         self.forward = model.forward
 
 
+class ReturnsAState(Honest):
+    def spoil(self, model):
+        return dict(model.state_dict())
+
+
 class PostprocessDies(Honest):
     def spoil(self, model):
         def postprocess(output):

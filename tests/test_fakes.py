@@ -24,6 +24,7 @@ CAUGHT = {
     "PersistsABuffer": ("mismatch", "model.blocks.0"),
     "ChangesTheOriginal": ("mismatch", "saving changed the original"),
     "ForgetsPostprocess": ("partial", "preprocess, postprocess"),
+    "ReturnsAState": ("mismatch", "no stage of the model came back, but a dict"),
     "PostprocessDies": ("failed", "NameError"),
     "Declines": ("unsupported", "use a dict"),
     "Crashes": ("crashed", "SIGABRT"),
