@@ -156,9 +156,22 @@ def big_int(value: Any) -> bool:
 
 _BIG = re.compile(r"-?0x[1-9a-f][0-9a-f]{15,}")
 NUMPY_DTYPE = r"[<>|][?biufcSUO]\d{1,9}|[<>][Mm]8(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
+FIELD = r"[<>|][iufcSMm]\d{1,9}(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
 DEVICE = r"[a-z]{1,20}(:\d{1,3})?"
 TORCH_NAME = r"[a-z]\w{0,40}"
 DECIMAL = r"-?(\d+(\.\d*)?|\.\d+)(E[+-]?\d{1,18})?|-?Infinity|-?s?NaN\d*"
+
+_plain_dtype, _field_dtype = matches(NUMPY_DTYPE), matches(FIELD)
+
+
+def numpy_dtype(value: Any) -> bool:
+    """NumPy's short text, or for records a list of `[field, short text]`; fields hold neither truth values nor text."""
+    if type(value) is not list:
+        return _plain_dtype(value)
+    return 0 < len(value) <= 1000 and all(
+        type(one) is list and len(one) == 2 and short_text(one[0]) and _field_dtype(one[1]) for one in value
+    )
+
 
 COMMON: dict[str, Check] = {
     "parameter": flag,
@@ -199,7 +212,7 @@ FORMS: dict[str, Form] = {
     "$defaultdict": Form(first_is(any_node, pairs)),
     "$deque": Form(first_is(maybe(size), nodes)),
     "$namedtuple": Form(text, {"items": nodes}),
-    "$enum": Form(text, {"member": text}),
+    "$enum": Form(text, {}, {"member": text, "members": texts}),
     "$range": Form(first_is(any_node, any_node, any_node)),
     "$slice": Form(first_is(any_node, any_node, any_node)),
     "$decimal": Form(matches(DECIMAL)),
@@ -214,22 +227,26 @@ FORMS: dict[str, Form] = {
     "$timedelta": Form(wholes(3)),
     "$timezone": Form(first_is(wholes(3), maybe(short_text))),
     "$regex": Form(first_is(any_node, whole)),
+    "$zoneinfo": Form(matches(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}")),
     "$dtype": Form(matches(TORCH_NAME)),
+    "$qscheme": Form(matches(TORCH_NAME)),
+    "$finfo": Form(matches(TORCH_NAME)),
+    "$iinfo": Form(matches(TORCH_NAME)),
     "$layout": Form(matches(TORCH_NAME)),
     "$memory_format": Form(matches(TORCH_NAME)),
     "$device": Form(matches(DEVICE)),
     "$size": Form(wholes()),
     "$ellipsis": Form(flag),
     "$notimplemented": Form(flag),
-    "$npdtype": Form(matches(NUMPY_DTYPE)),
-    "$npscalar": Form(matches(NUMPY_DTYPE), {"bytes": text}, {"reads": text}),
+    "$npdtype": Form(numpy_dtype),
+    "$npscalar": Form(numpy_dtype, {"bytes": text}, {"reads": text}),
     "$class": Form(text),
     "$function": Form(text),
     "$partial": Form(any_node, {"args": nodes, "keywords": table}),
     "$method": Form(any_node, {"name": text}),
     "$codec": Form(text, {"state": table}),
     "$ndarray": Form(
-        matches(NUMPY_DTYPE), {"shape": sizes}, {"strides": strides, "entry": text, "offset": size, "read_only": flag}
+        numpy_dtype, {"shape": sizes}, {"strides": strides, "entry": text, "offset": size, "read_only": flag}
     ),
     "$objectarray": Form(sizes, {"items": nodes}),
     "$tensor": Form(
@@ -280,7 +297,7 @@ FORMS: dict[str, Form] = {
         },
     ),
     "$handle": Form(any_node, {}, {"on": text, "place": size}),
-    "$object": Form(text, {}, {"attributes": table, "slots": table, **CALLED}),
+    "$object": Form(text, {}, {"content": any_node, "attributes": table, "slots": table, **CALLED}),
 }
 """Tag -> the form of its payload and of the fields that must and that may stand beside it."""
 

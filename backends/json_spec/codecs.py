@@ -11,9 +11,12 @@ and the codec has to check for itself.
 
 from __future__ import annotations
 
+import array
 import io
+import operator
 import random
 import re
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +95,13 @@ def vector(value: Any) -> bool:
     return type(value) is np.ndarray and value.ndim == 1 and (value.size == 0 or value.strides[0] != 0)
 
 
+def text_stream(value: Any) -> bool:
+    """The state of a StringIO: text, newline, position, attributes."""
+    if type(value) is not tuple or len(value) != 4 or type(value[0]) is not str or type(value[2]) is not int:
+        return False
+    return value[1] in (None, "", "\n", "\r", "\r\n") and value[3] in (None, {}) and value[2] >= 0
+
+
 def column(value: Any) -> bool:
     """What `_values` gives."""
     forms = {
@@ -111,7 +121,8 @@ def column(value: Any) -> bool:
 
 
 MASKED = frozenset([f"{u}Int{bits}" for u in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "boolean"])
-"""Nullable dtypes of pandas; other texts would have pandas parse them and import more libraries."""
+NULLABLE = frozenset(["BooleanDtype" if name == "boolean" else f"{name}Dtype" for name in MASKED])
+"""Nullable dtypes of pandas, and their classes; other texts would have pandas parse them and import more libraries."""
 
 
 def _sentencepiece(state: dict[str, Any]) -> Any:
@@ -152,7 +163,13 @@ def _random(state: dict[str, Any]) -> random.Random:
 
 def _picture_state(picture: Any) -> dict[str, Any]:
     palette = picture.getpalette() if picture.mode in ("P", "PA") else None
-    return {"mode": picture.mode, "size": picture.size, "palette": palette, "data": picture.tobytes()}
+    return {
+        "mode": picture.mode,
+        "size": picture.size,
+        "palette": palette,
+        "data": picture.tobytes(),
+        "info": dict(picture.info),
+    }
 
 
 def _picture(state: dict[str, Any]) -> Any:
@@ -165,6 +182,7 @@ def _picture(state: dict[str, Any]) -> Any:
     picture = Image.frombytes(state["mode"], state["size"], state["data"])
     if state["palette"] is not None:
         picture.putpalette(state["palette"])
+    picture.info.update(state["info"])
     return picture
 
 
@@ -208,6 +226,12 @@ def _category_dtype(state: dict[str, Any]) -> Any:
     import pandas
 
     return pandas.CategoricalDtype(state["categories"], ordered=state["ordered"])
+
+
+def _nullable_dtype(state: dict[str, Any]) -> Any:
+    import pandas
+
+    return pandas.api.types.pandas_dtype(state["dtype"])
 
 
 def _series(state: dict[str, Any]) -> Any:
@@ -278,9 +302,81 @@ def _extension(state: dict[str, Any]) -> Any:
 
 
 LABELLED = {"values": column, "name": atom}
+
+
+def _numpy_generator(state: dict[str, Any]) -> Any:
+    bits = getattr(np.random, state["bits"]["bit_generator"])()
+    bits.state = state["bits"]
+    return np.random.Generator(bits)
+
+
+def _random_state(state: dict[str, Any]) -> Any:
+    made = np.random.RandomState()
+    made.set_state(state["state"])
+    return made
+
+
+def bits(value: Any) -> bool:
+    """The state of one of NumPy's own bit generators. NumPy itself takes any position, and reads outside its memory."""
+    if type(value) is not dict or type(value.get("state")) is not dict:
+        return False
+    inner, name = value["state"], value.get("bit_generator")
+    wholes = [n for n in (*value.values(), *inner.values()) if type(n) is not np.ndarray and type(n) not in (dict, str)]
+    if not all(type(n) in (int, float) and n >= 0 for n in wholes if n != value.get("gauss")):
+        return False
+    if name == "MT19937":
+        return _numbers(inner.get("key"), np.uint32, 624) and type(inner.get("pos")) is int and inner["pos"] <= 624
+    if name == "Philox":
+        sized = _numbers(inner.get("counter"), np.uint64, 4) and _numbers(inner.get("key"), np.uint64, 2)
+        place = value.get("buffer_pos")
+        return sized and _numbers(value.get("buffer"), np.uint64, 4) and type(place) is int and place <= 4
+    if name == "SFC64":
+        return _numbers(inner.get("state"), np.uint64, 4)
+    return name in ("PCG64", "PCG64DXSM") and all(type(inner.get(key)) is int for key in ("state", "inc"))
+
+
+def _numbers(value: Any, dtype: Any, count: int) -> bool:
+    return type(value) is np.ndarray and value.dtype == dtype and value.shape == (count,)
+
+
+def _string_io(state: dict[str, Any]) -> io.StringIO:
+    stream = io.StringIO()
+    stream.__setstate__(state["state"])
+    return stream
+
+
+def _array(state: dict[str, Any]) -> Any:
+    return array.array(state["typecode"], state["data"])
+
+
 CODECS: dict[str, Codec] = {
     "sentencepiece:SentencePieceProcessor": Codec(
         lambda v: {"model": v.serialized_model_proto()}, _sentencepiece, {"model": exactly(bytes)}
+    ),
+    "numpy.random._generator:Generator": Codec(
+        lambda v: {"bits": v.bit_generator.state}, _numpy_generator, {"bits": bits}
+    ),
+    "numpy.random.mtrand:RandomState": Codec(
+        lambda v: {"state": v.get_state(legacy=False)}, _random_state, {"state": bits}
+    ),
+    "_io:StringIO": Codec(lambda v: {"state": v.__getstate__()}, _string_io, {"state": text_stream}),
+    "array:array": Codec(
+        lambda v: {"typecode": v.typecode, "data": v.tobytes()},
+        _array,
+        {
+            "typecode": lambda code: type(code) is str and code in "bBhHiIlLqQfd" and len(code) == 1,
+            "data": exactly(bytes),
+        },
+    ),
+    "types:SimpleNamespace": Codec(
+        lambda v: {"attributes": dict(vars(v))},
+        lambda state: types.SimpleNamespace(**state["attributes"]),
+        {"attributes": exactly(dict)},
+    ),
+    "operator:itemgetter": Codec(
+        lambda v: {"items": v.__reduce__()[1]},
+        lambda state: operator.itemgetter(*state["items"]),
+        {"items": lambda items: type(items) is tuple and items and all(map(atom, items))},
     ),
     "_io:BytesIO": Codec(
         lambda v: {"data": v.getvalue(), "position": v.tell()},
@@ -306,7 +402,11 @@ CODECS: dict[str, Codec] = {
             ),
             "palette": lambda palette: palette is None or list_of(exactly(int))(palette),
             "data": exactly(bytes),
+            "info": lambda info: type(info) is dict and all(type(key) in (str, tuple) for key in info),
         },
+    ),
+    "pandas:NullableDtype": Codec(
+        lambda v: {"dtype": str(v)}, _nullable_dtype, {"dtype": lambda name: type(name) is str and name in MASKED}
     ),
     "pandas:Index": Codec(_index_state, _index, LABELLED),
     "pandas:CategoricalIndex": Codec(_index_state, _index, LABELLED),
@@ -349,5 +449,7 @@ def codec_name(cls: type) -> str | None:
     module = cls.__module__
     if module.split(".")[0] == "pandas":
         module = "pandas"
+    if module == "pandas" and cls.__qualname__ in NULLABLE:
+        return "pandas:NullableDtype"
     name = f"{module}:{cls.__qualname__}"
     return name if name in CODECS else None

@@ -13,6 +13,8 @@ from backends.json_spec.regions import View, view_of_array
 from backends.json_spec.tensors import Weights, check_letters
 
 ARRAY_KINDS = "?biufcmMSU"
+FIELD_KINDS = "iufcSmM"
+"""Of the fields of records: truth values and text would need a check of every element."""
 
 
 def array_node(array: np.ndarray, name: str, views: list[View], inside: Any, path: str) -> dict[str, Any]:
@@ -20,9 +22,7 @@ def array_node(array: np.ndarray, name: str, views: list[View], inside: Any, pat
     if array.dtype.kind == "O":
         items = [inside(item, f".flat[{n}]") for n, item in enumerate(array.ravel())]
         return {"$objectarray": list(array.shape), "items": items}
-    if array.dtype.kind not in ARRAY_KINDS.replace("?", "b"):
-        refuse(path, f"an array of dtype {array.dtype}", "save its fields as arrays of their own")
-    node: dict[str, Any] = {"$ndarray": array.dtype.str, "shape": list(array.shape)}
+    node: dict[str, Any] = {"$ndarray": dtype_node(array.dtype, path), "shape": list(array.shape)}
     if array.size and array.itemsize:
         if not array.flags.c_contiguous:
             node["strides"] = list(array.strides)
@@ -30,6 +30,18 @@ def array_node(array: np.ndarray, name: str, views: list[View], inside: Any, pat
     if not array.flags.writeable:
         node["read_only"] = True
     return node
+
+
+def dtype_node(dtype: np.dtype, path: str) -> Any:
+    """A dtype as its short text, or for records a list of [field, short text]."""
+    if dtype.names is not None:
+        fields = [list(field) for field in dtype.descr]
+        plain = all(len(field) == 2 and type(field[1]) is str and field[1][1] in FIELD_KINDS for field in fields)
+        if plain and np.dtype([tuple(field) for field in fields]) == dtype and dtype.metadata is None:
+            return fields
+    elif dtype.kind in ARRAY_KINDS.replace("?", "b") + "O":
+        return dtype.str
+    return refuse(path, f"or has the dtype {dtype}", "save its fields as arrays of their own")
 
 
 def read_array(node: dict[str, Any], weights: Weights) -> np.ndarray:
@@ -52,22 +64,23 @@ def read_array(node: dict[str, Any], weights: Weights) -> np.ndarray:
     return array
 
 
-def read_dtype(text: Any) -> np.dtype:
-    """A NumPy dtype of plain elements from its short text, e.g. `<f8`."""
+def read_dtype(form: Any) -> np.dtype:
+    """A dtype from its short text, e.g. `<f8`, or a list of [field, short text]."""
     try:
-        dtype = np.dtype(text) if isinstance(text, str) else None
-    except TypeError as error:
-        raise ArtifactError(f"{text!r} is not a dtype of NumPy") from error
-    if dtype is None or dtype.kind not in ARRAY_KINDS + "O" or dtype.fields:
-        raise ArtifactError(f"{text!r} is not a plain dtype of NumPy")
+        dtype = np.dtype([(name, text) for name, text in form] if isinstance(form, list) else form)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"{str(form)[:100]!r} is not a dtype of NumPy") from error
+    kinds = FIELD_KINDS if dtype.names else ARRAY_KINDS + "O"
+    if any(
+        part.kind not in kinds or part.names for part in ([dtype[n] for n in dtype.names] if dtype.names else [dtype])
+    ):
+        raise ArtifactError(f"{str(form)[:100]!r} is not a plain dtype of NumPy")
     return dtype
 
 
 def numpy_scalar(value: np.generic, inside: Any, path: str) -> dict[str, Any]:
     """A NumPy scalar as its dtype and its bytes; numbers that read well are shown beside them."""
-    if value.dtype.kind not in ARRAY_KINDS.replace("?", "b"):
-        refuse(path, f"a NumPy scalar of dtype {value.dtype}", "convert it to a Python value")
-    node = {"$npscalar": value.dtype.str, "bytes": base64.b64encode(value.tobytes()).decode("ascii")}
+    node = {"$npscalar": dtype_node(value.dtype, path), "bytes": base64.b64encode(value.tobytes()).decode("ascii")}
     if value.dtype.kind in "biufUS" and value.itemsize <= 64:
         node["reads"] = str(value)
     return node

@@ -6,10 +6,12 @@ with other keys than text) is filled last.
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
 import inspect
 import math
+import operator
 import types
 from collections.abc import Callable, Collection
 from typing import Any
@@ -19,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from backends.json_spec import layouts
+from backends.json_spec import layouts, objects
 from backends.json_spec.audit import NAMED, audit, tag_of
 from backends.json_spec.bundle import Bundle
 from backends.json_spec.calls import CALL
@@ -28,7 +30,7 @@ from backends.json_spec.errors import ArtifactError
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar
 from backends.json_spec.modules import BARE, restore_class, restore_derived, restore_handle, restore_hooks
 from backends.json_spec.tensors import Weights
-from backends.json_spec.trust import method, resolve
+from backends.json_spec.trust import BUILTIN_METHODS, class_method, method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
 
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
@@ -147,6 +149,10 @@ class Reader:
             return functools.partial(function, *map(self.decode, node["args"]), **self.decode(node["keywords"]))
         if tag == "$method":
             owner, name = self.decode(payload), node["name"]
+            if isinstance(owner, type):
+                return class_method(owner, name, self._trust)
+            if name in BUILTIN_METHODS.get(type(owner), ()):
+                return getattr(owner, name)
             return types.MethodType(method(type(owner), name, self._trust), owner)
         if tag == "$codec":
             return self._restore(payload, node["state"])
@@ -195,9 +201,11 @@ class Reader:
 
     def _made(self, tag: str, cls: type, node: dict[str, Any]) -> Any:
         if tag == "$enum":
-            if not issubclass(cls, enum.Enum) or node["member"] not in cls.__members__:
-                raise ArtifactError(f"{cls.__qualname__} has no member {node['member']!r}")
-            return cls.__members__[node["member"]]
+            names = node.get("members", [node.get("member")])
+            if not issubclass(cls, enum.Flag if "members" in node else enum.Enum) or set(names) - set(cls.__members__):
+                raise ArtifactError(f"{cls.__qualname__} has not all members {names!r}")
+            found = [cls.__members__[name] for name in names]
+            return functools.reduce(operator.or_, found, cls(0)) if "members" in node else found[0]
         if tag == "$namedtuple":
             items = [self.decode(item) for item in node["items"]]
             if not issubclass(cls, tuple) or len(getattr(cls, "_fields", ())) != len(items):
@@ -205,10 +213,31 @@ class Reader:
             return tuple.__new__(cls, items)
         if (tag == "$module") is not issubclass(cls, nn.Module):
             raise ArtifactError(f"{cls.__qualname__} stands as a {tag[1:]}, which it is not")
-        made = object.__new__(cls)
+        made = self._instance(cls, node)
         if isinstance(made, nn.Module):
             self._modules.append((made, node))
         self._fills.append(lambda: self._fill_object(made, node))
+        return made
+
+    def _instance(self, cls: type, node: dict[str, Any]) -> Any:
+        """An instance without attributes; its content, where a built-in type is under it, comes at once or later."""
+        base = objects.native_base(cls)
+        if base is object and "content" not in node:
+            return object.__new__(cls)
+        if "content" not in node or base not in objects.FILLED + objects.VALUED:
+            raise ArtifactError(f"{cls.__qualname__} derives from {base.__qualname__}, which the file does not fit")
+        held = node["content"]
+        if isinstance(held, dict) and "$ref" in held:
+            held = self._objects[held["$ref"]]
+        if base in objects.VALUED:
+            return objects.valued(cls, base, self.decode(held))
+        tag = tag_of(held) if isinstance(held, dict) else None
+        key = tag or {list: "$list", dict: "$dict"}.get(type(held))
+        if key != CONTAINERS[base].key:
+            raise ArtifactError(f"{cls.__qualname__} derives from {base.__qualname__}, its content does not")
+        payload = held[tag] if tag else held if base is list else [[name, item] for name, item in held.items()]
+        made = objects.empty(cls, base, payload[0] if base is collections.deque else None)
+        self._schedule(CONTAINERS[base], made, payload)
         return made
 
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ reaches through one module into another either: what it finds must call itself b
 
 from __future__ import annotations
 
+import collections
 import csv
 import functools
 import importlib
@@ -43,6 +44,26 @@ METHODS = {
 Everything else stays out: `pathlib.Path.unlink`, `DataFrame.to_pickle` and `Image.show` are methods too, and a file
 that hands one to a model as its `preprocess` has it called with what the user feeds the model.
 """
+
+
+BUILTIN_METHODS: dict[type, frozenset[str]] = {
+    dict: frozenset(["get", "__getitem__", "__contains__"]),
+    collections.OrderedDict: frozenset(["get", "__getitem__", "__contains__"]),
+    collections.defaultdict: frozenset(["get", "__getitem__", "__contains__"]),
+    collections.Counter: frozenset(["get", "__getitem__", "__contains__"]),
+    list: frozenset(["index", "count", "__getitem__", "__contains__", "append"]),
+    tuple: frozenset(["index", "count", "__getitem__", "__contains__"]),
+    set: frozenset(["__contains__", "union", "intersection", "difference"]),
+    frozenset: frozenset(["__contains__", "union", "intersection", "difference"]),
+    str: frozenset(["join", "split", "startswith", "endswith", "find", "index", "count"]),
+    re.Pattern: frozenset(["match", "fullmatch", "search", "findall", "finditer", "split", "sub"]),
+}
+"""Methods that a file may bind to values of exactly these types: all of them compute, none reaches attributes.
+
+`str.format` is not there: what it is fed decides which attributes of which objects it shows.
+"""
+LIBRARIES = frozenset(sys.stdlib_module_names) | {"torch", "torchvision", "numpy", "pandas", "PIL"}
+"""Top-level names of modules whose classes and functions a file may name only one by one."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ def _untrusted(name: str, what: str, does: str = "names") -> str:
     module = name.partition(":")[0]
     top = module.partition(".")[0]
     text = f"the file {does} the {what} {name}, which is not trusted: "
-    if top in sys.stdlib_module_names or top in ("torch", "torchvision", "numpy", "pandas", "PIL"):
+    if top in LIBRARIES:
         return text + f"{top} can do far more than a model needs; load it only if you know why it is there"
     return text + f"if {module} is your own module, load with trust=[{top!r}]"
 
@@ -166,7 +187,7 @@ def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None 
     if kind == "function":
         if name in allowed() and callable(thing) and not isinstance(thing, type):
             return thing
-        fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType)
+        fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType | functools._lru_cache_wrapper)
     else:
         fits = isinstance(thing, type)
     if not fits or thing.__module__ != (module.__name__ if carried else module_name) or thing.__qualname__ != qualname:
@@ -188,13 +209,25 @@ def method(cls: type, name: Any, trust: Collection[str]) -> types.FunctionType:
     raise ArtifactError(f"{cls.__qualname__} defines no method {str(name)[:200]!r}")
 
 
+def class_method(cls: type, name: Any, trust: Collection[str]) -> types.MethodType:
+    """The class method `name` of `cls`, bound to it. Raises ArtifactError unless a trusted class defines it."""
+    for base in cls.__mro__:
+        if isinstance(name, str) and name in vars(base):
+            found = vars(base)[name]
+            plain = isinstance(found, classmethod) and isinstance(found.__func__, types.FunctionType)
+            if plain and is_trusted(f"{base.__module__}:{base.__qualname__}", trust):
+                return types.MethodType(found.__func__, cls)
+            break
+    raise ArtifactError(f"{cls.__qualname__} defines no class method {str(name)[:200]!r} that a file may bind")
+
+
 def _listed_forward(owner: str, name: str) -> bool:
     return name == "forward" and owner in allowed() and "module" in allowed()[owner].uses
 
 
 def name_of(thing: Any, path: str) -> str:
     """The name under which a class or function can be found again. Raises Unsupported where there is none."""
-    if not isinstance(thing, type) and (listed := _listed_function(thing)):
+    if not isinstance(thing, type) and (listed := listed_function(thing)):
         return listed
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     kind = "class" if isinstance(thing, type) else "function"
@@ -224,13 +257,13 @@ def _function_names() -> dict[str, list[str]]:
     return names
 
 
-def _listed_function(thing: Any) -> str | None:
+def listed_function(thing: Any) -> str | None:
     """The listed name of a function, if its module is imported."""
-    last = getattr(thing, "__name__", None)
-    for name in _function_names().get(last, ()) if isinstance(last, str) else ():
-        module, _, qualname = name.partition(":")
-        if _find(sys.modules.get(module), qualname) is thing:
-            return name
+    for last in (getattr(thing, "__name__", None), getattr(thing, "__qualname__", None)):
+        for name in _function_names().get(last, ()) if isinstance(last, str) else ():
+            module, _, qualname = name.partition(":")
+            if _find(sys.modules.get(module), qualname) is thing:
+                return name
     return None
 
 
@@ -241,4 +274,4 @@ def _find(module: Any, qualname: str) -> Any:
         if thing is None or (position and not isinstance(thing, type)):
             return None
         thing = vars(thing).get(part)
-    return thing
+    return thing.__func__ if isinstance(thing, staticmethod) else thing

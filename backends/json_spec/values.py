@@ -14,11 +14,14 @@ import fractions
 import pathlib
 import re
 import uuid
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from backends.json_spec.errors import Unsupported
 
 Encode = Callable[..., Any]
 """encode(value, suffix of the path) -> node"""
@@ -50,14 +53,15 @@ def _pairs(value: Any, encode: Encode) -> list[Any]:
 def _fill_pairs(target: Any, payload: Any, decode: Decode) -> None:
     keys = [decode(key) for key, _ in payload]
     check_hashes(keys)
+    base = collections.OrderedDict if isinstance(target, collections.OrderedDict) else dict
     for key, (_, item) in zip(keys, payload, strict=True):
-        target[key] = decode(item)
-    if len(target) != len(keys):
+        base.__setitem__(target, key, decode(item))  # a class that derives from it may have a method of that name
+    if dict.__len__(target) != len(keys):
         raise ValueError("two keys of a dict are equal")
 
 
 def _fill_set(target: set[Any], payload: Any, decode: Decode) -> None:
-    target.update(_members(payload, decode))
+    set.update(target, _members(payload, decode))
 
 
 def _members(payload: Any, decode: Decode) -> set[Any]:
@@ -84,7 +88,7 @@ def _write_factory_dict(value: Any, encode: Encode) -> Any:
 
 
 def _fill_factory_dict(target: Any, payload: Any, decode: Decode) -> None:
-    target.default_factory = decode(payload[0])
+    collections.defaultdict.default_factory.__set__(target, decode(payload[0]))
     _fill_pairs(target, payload[1], decode)
 
 
@@ -106,6 +110,12 @@ def _write_zone(value: datetime.timezone, _: Encode) -> Any:
     plain = datetime.timezone(offset).tzname(None)
     name = value.tzname(None)
     return [[offset.days, offset.seconds, offset.microseconds], None if name == plain else name]
+
+
+def _write_zone_name(value: zoneinfo.ZoneInfo, encode: Encode) -> str:
+    if value.key is None:
+        raise Unsupported("a time zone read from a file has no name to find it by: make it with ZoneInfo(name)")
+    return value.key
 
 
 def _write_datetime(value: datetime.datetime, encode: Encode) -> Any:
@@ -202,11 +212,15 @@ VALUES: dict[type, Tag] = {
     datetime.timedelta: Tag(
         "$timedelta", lambda v, e: [v.days, v.seconds, v.microseconds], lambda p, d: datetime.timedelta(*p)
     ),
+    zoneinfo.ZoneInfo: Tag("$zoneinfo", _write_zone_name, lambda p, d: zoneinfo.ZoneInfo(p)),
     datetime.timezone: Tag("$timezone", _write_zone, lambda p, d: _zone(p)),
     torch.dtype: Tag("$dtype", _short, _torch_constant(torch.dtype)),
     torch.layout: Tag("$layout", _short, _torch_constant(torch.layout)),
     torch.memory_format: Tag("$memory_format", _short, _torch_constant(torch.memory_format)),
     torch.device: Tag("$device", _text, lambda p, d: torch.device(p)),
+    torch.qscheme: Tag("$qscheme", _short, _torch_constant(torch.qscheme)),
+    torch.finfo: Tag("$finfo", lambda v, e: v.dtype, lambda p, d: torch.finfo(_torch_constant(torch.dtype)(p, d))),
+    torch.iinfo: Tag("$iinfo", lambda v, e: v.dtype, lambda p, d: torch.iinfo(_torch_constant(torch.dtype)(p, d))),
     torch.Size: Tag("$size", lambda v, e: list(v), lambda p, d: torch.Size(p)),
 }
 """Values without an identity: equal ones may be one object."""
@@ -214,7 +228,7 @@ VALUES: dict[type, Tag] = {
 CONTAINERS: dict[type, Tag] = {
     tuple: Tag("$tuple", _items, lambda p, d: tuple(map(d, p))),
     frozenset: Tag("$frozenset", _items, lambda p, d: frozenset(_members(p, d))),
-    list: Tag("$list", _items, lambda p, d: [], lambda t, p, d: t.extend(map(d, p))),
+    list: Tag("$list", _items, lambda p, d: [], lambda t, p, d: list.extend(t, map(d, p))),
     dict: Tag("$dict", _pairs, lambda p, d: {}, _fill_pairs, True),
     set: Tag("$set", _items, lambda p, d: set(), _fill_set, True),
     bytearray: Tag("$bytearray", lambda v, e: _b64(v), lambda p, d: bytearray(_unb64(p))),
@@ -233,7 +247,7 @@ CONTAINERS: dict[type, Tag] = {
         "$deque",
         lambda v, e: [v.maxlen, _items(v, e)],
         lambda p, d: collections.deque(maxlen=p[0]),
-        lambda t, p, d: t.extend(map(d, p[1])),
+        lambda t, p, d: collections.deque.extend(t, map(d, p[1])),
     ),
 }
 """Values with an identity: shared ones stay shared, and cycles go through the mutable ones."""

@@ -6,7 +6,7 @@ import enum
 import functools
 import inspect
 import math
-import struct
+import operator
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -16,14 +16,24 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from backends.json_spec import objects
 from backends.json_spec.calls import CALL, noted
 from backends.json_spec.codecs import CODECS, codec_name
-from backends.json_spec.errors import ArtifactError, Unsupported, refuse
+from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName, refuse
 from backends.json_spec.layouts import tensor_node
-from backends.json_spec.leaves import array_node, numpy_scalar
+from backends.json_spec.leaves import array_node, dtype_node, numpy_scalar
 from backends.json_spec.modules import BARE, base_class, handle_node, hook_nodes, own_state
 from backends.json_spec.regions import Region, View, plan, view_of_bytes
-from backends.json_spec.trust import allowed, method, name_of
+from backends.json_spec.trust import (
+    BUILTIN_METHODS,
+    LIBRARIES,
+    allowed,
+    check_name,
+    class_method,
+    listed_function,
+    method,
+    name_of,
+)
 from backends.json_spec.values import CONTAINERS, VALUES
 
 FORMAT = "json-spec"
@@ -32,7 +42,13 @@ NESTING_LIMIT = 60
 """Levels of containers within containers that are written; the reader accepts somewhat more."""
 INLINE_BYTES = 1024
 """Longer byte strings go into the weights' file."""
-FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, np.ufunc)
+FUNCTIONS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    functools._lru_cache_wrapper,
+    np.ufunc,
+)
 
 
 class Slot:
@@ -69,15 +85,15 @@ class Writer:
             self._found = []
         self._tell_handles([slot.value for slot in order if isinstance(slot.value, nn.Module)])
         regions = plan(self._views)
-        objects: dict[str, Any] = {}
+        made: dict[str, Any] = {}
         hoisted: list[Slot] = []
         root = self._finish(root, hoisted)
         for slot in order:
             hoisted.append(slot)
             while hoisted:
                 current = hoisted.pop()
-                objects[current.name] = self._finish(current.node, hoisted)
-        spec = {"format": FORMAT, "version": VERSION, "root": root, "objects": in_order(root, objects)}
+                made[current.name] = self._finish(current.node, hoisted)
+        spec = {"format": FORMAT, "version": VERSION, "root": root, "objects": in_order(root, made)}
         return spec, regions
 
     def encode(self, value: Any, path: str) -> Any:
@@ -115,25 +131,23 @@ class Writer:
             tag = VALUES[kind]
             return {tag.key: tag.write(value, inside)}
         if isinstance(value, enum.Enum):
-            if value.name not in kind.__members__:
-                refuse(path, f"a combination of members of {kind.__qualname__}", "keep its integer value")
-            return {"$enum": name_of(kind, path), "member": value.name}
+            name = self._name(kind, path, "enum")
+            if value.name in kind.__members__:
+                return {"$enum": name, "member": value.name}
+            members = [member.name for member in value] if isinstance(value, enum.Flag) else None
+            if members is None or functools.reduce(operator.or_, map(kind.__getitem__, members), kind(0)) != value:
+                refuse(path, f"a {kind.__qualname__} that is not made of its members", "keep its integer value")
+            return {"$enum": name, "members": members}
         if isinstance(value, np.generic):
             return numpy_scalar(value, inside, path)
         if isinstance(value, np.dtype):
-            return (
-                {"$npdtype": value.str}
-                if value.fields is None
-                else refuse(path, "a structured dtype", "keep its parts")
-            )
+            return {"$npdtype": dtype_node(value, path)}
         if isinstance(value, type):
-            return {"$class": name_of(value, path)}
+            return {"$class": self._name(value, path, "class")}
         if isinstance(value, FUNCTIONS):
             if inspect.isbuiltin(value) and not isinstance(value.__self__, types.ModuleType | None):
-                refuse(
-                    path, f"the method {value.__name__} of a built-in object", "call it in a function of your module"
-                )
-            return {"$function": name_of(value, path)}
+                return self._builtin_method(value, path)
+            return {"$function": self._name(value, path, "function")}
         codec = codec_name(kind)
         if (
             codec and codec.startswith("pandas:") and codec.endswith(("Index", "Dtype"))
@@ -155,11 +169,9 @@ class Writer:
             if kind in (set, frozenset):
                 payload = sorted(payload, key=_set_order(path))
             slot.node = {container.key: payload}
-        elif isinstance(value, tuple):
-            if not hasattr(kind, "_fields") or not hasattr(kind, "_make"):
-                refuse(path, f"a {kind.__qualname__}, a subclass of tuple", "use a tuple or a namedtuple")
+        elif isinstance(value, tuple) and hasattr(kind, "_fields") and hasattr(kind, "_make"):
             items = [inside(item, f".{field}") for field, item in zip(kind._fields, value, strict=True)]
-            slot.node = {"$namedtuple": name_of(kind, path), "items": items}
+            slot.node = {"$namedtuple": self._name(kind, path, "namedtuple"), "items": items}
         elif kind is functools.partial:
             node = {"$partial": inside(value.func, ".func"), "args": [], "keywords": {}}
             node["args"] = [inside(item, f".args[{n}]") for n, item in enumerate(value.args)]
@@ -167,9 +179,12 @@ class Writer:
             slot.node = node
         elif kind is types.MethodType:
             owner, name = value.__self__, value.__name__
-            if isinstance(owner, type) or inspect.getattr_static(type(owner), name, None) is not value.__func__:
+            if isinstance(owner, type):
+                _check_class_method(owner, value, path)
+            elif inspect.getattr_static(type(owner), name, None) is not value.__func__:
                 refuse(path, f"the bound method {name}, which its object's class does not define", "store the object")
-            _check_method(type(owner), name, path)
+            else:
+                _check_method(type(owner), name, path)
             slot.node = {"$method": inside(owner, ".__self__"), "name": name}
         elif codec is not None:
             slot.node = self._codec(value, codec, path)
@@ -178,10 +193,21 @@ class Writer:
         else:
             slot.named, slot.name = True, self._unique(path)
             self._found.append(slot)
-        if isinstance(value, tuple | frozenset) and slot.count == 1 and not _holds_slot(slot.node):
+        if isinstance(value, tuple | frozenset) and not slot.named and slot.count == 1 and not _holds_slot(slot.node):
             del self._slots[id(value)]  # a constant: equal ones may be one object
             return slot.node
         return slot
+
+    def _builtin_method(self, value: Any, path: str) -> Any:
+        """A method of a dict, a list, a text: `table.get`."""
+        name = value.__name__
+        if name not in BUILTIN_METHODS.get(type(value.__self__), ()) or _listed(value):
+            return (
+                {"$function": self._name(value, path, "function")}
+                if _listed(value)
+                else refuse(path, f"the method {name} of a built-in object", "call it in a function of your module")
+            )
+        return {"$method": self.encode(value.__self__, path + ".__self__"), "name": name}
 
     def _codec(self, value: Any, name: str, path: str) -> dict[str, Any]:
         try:
@@ -213,7 +239,7 @@ class Writer:
 
     def _module(self, module: nn.Module, path: str) -> dict[str, Any]:
         cls = base_class(module)
-        node: dict[str, Any] = {"$module": name_of(cls, path)}
+        node: dict[str, Any] = {"$module": self._name(cls, path, "module")}
         state, computed = own_state(module, path)
         state = {name: item for name, item in state.items() if name not in BARE and name != CALL}
         node["training"] = module.training
@@ -239,33 +265,29 @@ class Writer:
         return {tag: name, **({"caller": note["of"]} if note["of"] != name else {}), "call": call, **node}
 
     def _object(self, value: Any, path: str) -> dict[str, Any]:
-        cls = type(value)
-        what = f"an object of {cls.__module__}.{cls.__qualname__}"
-        if isinstance(value, types.ModuleType):
-            refuse(path, f"the module {value.__name__}", "import it where it is used")
-        slots = {}
-        for base in cls.__mro__:
-            names = vars(base).get("__slots__", ())
-            for name in (names,) if isinstance(names, str) else names:
-                full = f"_{base.__name__.lstrip('_')}{name}" if name[:2] == "__" != name[-2:] else name
-                if name not in ("__dict__", "__weakref__") and hasattr(value, full):
-                    slots[full] = getattr(value, full)
-        way_out = "make it in preprocess, or register a codec for it"
-        if not (hasattr(value, "__dict__") or any("__slots__" in vars(base) for base in cls.__mro__)):
-            refuse(path, what + ", whose state is not visible to Python", way_out)
-        if next(base for base in cls.__mro__ if not base.__flags__ & 1 << 9) is not object:
-            refuse(path, what + ", which derives from a built-in type", "keep the built-in value in an attribute")
-        if cls.__reduce__ is not object.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
-            refuse(path, what + ", which says in __reduce__ how it is copied", "register a codec for it")
-        if _hides_state(cls):
-            refuse(path, what + ", part of whose state is not visible to Python", way_out)
-        node: dict[str, Any] = {"$object": name_of(cls, path)}
+        objects.check(value, path)
+        node: dict[str, Any] = {"$object": self._name(type(value), path, "object")}
+        if (held := objects.content(value)) is not None:
+            self._alive.append(held)
+            node["content"] = self.encode(held, path)
         state = {key: item for key, item in getattr(value, "__dict__", {}).items() if key != CALL}
         if attributes := self._attributes(state, path):
             node["attributes"] = attributes
-        if slots:
+        if slots := objects.slots(value):
             node["slots"] = self._attributes(slots, path)
         return self._with_call(node, value, path)
+
+    def _name(self, thing: Any, path: str, kind: str) -> str:
+        """The name of a class or function, refused where it is a library's and no reader takes it from a file."""
+        name = name_of(thing, path)
+        if name.partition(":")[0].partition(".")[0] in LIBRARIES:
+            try:
+                check_name(name, kind, ())
+            except UntrustedName:
+                what = "function" if kind == "function" else "class"
+                way_out = f"use it in a {'function' if kind == 'function' else 'class'} of your own module"
+                refuse(path, f"or needs the {what} {name}, which no reader takes from a file", way_out)
+        return name
 
     def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
         for key in state:
@@ -340,6 +362,21 @@ def _check_method(cls: type, name: str, path: str) -> None:
         refuse(path, f"the method {name} of a {cls.__qualname__}", "call it in a function of your module")
 
 
+def _check_class_method(cls: type, value: types.MethodType, path: str) -> None:
+    """Refuse a bound class method that no reader would bind."""
+    try:
+        if class_method(cls, value.__name__, (cls.__module__,)) == value:
+            return
+    except ArtifactError:
+        pass
+    way_out = "call it in a function of your module"
+    refuse(path, f"the class method {value.__name__}, which {cls.__qualname__} does not define", way_out)
+
+
+def _listed(function: Any) -> bool:
+    return inspect.isbuiltin(function) and listed_function(function) is not None
+
+
 def _is_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
@@ -365,18 +402,3 @@ def _set_order(path: str) -> Any:
         return repr(node)
 
     return key
-
-
-def _hides_state(cls: type) -> bool:
-    """Whether instances have memory that neither their attributes nor their slots account for.
-
-    Since Python 3.12 files and the like are heap types, which only their size tells from a class written in Python.
-    Source: `object_getstate_default` of CPython's typeobject.c, which refuses to pickle for the same reason.
-    """
-    pointer = struct.calcsize("P")
-    size = object.__basicsize__ + pointer * ((cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0))
-    for base in cls.__mro__:
-        names = vars(base).get("__slots__", ())
-        names = (names,) if isinstance(names, str) else names
-        size += pointer * sum(name not in ("__dict__", "__weakref__") for name in names)
-    return cls.__basicsize__ > size

@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import nn
 
-from backends.json_spec.writer import _hides_state
+from backends.json_spec.objects import hides_state
 
 FOLDER = Path(__file__).parents[2] / "backends" / "json_spec" / "allowed"
 
@@ -68,12 +68,19 @@ PIL.Image: Resampling Transpose
 torchvision.tv_tensors._bounding_boxes: BoundingBoxFormat
 """
 
+OBJECTS = """
+argparse: Namespace
+"""
+"""Plain classes that are made from data: they hold attributes and do nothing."""
+
 FUNCTIONS = """
+builtins: str.lower str.upper str.strip str.split str.title str.casefold str.capitalize str.join str.encode str.isalnum
+builtins: bytes.decode str.isalpha str.isdigit str.islower str.isspace str.lstrip str.rstrip str.splitlines
 builtins: abs all any len max min repr round sorted sum
 math: ceil cos exp floor log log10 log1p log2 sin sqrt
 _operator: add mul neg sub truediv
 torch: abs argmax clamp clip cos erf exp log log1p matmul mean relu round sigmoid sin softmax sqrt square stack sum
-torch: tanh tensor
+torch: tanh tensor bmm cat cosine_similarity flatten log_softmax mm
 torch.nn.functional: celu cross_entropy elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_softmax
 torch.nn.functional: logsigmoid mish mse_loss normalize one_hot pad prelu relu relu6 rrelu selu sigmoid silu softmax
 torch.nn.functional: softmin softplus softshrink softsign tanh tanhshrink threshold adaptive_avg_pool2d avg_pool2d
@@ -123,7 +130,7 @@ def classes() -> list[tuple[str, str, str, str]]:
                 continue
             given = parameters(thing) if use in ("module", "object") else []
             rows[full, use] = (full, use, " ".join(_public_names(thing)), " ".join(given))
-    for text, use in ((VALUES, "value"), (ENUMS, "enum")):
+    for text, use in ((VALUES, "value"), (ENUMS, "enum"), (OBJECTS, "object")):
         for full in _names(text):
             rows[full, use] = (full, use, "", "")
     return [rows[key] for key in sorted(rows)]
@@ -155,7 +162,7 @@ def use_of(cls: type) -> str:
         return "namedtuple"
     if issubclass(cls, BaseException) or next(b for b in cls.__mro__ if not b.__flags__ & 1 << 9) is not object:
         return ""
-    plain = type(cls) is type and not _hides_state(cls) and not hasattr(cls, "__del__")
+    plain = type(cls) is type and not hides_state(cls) and not hasattr(cls, "__del__")
     plain = plain and cls.__reduce__ is object.__reduce__ and not hasattr(cls, "__set_name__")
     return "object" if plain or cls.__module__ == "torch.nn.utils.prune" else ""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections import namedtuple
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -259,3 +260,71 @@ class Restless(Staged):
     def postprocess(self, output):
         type(self).runs += 1
         return {"best": type(self).runs}
+
+
+class Mode(enum.Flag):
+    A = 1
+    B = 2
+    C = 4
+
+
+class Words(dict):
+    """A dict with a method that must not run at load, and an attribute."""
+
+    def __setitem__(self, key, value):
+        raise AssertionError("a method of the user's ran")
+
+    @classmethod
+    def of(cls, pairs):
+        made = cls(pairs)
+        made.size = len(made)
+        return made
+
+
+class Row(list):
+    pass
+
+
+class Version(tuple):
+    __slots__ = ()
+
+
+class Text(str):
+    pass
+
+
+class Level(int):
+    pass
+
+
+class Ordered(OrderedDict):
+    pass
+
+
+class Default(defaultdict):
+    pass
+
+
+class Queue(deque):
+    pass
+
+
+class Bag(set):
+    pass
+
+
+class Maker:
+    scale = 3
+
+    @classmethod
+    def scaled(cls, x):
+        return cls.scale * x
+
+    @staticmethod
+    def halved(x):
+        return x / 2
+
+
+@lru_cache
+def cached(x):
+    return x + 1

@@ -20,10 +20,6 @@ def local_function():
     return inner
 
 
-class Words(dict):
-    pass
-
-
 def hooked():
     tensor = torch.ones(1, requires_grad=True)
     tensor.register_hook(things.double)
@@ -61,7 +57,7 @@ REFUSALS = {
     "hooks": hooked,
     "a set of objects": lambda: {things.Point(1, (2,))},
     "lone surrogate": lambda: "\ud800",
-    "derives from a built-in type": Words,
+    "derives from ValueError": lambda: ValueError("x"),
     "says in __reduce__": Copied,
     "the method": lambda: "abc".upper,
 }
