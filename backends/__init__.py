@@ -48,6 +48,17 @@ BUILT_IN: dict[str, BackendEntry] = {
     "aijson": BackendEntry("backends.aijson_:AiJson", ("aijson",), "aijson"),
     "json_spec": BackendEntry("backends.json_spec.backend:JsonSpec", ("safetensors",)),
     "json_spec_source": BackendEntry("backends.json_spec.backend:JsonSpecSource", ("safetensors",)),
+    "torchscript": BackendEntry("backends.torchscript:TorchScript"),
+    "torchscript_trace": BackendEntry("backends.torchscript:TorchScriptTrace"),
+    "torch_export": BackendEntry("backends.torch_export:TorchExport"),
+    "torch_export_static": BackendEntry("backends.torch_export:TorchExportStatic"),
+    "onnx": BackendEntry("backends.onnx_:Onnx", ("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    "onnx_static": BackendEntry("backends.onnx_:OnnxStatic", ("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    "onnx_torchscript": BackendEntry("backends.onnx_:OnnxTorchScript", ("onnx", "onnxruntime"), "onnx"),
+    "skops": BackendEntry("backends.skops_:Skops", ("skops",), "skops"),
+    "mlflow_pyfunc": BackendEntry("backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow"),
+    "mlflow_pyfunc_from_code": BackendEntry("backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow"),
+    "torchserve_mar": BackendEntry("backends.torchserve_mar:TorchServeMar", ("ts", "model_archiver"), "torchserve"),
 }
 
 __all__ = ["BUILT_IN", "Backend", "BackendEntry", "UnsupportedModel"]

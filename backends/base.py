@@ -26,7 +26,9 @@ The contract:
 
 Keyword arguments are passed to a backend that declares them, and only then:
 
-- `save(..., examples=())`: raw inputs as `preprocess` takes them, for formats that trace the model;
+- `save(..., examples=())`: raw inputs as `preprocess` takes them;
+- `save(..., batches=())`: what `forward` takes, a batch of one data point and a batch of two, for formats that trace
+  the model. They are made before the save, so that neither its time nor its effects include preprocessing;
 - `save(..., constructor="")`: the importable function that built the model, as "module:function", for formats that
   store weights alone: their users keep a function that builds the model, and the artifact may say which;
 - `load(..., trusted_modules=())`: names of modules that the caller vouches for (the user's own project), for

@@ -10,13 +10,10 @@ Source: https://github.com/cloudpipe/cloudpickle#overriding-pickles-serializatio
 
 from __future__ import annotations
 
-import os
-import sys
-import sysconfig
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from backends.base import Backend
+from backends.project import own_modules
 
 
 class CloudPickle(Backend):
@@ -44,26 +41,6 @@ class CloudPickleByValue(CloudPickle):
             for module in own_modules(model):
                 stack.enter_context(pickled_by_value(module))
             super().save(model, directory)
-
-
-def own_modules(model):
-    """The imported modules that lie beside the model's own source and are not installed packages."""
-    top = type(model).__module__.partition(".")[0]
-    origin = getattr(sys.modules.get(top), "__file__", None)
-    if origin is None:
-        return []
-    project = Path(origin).parent
-    if project.name == top:  # a package: its modules lie one level deeper
-        project = project.parent
-    installed = tuple(f"{sysconfig.get_path(key)}{os.sep}" for key in ("stdlib", "purelib", "platlib"))
-    return [
-        module
-        for module in list(sys.modules.values())
-        if (file := getattr(module, "__file__", None))
-        and file.startswith(f"{project}{os.sep}")
-        and not file.startswith(installed)
-        and module.__name__ != "__main__"
-    ]
 
 
 @contextmanager

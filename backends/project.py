@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -16,12 +17,19 @@ def own_modules(model):
     project = Path(origin).parent
     if project.name == top:  # a package: its modules lie one level deeper
         project = project.parent
-    installed = [Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")]
+    installed = tuple(f"{sysconfig.get_path(key)}{os.sep}" for key in ("stdlib", "purelib", "platlib"))
     return [
         module
         for module in list(sys.modules.values())
         if (file := getattr(module, "__file__", None))
-        and Path(file).is_relative_to(project)
-        and not any(Path(file).is_relative_to(folder) for folder in installed)
+        and file.startswith(f"{project}{os.sep}")
+        and not file.startswith(installed)
         and module.__name__ != "__main__"
     ]
+
+
+def own_sources(model) -> list[Path]:
+    """The files and package folders of `own_modules`, as one would copy them to take the project along."""
+    tops = {module.__name__.partition(".")[0] for module in own_modules(model)}
+    paths = [Path(sys.modules[top].__file__) for top in sorted(tops) if getattr(sys.modules.get(top), "__file__", None)]
+    return [path.parent if path.name == "__init__.py" else path for path in paths]

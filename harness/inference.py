@@ -149,6 +149,21 @@ def trace(model, x: Any, batch: Any = ABSENT, into: Taps | None = None) -> Taps:
     return taps
 
 
+def example_batches(model, examples: Sequence) -> tuple:
+    """What `forward` takes: the first example as a batch of one, and the first two as a batch of two.
+
+    Where the first two do not make a batch, or there is only one, it is twice in the second. Raises InferenceError.
+    """
+    if not examples:
+        return ()
+    with _modes(model):
+        items = [_preprocess(model, x, place) for place, x in enumerate(examples[:2])]
+        try:
+            return collate(items[:1]), collate((items * 2)[:2])
+        except InferenceError:
+            return collate(items[:1]), collate([items[0], items[0]])
+
+
 class DatasetWrapper(Dataset):
     """The preprocessed data points; an error becomes an item, so that it crosses from a worker with its index."""
 

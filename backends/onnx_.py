@@ -1,0 +1,82 @@
+"""`onnx`, `onnx_static` and `onnx_torchscript`: the network in the exchange format that runtimes without torch read.
+
+Writes `model.onnx`, a protobuf of standard operators (its weights beside it in `model.onnx.data`, but for the third
+row), and runs it with onnxruntime. The first two rows export what `torch.export` recorded, for any batch size and for a
+batch of exactly one; the third is torch's older exporter, through `torch.jit.trace`. ONNX has flat lists of named
+tensors as inputs and outputs, so the nest around the outputs is kept in `nests.json`. `preprocess`, `postprocess`, all
+attributes and the ability to train are lost; the operators are another library's, so outputs can differ in the last
+bits.
+
+Use it when another language, runtime or accelerator must run the network.
+
+Not when preprocessing and postprocessing must travel too, or outputs must be equal to the last bit.
+
+Source: https://docs.pytorch.org/docs/stable/onnx_export.html and https://onnxruntime.ai/docs/api/python/
+"""
+
+from __future__ import annotations
+
+import json
+
+from backends.base import Backend
+from backends.tracing import Graph, for_inference, one_and_two
+
+
+class Onnx(Backend):
+    """`torch.onnx.export` of a program with a dynamic first dimension at every input, recorded from a batch of two."""
+
+    def save(self, model, directory, *, batches=()):
+        import torch
+        from torch.utils import _pytree as pytree
+
+        one, two = one_and_two(batches)
+        with for_inference(model):
+            outputs, nest = pytree.tree_flatten(model(one))
+            inputs = [f"input_{place}" for place in range(len(pytree.tree_leaves(one)))]
+            outputs = [f"output_{place}" for place in range(len(outputs))]
+            arguments = self.recorded(model, one, two, [*inputs, *outputs])
+            torch.onnx.export(f=directory / "model.onnx", input_names=inputs, output_names=outputs, **arguments)
+        (directory / "nests.json").write_text(json.dumps({"output": pytree.treespec_dumps(nest)}))
+
+    def recorded(self, model, one, two, names):
+        import torch
+        from torch.utils._pytree import tree_map
+
+        shapes = tree_map(lambda _: {0: torch.export.Dim.DYNAMIC}, two)
+        # recorded here: asked to do it, torch.onnx.export tries other ways when one fails, which mark the parameters
+        program = torch.export.export(model, (two,), dynamic_shapes=(shapes,))
+        return {"model": program, "dynamo": True, "verbose": False}
+
+    def load(self, directory):
+        import onnxruntime
+        import torch
+        from torch.utils import _pytree as pytree
+
+        session = onnxruntime.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
+        wanted = {value.name for value in session.get_inputs()}  # an input that nothing uses may be gone
+        nest = pytree.treespec_loads(json.loads((directory / "nests.json").read_text())["output"])
+
+        def call(batch):
+            leaves = {f"input_{place}": leaf.numpy() for place, leaf in enumerate(pytree.tree_leaves(batch))}
+            found = session.run(None, {name: leaf for name, leaf in leaves.items() if name in wanted})
+            return pytree.tree_unflatten([torch.from_numpy(array) for array in found], nest)
+
+        return Graph(call)
+
+
+class OnnxStatic(Onnx):
+    """`torch.onnx.export` of a program for the very shapes of the example, a batch of one."""
+
+    def recorded(self, model, one, two, names):
+        import torch
+
+        return {"model": torch.export.export(model, (one,)), "dynamo": True, "verbose": False}
+
+
+class OnnxTorchScript(Onnx):
+    """`torch.onnx.export(dynamo=False)` with a dynamic first dimension everywhere, recorded from a batch of two."""
+
+    def recorded(self, model, one, two, names):
+        # without the empty dictionary, a batch that is one would be taken for keyword arguments
+        axes = {name: {0: "batch"} for name in names}
+        return {"model": model, "args": (two, {}), "dynamo": False, "dynamic_axes": axes}

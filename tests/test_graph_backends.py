@@ -1,0 +1,96 @@
+"""The graph formats: any batch size where they say so, nests in their order, and the original left as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from backends import UnsupportedModel
+from harness import inference, registry
+
+DYNAMIC = ["torchscript_trace", "torch_export", "onnx", "onnx_torchscript"]
+STATIC = ["torch_export_static", "onnx_static"]
+
+
+class Crossed(nn.Module):
+    """Dictionaries whose keys are not in the alphabet's order, and values that must not be mixed up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.dropout = nn.Dropout()
+
+    def preprocess(self, x):
+        return {"zeta": torch.tensor([x, 1.0, 2.0]), "alpha": torch.tensor([0.0, x, -x])}
+
+    def forward(self, batch):
+        return {"y": self.dropout(self.linear(batch["zeta"])), "b": (batch["zeta"] * 2 - batch["alpha"]).sum(1)}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = Crossed().eval()
+    model.dropout.train()  # a mixed mode
+    return model
+
+
+def batch_of(model, count: int):
+    return inference.collate([model.preprocess(float(number)) for number in range(count)])
+
+
+def saved(name, model, directory):
+    backend = registry.load_backend(name)
+    backend.save(model, directory, batches=inference.example_batches(model, [1.0, 2.0]))
+    return backend.load(directory)
+
+
+def agree(loaded, model, count: int) -> None:
+    batch = batch_of(model, count)
+    with torch.no_grad():
+        expected, found = model.eval()(batch), loaded.forward(batch)
+    assert list(found) == list(expected)
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value)
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_any_batch_size(name, model, tmp_path):
+    loaded = saved(name, model, tmp_path)
+    assert [module.training for module in model.modules()] == [False, False, True], "each module's mode is put back"
+    for count in (1, 2, 5):
+        agree(loaded, model, count)
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_exactly_one(name, model, tmp_path):
+    loaded = saved(name, model, tmp_path)
+    agree(loaded, model, 1)
+    with pytest.raises(Exception, match=r"(?i)guard|dimension|shape"):
+        loaded.forward(batch_of(model, 2))
+
+
+@pytest.mark.parametrize("name", [*DYNAMIC, *STATIC])
+def test_no_examples_no_graph(name, model, tmp_path):
+    with pytest.raises(UnsupportedModel, match="no examples"):
+        registry.load_backend(name).save(model, tmp_path)
+
+
+def test_scripting_leaves_the_original_as_it_was(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()
+    before = [set(vars(module)) for module in model.modules()]
+    registry.load_backend("torchscript").save(model, tmp_path)
+    assert [set(vars(module)) for module in model.modules()] == before
+
+
+def test_example_batches_of_ragged_examples():
+    """Two data points that make no batch: the first is there twice."""
+
+    class Ragged(Crossed):
+        def preprocess(self, x):
+            return torch.zeros(int(x))
+
+    one, two = inference.example_batches(Ragged(), [3.0, 4.0])
+    assert (one.shape, two.shape) == ((1, 3), (2, 3))
+    assert inference.example_batches(Ragged(), []) == ()
