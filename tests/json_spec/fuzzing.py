@@ -177,8 +177,10 @@ def write_mutant(seed: Path, target: Path, chance: random.Random) -> None:
     shutil.copytree(seed, target)
     kind = chance.random()
     with contextlib.suppress(IndexError, KeyError):  # nothing left to change
-        if kind < 0.75:
+        if kind < 0.72:
             _mutate_json(target / "spec.json", chance)
+        elif kind < 0.75:
+            _mutate_json(target / chance.choice(["definitions.json", "digests.json"]), chance)
         elif kind < 0.85:
             path = target / "weights.safetensors"
             data = path.read_bytes()
@@ -190,7 +192,9 @@ def write_mutant(seed: Path, target: Path, chance: random.Random) -> None:
             length = len(text) if chance.random() < 0.9 else chance.choice([0, 1, 2**63, 2**64 - 1, len(data)])
             path.write_bytes(length.to_bytes(8, "little") + text + data[start:])
         else:
-            path = target / chance.choice(["weights.safetensors", "spec.json", "weights.safetensors", "digests.json"])
+            path = target / chance.choice(
+                ["weights.safetensors", "spec.json", "weights.safetensors", "definitions.json"]
+            )
             path.write_bytes(_damaged(path.read_bytes(), chance))
     if chance.random() < 0.95:
         digests = (target / "digests.json").read_bytes()
@@ -201,7 +205,7 @@ def write_mutant(seed: Path, target: Path, chance: random.Random) -> None:
 
 def _mutate_json(path: Path, chance: random.Random) -> None:
     graph = json.loads(path.read_text("utf-8"))
-    mutate(graph["objects"] if chance.random() < 0.95 else graph, chance)
+    mutate(graph["objects"] if "objects" in graph and chance.random() < 0.95 else graph, chance)
     path.write_text(json.dumps(graph, ensure_ascii=chance.random() < 0.5), "utf-8", "replace")
 
 
