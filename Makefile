@@ -28,8 +28,10 @@ nightly: nightly-tests bench  ## what the nightly workflow runs
 nightly-tests: $(VENV)/.ready  ## the long tests too
 	$(BIN)/python -m pytest -m "nightly or not nightly"
 
-chromium:  ## the browser that the page's tests drive (Debian; asks for root)
-	apt-get install --yes --quiet --no-install-recommends chromium chromium-driver
+chromium:  ## the browser that the page's tests drive, if there is none (Debian's packages)
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && command -v chromedriver >/dev/null || \
+		{ apt-get update --quiet && \
+		apt-get install --yes --quiet --no-install-recommends chromium chromium-driver; } >/dev/null
 
 vendor:  ## take the page's charting libraries from npm again; versions are listed in harness/page/vendor/README.md
 	cd harness/page/vendor && npm pack --silent @observablehq/plot@0.6.17 d3@7.9.2 >/dev/null && \

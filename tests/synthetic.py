@@ -95,7 +95,7 @@ def _cell(
         record.stage, record.error_type = chance.choice(("save", "load", "forward")), "RuntimeError"
         record.message = f"{model}: this is what <the library> said & meant, number {chance.randrange(9)}"
         record.traceback = 'File "site-packages/library.py", line 7, in load\n    raise RuntimeError(...)\n' * 6
-    if condition == "fresh_process" and outcome in ("exact", "close", "partial"):
+    if condition == "fresh_process" and outcome in ("exact", "close", "partial") and model in CATALOG:
         _time(chance, record, skill)
     return record
 

@@ -102,7 +102,7 @@ const charts = (() => {
         width, height: 360, marginLeft: 54, marginRight: 130, marginTop: 20, marginBottom: 42,
         x: { type: "log", label: "tensors, MB →", tickFormat: "~g" }, y: { type: "log", label: `↑ ${label}, ${unit}`, grid: true, tickFormat: "~g" },
         marks: [
-          Plot.line(chosen, { x: "size MB", y: unit, z: "backend", stroke: GREY, strokeOpacity: .65 }),
+          Plot.line(chosen, { x: "size MB", y: unit, z: "backend", title: "backend", stroke: GREY, strokeOpacity: .65 }),
           Plot.dot(chosen, { x: "size MB", y: unit, r: 2.5, fill: GREY }),
           Plot.text(lastOf(chosen, unit), { x: "size MB", y: unit, text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }),
           Plot.dot(chosen, Plot.pointer({ x: "size MB", y: unit, r: 5, fill: ACCENT })),
@@ -155,11 +155,20 @@ const charts = (() => {
       const svg = plot();
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", `${chart.title}; the numbers are in the table below`);
+      svg.addEventListener("input", () => lift(svg));
       figures.push(element("figure", { id: `chart-${chart.id}` },
         element("figcaption", {}, element("strong", {}, chart.title), element("span", {}, `${chart.perModel ? `${other || model}. ` : ""}${chart.note}`)),
         svg, table(rows)));
     }
     $("charts").replaceChildren(...figures);
+  }
+
+  /* While one of a line's points is pointed at, the line stands out. Plot tells which by `value` and an input event. */
+  function lift(svg) {
+    for (const title of svg.querySelectorAll("path > title")) {
+      const lifted = svg.value && title.textContent === svg.value.backend;
+      title.parentNode.style.cssText = lifted ? `stroke: ${ACCENT}; stroke-width: 3; stroke-opacity: 1` : "";
+    }
   }
 
   function table(rows) {
