@@ -215,7 +215,7 @@ def class_method(cls: type, name: Any, trust: Collection[str]) -> types.MethodTy
         if isinstance(name, str) and name in vars(base):
             found = vars(base)[name]
             plain = isinstance(found, classmethod) and isinstance(found.__func__, types.FunctionType)
-            if plain and is_trusted(f"{base.__module__}:{base.__qualname__}", trust):
+            if plain and is_trusted(f"{plain_name(base.__module__)}:{base.__qualname__}", trust):
                 return types.MethodType(found.__func__, cls)
             break
     raise ArtifactError(f"{cls.__qualname__} defines no class method {str(name)[:200]!r} that a file may bind")

@@ -33,6 +33,7 @@ from backends.json_spec.trust import (
     listed_function,
     method,
     name_of,
+    plain_name,
 )
 from backends.json_spec.values import CONTAINERS, VALUES
 
@@ -262,7 +263,9 @@ class Writer:
             return node
         tag, name = next(iter(node.items()))
         call = {key: self.encode(item, f"{path}({key})") for key, item in note["arguments"].items()}
-        return {tag: name, **({"caller": note["of"]} if note["of"] != name else {}), "call": call, **node}
+        module, _, qualname = note["of"].partition(":")
+        caller = f"{plain_name(module)}:{qualname}"
+        return {tag: name, **({"caller": caller} if caller != name else {}), "call": call, **node}
 
     def _object(self, value: Any, path: str) -> dict[str, Any]:
         objects.check(value, path)
@@ -365,7 +368,7 @@ def _check_method(cls: type, name: str, path: str) -> None:
 def _check_class_method(cls: type, value: types.MethodType, path: str) -> None:
     """Refuse a bound class method that no reader would bind."""
     try:
-        if class_method(cls, value.__name__, (cls.__module__,)) == value:
+        if class_method(cls, value.__name__, (plain_name(cls.__module__),)) == value:
             return
     except ArtifactError:
         pass

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@cache
+def validator():
+    """The JSON Schema of spec.json, which every artifact of the tests is held against."""
+    import jsonschema
+
+    import backends.json_spec
+
+    schema = Path(backends.json_spec.__file__).parent / "spec.schema.json"
+    return jsonschema.Draft202012Validator(json.loads(schema.read_text("utf-8")))
+
+
+@pytest.fixture(autouse=True)
+def written_specs_are_of_the_schema(monkeypatch):
+    """Whatever a test saves must pass the schema."""
+    from backends.json_spec import saving
+
+    render = saving.spec_text
+
+    def checked(graph):
+        text = render(graph)
+        if sys._getframe(1).f_code.co_filename == saving.__file__ and list(graph) == saving.MEMBERS:
+            wrong = next(validator().iter_errors(json.loads(text)), None)
+            if graph["format"] == "json-spec" and wrong is not None:
+                raise AssertionError(f"spec.json is not of its schema at {wrong.json_path}: {wrong.message[:300]}")
+        return text
+
+    monkeypatch.setattr(saving, "spec_text", checked)
 
 
 @pytest.fixture

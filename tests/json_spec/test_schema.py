@@ -1,0 +1,81 @@
+"""spec.schema.json is a JSON Schema, knows every tag, and accepts what is written and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import json_spec_things as things
+import jsonschema
+import pytest
+import test_inspect
+import test_modules
+import test_values
+import torch
+from torch import nn
+
+import backends.json_spec
+from backends.json_spec import save
+from backends.json_spec.audit import FORMS, HOOK
+
+SCHEMA = json.loads((Path(backends.json_spec.__file__).parent / "spec.schema.json").read_text("utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def everything():
+    """A model with as many kinds of things as the other tests have."""
+    hooked = nn.Linear(2, 1)
+    for register, (hook, options) in test_modules.HOOKS.items():
+        getattr(hooked, register)(hook, **options)
+    eye = torch.eye(4)
+    handle = hooked.register_forward_hook(things.add_one)
+    return things.Holder(
+        values=dict(test_values.VALUES), hooked=hooked, handle=handle, called=test_inspect.model(),
+        parametrized=nn.ModuleList(make() for make in test_modules.PARAMETRIZED.values()),
+        layouts=[eye.to_sparse(), eye.to_sparse_csr(), eye.to_sparse_bsc((2, 2)), torch.ones(2).cfloat().conj(),
+                 torch.quantize_per_tensor(eye, 0.1, 0, torch.qint8), torch.empty(2, device="meta")],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("schema") / "a"
+    save(everything(), folder)
+    return json.loads((folder / "spec.json").read_text("utf-8"))
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_it_has_the_grammar_of_the_reader():
+    for tag, form in FORMS.items():
+        shown = SCHEMA["$defs"][f"{tag[1:]}_value"]
+        assert set(shown["required"]) == {tag, *form.needed}, tag
+        assert set(shown["properties"]) == {tag, *form.needed, *form.optional}, tag
+    assert set(SCHEMA["$defs"]["object"]["dependentSchemas"]) == set(FORMS)
+    assert set(SCHEMA["$defs"]["hook"]["properties"]) == set(HOOK)
+
+
+def test_it_accepts_what_is_written(spec):
+    assert [error.message[:200] for error in VALIDATOR.iter_errors(spec)] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spec: spec.update(version="1-draft"),
+        lambda spec: spec.update(more=1),
+        lambda spec: spec.pop("root"),
+        lambda spec: spec.update(root={"$unknown": 1}),
+        lambda spec: spec.update(root={"$ref": "a", "more": 1}),
+        lambda spec: spec["objects"].update(a={"$module": "a:B"}),
+        lambda spec: spec["objects"].update(a={"$tensor": "float32", "shape": [-1]}),
+        lambda spec: spec["objects"].update(a={"$tuple": [{"$float": "1.0"}]}),
+        lambda spec: spec["objects"].update(a={"key": [{"$class": "no name"}]}),
+    ],
+)
+def test_it_refuses_what_is_not_of_the_format(spec, change):
+    spec = json.loads(json.dumps(spec))
+    change(spec)
+    assert not VALIDATOR.is_valid(spec)
