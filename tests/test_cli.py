@@ -202,11 +202,3 @@ def test_the_published_run_agrees_with_the_expected_outcomes(expected):
     published = {(cell.backend, cell.model, cell.condition): cell.outcome for cell in read_records(PUBLISHED).records}
     assert published.keys() & expected.keys()
     assert {key: expected[key] for key in published if key in expected}.items() <= published.items()
-
-
-def test_contributings_example_works(tmp_path, run_cell):
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    path = tmp_path / "torch_save.py"
-    path.write_text("\n".join(line.removeprefix("   ") for line in example.splitlines()))
-    assert run_cell(f"{path}:TorchSave", "tied_char_lm").outcome == "exact"
