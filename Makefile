@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: chromium vendor help bench quick test lint nightly nightly-tests fuzz allow-list clean
+.PHONY: chromium vendor help bench quick test lint nightly nightly-tests fuzz allow-list golden clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -45,6 +45,9 @@ fuzz: $(VENV)/.ready  ## mutated artifacts against json_spec's loader, FUZZ_MINU
 
 allow-list: $(VENV)/.ready  ## make again the names that any json_spec file may use
 	$(BIN)/python -m tests.json_spec.allowed_lists
+
+golden: $(VENV)/.ready  ## artifacts of the present version that later ones must read; writes none again
+	$(BIN)/python -m tests.json_spec.golden
 
 clean:  ## remove the environment and all runs
 	rm -rf $(VENV) reports/runs
