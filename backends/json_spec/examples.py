@@ -25,7 +25,7 @@ from torch import nn
 
 from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import ArtifactError, ExampleMismatch, Unsupported
-from backends.json_spec.files import EXAMPLE_TENSORS, EXAMPLES, WEIGHTS
+from backends.json_spec.files import EXAMPLE_TENSORS, EXAMPLES
 from backends.json_spec.tensors import write
 from backends.json_spec.text import canonical
 from backends.json_spec.writer import Writer
@@ -170,10 +170,10 @@ def write_examples(written: Written, directory: Path, copies: list[Any], inputs:
         raise Unsupported(f"two copies of the model do not agree: {error}") from error
 
 
-def check_examples(artifact: Artifact, spec: dict[str, Any]) -> None:
+def check_examples(artifact: Artifact) -> None:
     """Run the artifact's examples on a copy of the model made for it. Raises ExampleMismatch, ArtifactError."""
     examples = _read(artifact)
-    compare_examples(artifact.build(spec, artifact.tensors(WEIGHTS, verify=False)), examples)
+    compare_examples(artifact.model(verify=False), examples)
 
 
 def compare_examples(model: Any, examples: list[dict[str, Any]]) -> None:

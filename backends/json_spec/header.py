@@ -22,6 +22,7 @@ HEADER_LIMIT = 100_000_000
 """Bytes, as in safetensors."""
 SCALARS = (1, 2, 4, 8, 16)
 """Bytes of a single element, which may also start at a multiple of its own size."""
+_FIELDS = {"dtype", "shape", "data_offsets"}
 
 
 def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> dict[str, tuple[int, int]]:
@@ -37,7 +38,7 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
         raise ArtifactError(f"the header of {what} is not an object")
     entries, end, first = {}, 0, 8 + length
     for name, entry in header.items():
-        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        if not isinstance(entry, dict) or entry.keys() != _FIELDS:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has other fields than dtype, shape, data_offsets")
         offsets, shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
         if not isinstance(dtype, str) or dtype not in itemsizes:

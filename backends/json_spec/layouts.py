@@ -14,7 +14,7 @@ from torch.nn.parameter import UninitializedTensorMixin
 
 from backends.json_spec.errors import ArtifactError, refuse
 from backends.json_spec.regions import View, view_of_tensor
-from backends.json_spec.tensors import Weights
+from backends.json_spec.tensors import DTYPES, Weights
 
 Inside = Callable[[Any, str], Any]
 """inside(value, suffix of the path) -> node"""
@@ -122,8 +122,17 @@ def _quantized_node(plain: torch.Tensor, inside: Inside, path: str) -> dict[str,
     return node
 
 
+PLAIN_FIELDS = frozenset(["$tensor", "shape", "entry", "parameter", "requires_grad", "attributes", "grad", "class"])
+PLAIN_DTYPES = {name: getattr(torch, name) for name in DTYPES}
+"""What a tensor that fills its entry is described with: most are, and they take the short way."""
+
+
 def read_strided(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     """The plain tensor of a `$tensor`. Raises ArtifactError where the description makes no sense."""
+    if node.keys() <= PLAIN_FIELDS and "entry" in node and (plain := PLAIN_DTYPES.get(node["$tensor"])) is not None:
+        tensor = weights.whole(node["entry"], plain, node["shape"])
+        if tensor is not None:
+            return tensor
     dtype = vars(torch).get(node["$tensor"])
     shape = node["shape"]
     stride = node.get("stride", contiguous(shape) if is_sizes(shape) else None)
@@ -212,7 +221,7 @@ def finish(tensor: torch.Tensor, node: dict[str, Any], cls: Any) -> torch.Tensor
             raise ArtifactError(f"{cls.__qualname__} wraps other tensors")
         return torch.Tensor._make_subclass(cls, tensor, bool(gradient))
     if parameter:
-        return torch.nn.Parameter(tensor, requires_grad=bool(gradient))
+        return torch.Tensor._make_subclass(torch.nn.Parameter, tensor, bool(gradient))  # what Parameter() comes to
     return tensor.requires_grad_(bool(gradient))
 
 

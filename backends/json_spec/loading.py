@@ -64,14 +64,11 @@ def load(
         sums = read_sums(directory) if verify or bundled else None
         bundle = read_bundle(directory, sums) if bundled else None
         artifact = Artifact(directory, names, sums if verify else None, bundle)
-        spec = artifact.spec()
-        if on_drift != "ignore" and bundle is None:
-            artifact.check_drift(on_drift)
-        model = artifact.model(spec, verify)
+        model = artifact.model(verify, on_drift if bundle is None else "ignore")
     if check:
         from backends.json_spec.examples import check_examples
 
-        check_examples(artifact, spec)
+        check_examples(artifact)
     return model
 
 
@@ -121,8 +118,11 @@ class Artifact:
     def _digests(self, name: str) -> dict[str, Any]:
         return tensor_digests(read_digests(self.directory, self.sums), name)
 
-    def model(self, spec: dict[str, Any], verify: bool | str) -> Any:
-        """The model, its tensors checked as `verify` says. Raises ArtifactError."""
+    def model(self, verify: bool | str, on_drift: str = "ignore") -> Any:
+        """The model, its tensors checked as `verify` says. Raises ArtifactError, SourceDrift among them."""
+        spec = self.spec()
+        if on_drift != "ignore":
+            self.check_drift(on_drift)
         weights = self.tensors(WEIGHTS, verify)
         try:
             model = self.build(spec, weights)

@@ -36,6 +36,10 @@ from backends.json_spec.values import CONTAINERS, VALUES, Tag
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
 MEMBERS = {"parameters": torch.Tensor, "buffers": torch.Tensor, "modules": nn.Module}
 """Tables of a module, and what they hold beside None."""
+LEAVES = frozenset([str, int, float, bool, type(None)])
+"""Nodes that stand for themselves."""
+_BARE = [(key, value, type(value) if hasattr(value, "__len__") else None) for key, value in BARE.items()]
+"""Attribute of every module -> its value, or what makes one."""
 COPIED_SLACK_BYTES = 16 << 20
 """What is copied or computed at load is in the file once for every copy; more than twice that is an attempt to fill the
 memory."""
@@ -82,15 +86,20 @@ class Reader:
 
     def decode(self, node: Any) -> Any:
         """The value of a node."""
-        if isinstance(node, list):
+        kind = type(node)
+        if kind in LEAVES:
+            return node
+        if kind is list:
             return [self.decode(item) for item in node]
-        if not isinstance(node, dict):
+        if kind is not dict:
             return node
         tag = tag_of(node)
         if tag is None:
             return {key: self.decode(item) for key, item in node.items()}
         if tag == "$ref":
             return self._reference(node["$ref"])
+        if tag == "$tuple":
+            return tuple([item if type(item) in LEAVES else self.decode(item) for item in node["$tuple"]])
         if tag in VALUE_TAGS:
             made = VALUE_TAGS[tag].make(node[tag], self.decode)
             self._schedule(VALUE_TAGS[tag], made, node[tag])
@@ -103,13 +112,17 @@ class Reader:
             (self._late if tag.keyed and not _simple_keys(tag.key, payload) else self._fills).append(fill)
 
     def _reference(self, name: str) -> Any:
-        if name in self._built:
-            return self._built[name]
+        built = self._built.get(name, self)
+        if built is not self:
+            return built
         if name in self._building:
             raise ArtifactError(f"{name} contains itself by way of values that cannot be changed once made")
         if len(self._building) > REFERENCE_LIMIT:
             raise ArtifactError(f"{name} is reached by more than {REFERENCE_LIMIT} references within each other")
         node = self._objects[name]
+        if type(node) is dict and "$tensor" in node and "class" not in node:  # leads nowhere: the short way
+            made = self._built[name] = self._tensor("$tensor", node)
+            return made
         if isinstance(node, list) or (isinstance(node, dict) and tag_of(node) is None):
             made = self._built[name] = [] if isinstance(node, list) else {}
             self._fills.append(lambda: _fill_plain(made, node, self.decode))
@@ -243,12 +256,14 @@ class Reader:
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
         if isinstance(made, nn.Module):
             state = vars(made)
-            for key, default in BARE.items():
-                state[key] = type(default)() if hasattr(default, "__len__") else default
+            for key, default, make in _BARE:
+                state[key] = default if make is None else make()
             state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
-            names = [*state, *node.get("attributes", {})]
+            names = [*state, *node.get("attributes", ())]
             for key, kind in MEMBERS.items():
-                members = self._attributes(node.get(key, {}))
+                if key not in node:
+                    continue
+                members = self._attributes(node[key])
                 if not all(item is None or isinstance(item, kind) for item in members.values()):
                     raise ArtifactError(f"the {key} of a module hold something else")
                 if not all(name and "." not in name for name in members):
@@ -257,7 +272,8 @@ class Reader:
                 names += members
             if len(set(names)) != len(names):  # one would hide the other, and what is shown is not what runs
                 raise ArtifactError("two members of a module have one name, or the name of a field of torch's own")
-            state["_non_persistent_buffers_set"].update(node.get("non_persistent", []))
+            if "non_persistent" in node:
+                state["_non_persistent_buffers_set"].update(node["non_persistent"])
             if "hooks" in node:
                 restore_hooks(made, node["hooks"], self.decode, self._handles)
         if "attributes" in node:
@@ -265,7 +281,7 @@ class Reader:
         if "call" in node:
             called = node.get("caller", node.get("$module", node.get("$object")))
             vars(made)[CALL] = {"of": called, "arguments": self._attributes(node["call"])}
-        for name, item in self._attributes(node.get("slots", {})).items():
+        for name, item in self._attributes(node["slots"]).items() if "slots" in node else ():
             slot = inspect.getattr_static(type(made), name, None)
             if not isinstance(slot, types.MemberDescriptorType):
                 raise ArtifactError(f"{type(made).__qualname__} has no slot {name!r}")
@@ -274,7 +290,8 @@ class Reader:
     def _attributes(self, nodes: Any) -> dict[str, Any]:
         if not isinstance(nodes, dict):
             raise ArtifactError("attributes are not an object")
-        return {key: self.decode(item) for key, item in nodes.items()}
+        decode = self.decode
+        return {key: item if type(item) in LEAVES else decode(item) for key, item in nodes.items()}
 
     def _resolve(self, name: str, kind: str) -> Any:
         if (name, kind) not in self._resolved:

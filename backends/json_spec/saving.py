@@ -156,7 +156,7 @@ def verify_artifact(written: Written, directory: Path, carried: bool = False) ->
     """
     artifact = written.artifact(directory, carried)
     try:
-        model = artifact.model(artifact.spec(), verify=False)
+        model = artifact.model(verify=False)
     except ArtifactError as error:
         raise Unsupported(f"the model was written but does not load again: {error}") from error
     again, regions = Writer().graph(model)

@@ -48,7 +48,11 @@ class Source:
 
     @cached_property
     def tree(self) -> ast.Module:
-        return ast.parse(self.data)
+        """The file's syntax; that of an empty file where it is not Python."""
+        try:
+            return ast.parse(self.data)
+        except (SyntaxError, ValueError):
+            return ast.Module([], [])
 
     @cached_property
     def statements(self) -> dict[str, list[ast.stmt]]:
@@ -162,15 +166,14 @@ def _joined(first: tokenize.TokenInfo, last: tokenize.TokenInfo, lines: list[str
 
 
 def locate(module: str) -> Source | None:
-    """The source of a module, found without importing anything; None where there is none or Python cannot parse it."""
+    """The source of a module, found without importing anything; None where there is none."""
     spec = _spec(module) if all(part.isidentifier() for part in module.split(".")) else None
     if not isinstance(getattr(spec, "loader", None), SourceFileLoader) or not spec.origin:
         return None
     path = Path(spec.origin)
     try:
-        source = Source(module, path, path.read_bytes(), spec.submodule_search_locations is not None)
-        return source if source.tree else None
-    except (OSError, SyntaxError, ValueError):
+        return Source(module, path, path.read_bytes(), spec.submodule_search_locations is not None)
+    except OSError:
         return None
 
 

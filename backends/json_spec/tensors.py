@@ -118,7 +118,8 @@ class Weights:
         self.size_bytes = size
         self._entries = read_header(self._map, size, path.name, SIZES)
         self._copied: set[str] = set()
-        self._storages: dict[str, torch.Tensor] = {}
+        self._bytes: dict[str, torch.Tensor] = {}
+        self._whole: dict[str, torch.Tensor] = {}
         self._copies: dict[tuple[str, str], torch.Tensor] = {}
         self._checking = self.checking(digests) if digests is not None else None
 
@@ -161,6 +162,17 @@ class Weights:
         if self._checking is not None:
             self._checking.check(entry)
         return data.numpy().tobytes()
+
+    def whole(self, entry: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor | None:
+        """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way."""
+        if entry in self._whole or entry in self._bytes or dtype is torch.bool:
+            return None
+        start, size = self.place(entry)
+        if math.prod(shape) * dtype.itemsize != size:
+            return None
+        tensor = torch.frombuffer(self._map, dtype=dtype, offset=start, count=size // dtype.itemsize)
+        self._whole[entry] = tensor
+        return tensor if len(shape) == 1 else tensor.resize_(shape)
 
     def tensor(
         self, entry: str, dtype: torch.dtype, shape: list[int], stride: list[int], offset: int, device: torch.device
@@ -222,10 +234,14 @@ class Weights:
 
     def bytes_of(self, entry: str) -> torch.Tensor:
         """An entry as uint8, always the same storage for the same entry."""
-        if entry not in self._storages:
+        if entry not in self._bytes:
             start, size = self.place(entry)
-            self._storages[entry] = torch.frombuffer(self._map, dtype=torch.uint8, offset=start, count=size)
-        return self._storages[entry]
+            if entry in self._whole:
+                storage = self._whole[entry].untyped_storage()
+                self._bytes[entry] = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
+            else:
+                self._bytes[entry] = torch.frombuffer(self._map, dtype=torch.uint8, offset=start, count=size)
+        return self._bytes[entry]
 
 
 def check_letters(codes: np.ndarray) -> None:

@@ -20,6 +20,10 @@ DIGITS_LIMIT = 4000
 _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
+_LONG_NUMBER, _DIGITS_ALIKE = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
+"""What any whole number beyond 64 bits has in it, once all digits are alike."""
+_INNER = frozenset([list, dict])
+
 
 def parse(data: bytes, what: str) -> Any:
     """Parse UTF-8 JSON. Raises ArtifactError for anything that two parsers could read in two ways.
@@ -31,10 +35,17 @@ def parse(data: bytes, what: str) -> Any:
         raise ArtifactError(f"{what} holds more than {NODE_LIMIT} values")
     if sys.getrecursionlimit() > 5 * DEPTH_LIMIT:  # else the parser itself stops in time
         _check_depth(data, what)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            _twice(pairs, what)
+        return value
+
     try:
         value = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=lambda pairs: _object(pairs, what),
+            object_pairs_hook=unique,
             parse_constant=lambda name: _literal(name, what),
             parse_float=lambda digits: _float(digits, what),
             parse_int=None if 0 < sys.get_int_max_str_digits() <= 2 * DIGITS_LIMIT else lambda d: _int(d, what),
@@ -43,7 +54,10 @@ def parse(data: bytes, what: str) -> Any:
         raise ArtifactError(f"{what} is not valid JSON: {error}") from error
     except RecursionError as error:
         raise ArtifactError(f"{what} is nested too deeply") from error
-    _check(value, what, b"\\u" in data)
+    if b"\\u" in data or _LONG_NUMBER in data.translate(_DIGITS_ALIKE):
+        _check(value, what, b"\\u" in data)
+    else:
+        _check_levels(value, what)
     return value
 
 
@@ -57,13 +71,10 @@ def _check_depth(data: bytes, what: str) -> None:
     raise ArtifactError(f"{what} is nested more than {DEPTH_LIMIT} levels deep")
 
 
-def _object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ArtifactError(f"{what} has the key {twice!r} twice in one object")
-    return value
+def _twice(pairs: list[tuple[str, Any]], what: str) -> NoReturn:
+    seen: set[str] = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    raise ArtifactError(f"{what} has the key {twice!r} twice in one object")
 
 
 def _literal(name: str, what: str) -> NoReturn:
@@ -81,6 +92,23 @@ def _int(digits: str, what: str) -> int:
     if len(digits) > DIGITS_LIMIT:
         raise ArtifactError(f"{what} holds a whole number of {len(digits)} digits")
     return int(digits)
+
+
+def _check_levels(value: Any, what: str) -> None:
+    """Refuse deep nesting, where there is nothing else to refuse."""
+    level = [value]
+    for _ in range(DEPTH_LIMIT + 2):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is list:
+                below += [inner for inner in item if type(inner) in _INNER]
+            elif kind is dict:
+                below += [inner for inner in item.values() if type(inner) in _INNER]
+        if not below:
+            return
+        level = below
+    raise ArtifactError(f"{what} is nested more than {DEPTH_LIMIT} levels deep")
 
 
 def _check(value: Any, what: str, escapes: bool) -> None:

@@ -237,7 +237,8 @@ class Watch:
     def watch_only(self, folder: Path) -> None:
         """Forget what was seen; files in `folder` may be opened from now on."""
         self.seen: list[str] = []
-        self._allowed = (str(folder), "/proc/", "/sys/")
+        own = str(Path(__file__).with_name("json_spec_things.py"))  # whose source is compared with its digest
+        self._allowed = (str(folder), "/proc/", "/sys/", own)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
