@@ -5,6 +5,11 @@ with the globals that they name; bytecode runs only on the same Python minor ver
 references, unless `register_pickle_by_value` is called for them: the second variant calls it for the modules of the
 model's own classes that are not installed packages.
 
+Use it when the model must run, by value, where its source is not, under the same Python minor version.
+
+Not when the file comes from elsewhere: loading runs whatever it says. Not for closures that share a variable: each gets
+its own.
+
 Source: https://github.com/cloudpipe/cloudpickle#overriding-pickles-serialization-mechanism-for-importable-constructs
 """
 

@@ -5,6 +5,10 @@ Writes one file, `model.dill`. What lives in an importable module is still store
 default a function's globals are *not* followed (a `__main__` class comes back without its module's imports);
 `recurse=True` follows the globals that the function names.
 
+Use it when the model holds lambdas or closures, or was built in a notebook, and the Python version stays.
+
+Not when the file comes from elsewhere: loading runs whatever it says. Not where the project's source is absent.
+
 Source: https://dill.readthedocs.io/en/latest/dill.html
 """
 

@@ -4,6 +4,11 @@ Writes one file, `model.pkl` (protocol 5). Classes and functions are stored as `
 load, so the source must be importable under the name that it had, and the code that runs is whatever is there then.
 Functions without such a name (lambdas, closures) cannot be saved.
 
+Use it when the same code, in the same environment, reads the file back soon.
+
+Not when the file comes from elsewhere: loading runs whatever it says. Not where the source is absent, renamed or
+edited, nor for lambdas and closures.
+
 Source: https://docs.python.org/3/library/pickle.html
 """
 

@@ -17,6 +17,7 @@ import pytest
 
 import backends
 from backends import BUILT_IN
+from harness.backend_docs import backend_doc
 from reference_models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent
@@ -88,6 +89,9 @@ def test_every_row_has_done_the_four_steps(name):
     entry = BUILT_IN[name]
     path = Path(backends.__file__).parent.parent / f"{entry.target.partition(':')[0].replace('.', '/')}.py"
     assert path.is_file()
+    told = backend_doc(name)
+    assert told.title and told.text and told.variant
+    assert told.use_when and told.not_when and "https://" in told.source
     assert (ROOT / "tests" / "expected" / f"{name}.csv").is_file()
     extra = PROJECT["optional-dependencies"].get(entry.extra, [])
     assert entry.extra is None or (entry.extra in all_of("all") and extra)

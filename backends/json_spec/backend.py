@@ -4,6 +4,12 @@ Classes and functions by import path, everything else as data; nothing that the 
 cannot be expressed (a lambda, an open file) is refused at save. Not kept: `.grad`. The examples travel in the artifact
 with what the model gave for them. `json_spec_source` carries the source of the model's own modules as well, and runs it
 under private names, whatever is importable where it is loaded. See FORMAT.md.
+
+Use it when the file must be read, compared and loaded safely, and the source is at hand.
+
+Not when the model holds lambdas, closures or objects that are neither data nor importable.
+
+Source: FORMAT.md beside this file, and https://huggingface.co/docs/safetensors/index for the tensors
 """
 
 from __future__ import annotations
