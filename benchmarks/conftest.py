@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import RoundtripError
 from harness.matrix import Run, Settings
+from harness.records import Record
 
 LETTERS = {
     "exact": ".",
@@ -31,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--backend", action="append", default=[], metavar="NAME", help="only this backend; repeatable")
     group.addoption("--model", action="append", default=[], metavar="NAME", help="only this model; or file.py:BUILDER")
     group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this condition; repeatable")
+    group.addoption("--interpreter", action="append", default=[], metavar="PATH", help="load under this Python too")
     group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
     group.addoption("--quick", action="store_true", help="small models and a few rounds, under a minute")
     group.addoption("--output", type=Path, default=None, help="a new folder for the run (default: reports/runs/<id>)")
@@ -39,8 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     settings = Settings(
-        tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick
-    )
+        tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick,
+        interpreters=tuple(option.interpreter),
+    )  # fmt: skip
     try:
         config.stash[SETTINGS] = settings.resolved()
     except RoundtripError as error:
@@ -54,7 +57,9 @@ RUN = pytest.StashKey[Run]()
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     settings = metafunc.config.stash[SETTINGS]
     if "condition" in metafunc.fixturenames:
-        metafunc.parametrize("condition", settings.conditions)
+        metafunc.parametrize(
+            "condition", [f"{name}: {other.label}" if other else name for name, other in settings.cells()]
+        )
     if "operation" in metafunc.fixturenames:
         metafunc.parametrize("operation", OPERATIONS)
     if "backend" in metafunc.fixturenames:
@@ -98,10 +103,14 @@ def cells(run: Run, request: pytest.FixtureRequest):
 
     def of(model: str) -> dict:
         if model not in done:
-            done[model] = {(record.backend, record.condition): record for record in run.model(model)}
+            done[model] = {(record.backend, _condition(record)): record for record in run.model(model)}
         return done[model]
 
     return of
+
+
+def _condition(record: Record) -> str:
+    return f"{record.condition}: {record.interpreter}" if record.interpreter else record.condition
 
 
 def pytest_report_teststatus(report: pytest.TestReport):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import compare, inference, snapshot
+from harness.project_edits import top_level_names
 from harness.session import (
     TAPS,
     Session,
@@ -28,7 +29,14 @@ from harness.session import (
 LISTED_DIFFERENCES = 20
 
 
-def enter(session: Session, *, project: str | None, absent: Sequence[str], own_modules: Sequence[str]) -> None:
+def enter(
+    session: Session,
+    *,
+    project: str | None,
+    absent: Sequence[str],
+    own_modules: Sequence[str],
+    gone: Sequence[tuple[str, str]] = (),
+) -> None:
     """Make the world that a condition wants, and assert it: what should be absent cannot be imported."""
     session.stage = "condition"
     session.own_modules = tuple(own_modules)
@@ -40,6 +48,10 @@ def enter(session: Session, *, project: str | None, absent: Sequence[str], own_m
         if spec is not None or name in sys.modules:
             where = getattr(spec, "origin", None)
             raise RuntimeError(f"module {name!r} should be absent but can be imported from {where}")
+    for module, name in gone:  # by its text: importing it would change the world
+        path = Path(project, *module.split(".")).with_suffix(".py")
+        if name in top_level_names(path):
+            raise RuntimeError(f"{name!r} should have moved but is defined in {path}")
 
 
 def load(session: Session, *, backend: str, directory: str, trusted_modules: Sequence[str]) -> dict[str, Any]:

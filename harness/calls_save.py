@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import os
 import pickle
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,19 +17,29 @@ from typing import Any
 import torch
 
 from harness import compare, inference, proc, snapshot
-from harness.session import Session, declared, score, seed, tap_snapshots
+from harness.session import Session, declared, read_reference, score, seed, tap_snapshots
 
 
 def build(
-    session: Session, *, project: str, module: str, builder: str, own_modules: Sequence[str], backend: str | None = None
+    session: Session,
+    *,
+    project: str,
+    module: str,
+    builder: str,
+    own_modules: Sequence[str],
+    backend: str | None = None,
+    as_main: bool = False,
 ) -> dict[str, Any]:
-    """Import the user's module from the staged project and build the model, where `backend` may record how."""
+    """Import the user's module from the staged project, or run it as a script, and build the model.
+
+    `backend` may record how it is built.
+    """
     session.stage = "build"
     session.own_modules = tuple(own_modules)
     sys.path.insert(0, project)
     started = time.perf_counter()
-    session.user_module = importlib.import_module(module)
-    session.constructor = f"{module}:{builder}"
+    session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
+    session.constructor = f"{session.user_module.__name__}:{builder}"
     with _recording(session, backend):
         session.model = getattr(session.user_module, builder)()
     return {"build_s": time.perf_counter() - started, "tensor_bytes": _tensor_bytes(session.model)}
@@ -45,18 +57,45 @@ def _recording(session: Session, backend: str | None) -> Iterator[None]:
         yield
 
 
+def _run_as_main(project: str, module: str) -> Any:
+    """The user's file as `__main__`, as `python file.py` or, in a package, `python -m package.file` runs it.
+
+    The block under `if __name__ == "__main__"` is left out: here the harness does what stands there.
+    """
+    package = module.rpartition(".")[0]
+    if package:
+        importlib.import_module(package)
+    path = Path(project, *module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [statement for statement in tree.body if not _asks_for_main(statement)]
+    main = sys.modules["__main__"]
+    main.__file__, main.__package__ = str(path), package or None
+    exec(compile(tree, str(path), "exec", dont_inherit=True), vars(main))
+    return main
+
+
+def _asks_for_main(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test) and not statement.orelse
+
+
 def describe_state(session: Session) -> None:
     """Write down the original's state just before it is saved."""
     session.stage = "build"
     session.state = snapshot.snapshot_model(session.model, own_modules=session.own_modules)
 
 
-def describe(session: Session, *, reference: str) -> dict[str, Any]:
+def describe(session: Session, *, reference: str, like: str | None = None) -> dict[str, Any]:
     """Write down the original's taps over all examples and its score, with its state before the save.
 
-    After the save, so that a model which counts its calls begins as its loaded copy will.
+    After the save, so that a model which counts its calls begins as its loaded copy will. `like`: another process's
+    reference, which is taken over where its state equals this one's.
     """
     session.stage = "build"
+    if like is not None:
+        written = read_reference(like)
+        if not compare.compare(pickle.loads(written["state"]), session.state):
+            shutil.copyfile(like, reference)
+            return {"score": written["score"], "examples": len(written["taps"]) // 2}
     model, module = session.model, session.user_module
     # through bytes, as the loading process gets them, and fresh for each pass: preprocess may change its input
     examples = pickle.dumps(list(module.examples()))

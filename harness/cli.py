@@ -28,6 +28,10 @@ class Commands(click.Group):
 
 _backends = click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 _conditions = click.option("--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable.")
+_interpreters = click.option(
+    "--interpreter", "interpreters", multiple=True, metavar="PATH",
+    help="Load under this other Python too (it needs torch); repeatable.",
+)  # fmt: skip
 
 
 def _part(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -63,9 +67,9 @@ def list_() -> None:
     models = Table("model", "exercises", title="Reference models", title_justify="left")
     for name in registry.model_names():
         models.add_row(name, registry.model_source(name).exercises)
-    conditions = Table("condition", "question", title="Conditions", title_justify="left")
+    conditions = Table("condition", "question", "when", title="Conditions", title_justify="left")
     for condition in CONDITIONS.values():
-        conditions.add_row(condition.name, condition.question)
+        conditions.add_row(condition.name, condition.question, "in every run" if condition.default else "when asked")
     for table in (backends, models, conditions):
         console.print(table)
     console.print(f"And {len(registry.trait_names())} tiny models with one difficulty each: --model trait/NAME")
@@ -76,9 +80,17 @@ def list_() -> None:
 @click.argument("model")
 @_backends
 @_conditions
+@_interpreters
 @click.option("--rounds", default=3, show_default=True, help="Timed rounds, at most.")
 @click.option("--output", type=click.Path(path_type=Path), help="Keep the run in this new folder.")
-def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], rounds: int, output: Path | None) -> None:
+def check(
+    model: str,
+    backends: tuple[str, ...],
+    conditions: tuple[str, ...],
+    interpreters: tuple[str, ...],
+    rounds: int,
+    output: Path | None,
+) -> None:
     """Try MODEL (a name, or path/to/file.py:BUILDER) against every backend, and show the table.
 
     The file needs a function BUILDER that returns the model and a function `examples` that returns raw inputs.
@@ -90,7 +102,10 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
     from harness.matrix import Settings
 
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
-        run = _run(Settings(backends, (model,), conditions, rounds), output or Path(temporary) / "run")
+        run = _run(
+            Settings(backends, (model,), conditions, rounds, interpreters=interpreters),
+            output or Path(temporary) / "run",
+        )
         _show(Console(), run.records)
         if output:
             click.echo(f"Records: {run.folder / 'records.jsonl'}")
@@ -102,6 +117,7 @@ def check(model: str, backends: tuple[str, ...], conditions: tuple[str, ...], ro
 @main.command()
 @_backends
 @_conditions
+@_interpreters
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
 @click.option("--quick", is_flag=True, help="Small models and a few rounds.")
@@ -113,6 +129,7 @@ def bench(
     models: tuple[str, ...],
     backends: tuple[str, ...],
     conditions: tuple[str, ...],
+    interpreters: tuple[str, ...],
     rounds: int,
     quick: bool,
     traits: bool,
@@ -127,7 +144,7 @@ def bench(
     from harness.matrix import Settings
 
     names = registry.trait_names() if traits else ()
-    settings = Settings(backends, models, conditions, rounds, quick, shard=shard)
+    settings = Settings(backends, models, conditions, rounds, quick, shard=shard, interpreters=interpreters)
     run = _run(settings, output, names, probes)
     cells = [record for record in run.records if record.kind == "cell"]
     _show(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
@@ -298,7 +315,7 @@ def _show(console, records) -> None:
         table.add_row(
             record.model,
             record.backend,
-            record.condition,
+            f"{record.condition}: {record.interpreter}" if record.interpreter else record.condition,
             f"[{colours.get(record.outcome, 'red')}]{record.outcome}[/]",
             _milliseconds(record.save_s),
             _milliseconds(record.load_s),

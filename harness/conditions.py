@@ -1,7 +1,29 @@
 """What is true of the process that loads. One small unit a condition: it prepares the world, the worker asserts it.
 
-A condition works on the staged project after the artifact was saved from it, and says what the loading process gets
-on its `sys.path` and what must not be importable there.
+A condition works on a copy of the staged project after the artifact was saved from it, and says what the loading
+process gets on its `sys.path` and what must not be importable there. The project that the artifact was saved from is
+out of reach meanwhile (`round_trip.out_of_reach`): a path to it that a backend wrote down leads nowhere, as it would on
+another machine.
+
+condition       made by                         the loading process has
+same_process    the project, imported           all that the saving process has: it is the saving process
+fresh_process   the project, imported           the project
+main_script     the project's file, run as      the project; its own `__main__` is empty. `__main__` then holds the
+                `__main__`, as `python file.py` user's classes only where the artifact brings them
+source_absent   the project, imported           nothing of the project
+source_renamed  the project, imported           the project, its modules renamed and all imports of them; not the old
+                                                names
+source_edited   the project, imported           the project with every function edited, see below
+class_moved     the project, imported           the project; the classes live in new modules beside the old ones, which
+                                                keep the rest
+other_interpreter   the project, imported       the project, another Python and its own torch and libraries; what these
+                                                lack is `unavailable`
+
+`source_edited` asks which code ran (`code_ran` of the record): `saved`, `edited`, or `refused`, where loading raised
+and the same artifact loads beside the unedited project, which is tried to tell. The edit is harmless, so that nothing
+but the code tells the versions apart; a real one would not be. Edited code that ran without a word is therefore the
+outcome `mismatch`, whatever the outputs: what ran is not what was saved. `refused` is `failed`, with the message. Only
+code that runs at the three taps counts, not constructors; constants of modules are not edited.
 """
 
 from __future__ import annotations
@@ -11,8 +33,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import project_edits
 from harness.errors import UnknownName
 from harness.staging import Stage
+
+OTHER_INTERPRETER = "other_interpreter"
 
 
 @dataclass(frozen=True)
@@ -24,7 +49,13 @@ class World:
     own_modules: tuple[str, ...]
     """The user's modules: trusted, where a backend asks whom to trust."""
     absent: tuple[str, ...] = ()
-    """Must not be importable; the loading process asserts it."""
+    """Modules that must not be importable; the loading process asserts it."""
+    gone: tuple[tuple[str, str], ...] = ()
+    """(module, name) of classes that must not be there; the loading process asserts it."""
+    edited: tuple[str, ...] = ()
+    """Qualified names of the functions that were edited."""
+    unedited: Path | None = None
+    """The project as it was, where it was edited: to tell a refusal from an artifact that never loads."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +82,37 @@ def _project_gone(stage: Stage) -> World:
     return World(None, stage.own_modules, absent=stage.own_modules)
 
 
+def _project_renamed(stage: Stage) -> World:
+    names = project_edits.rename(stage.folder, stage.own_modules)
+    # the old names too: classes that the artifact carries keep them, and it is not for lack of trust that they are gone
+    return World(stage.folder, (*names, *stage.own_modules), absent=stage.own_modules)
+
+
+def _project_edited(stage: Stage) -> World:
+    before = stage.folder.with_name("unedited")
+    shutil.copytree(stage.folder, before)
+    return World(stage.folder, stage.own_modules, edited=project_edits.edit(stage.folder), unedited=before)
+
+
+def _classes_moved(stage: Stage) -> World:
+    gone = project_edits.move_classes(stage.folder)
+    names = {path.stem for path in stage.folder.iterdir()} - {"__pycache__"}
+    return World(stage.folder, tuple(sorted(names)), gone=gone)
+
+
 CONDITIONS: dict[str, Condition] = {
     condition.name: condition
     for condition in (
         Condition("same_process", "Does it load where it was saved?", _project_there, same_process=True),
         Condition("fresh_process", "Does it load in a new process that can import my source?", _project_there),
+        Condition(
+            "main_script", "Does it load elsewhere when a script or notebook saved it?", _project_there, saving="main"
+        ),
         Condition("source_absent", "Does it load where my source is not?", _project_gone),
+        Condition("source_renamed", "Does it load after my module was renamed?", _project_renamed),
+        Condition("source_edited", "Does what I saved run, after my code was edited?", _project_edited),
+        Condition("class_moved", "Does it load after my class moved to another module?", _classes_moved),
+        Condition(OTHER_INTERPRETER, "Does it load under another Python or torch?", _project_there, default=False),
     )
 }
 

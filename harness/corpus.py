@@ -49,19 +49,25 @@ def run(batch: Batch, wanted: Sequence[str], folder: Path, run_id: str, tell: Ca
     folder.mkdir(parents=True)
     try:
         staged = stage(batch.sources[0], folder / "staged")
-        saved = _save_all(batch, staged, folder, tell)
-        return [cell for name in wanted for cell in _load_all(batch, saved, name, folder, run_id, tell)]
+        saved: dict[str, list[Saved]] = {}
+        cells: list[Record] = []
+        for name in wanted:
+            how = conditions.condition(name).saving
+            if how not in saved:
+                saved[how] = _save_all(batch, staged, folder / how, how, tell)
+            cells += _load_all(batch, saved[how], name, folder, run_id, tell)
+        return cells
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _save_all(batch: Batch, staged: Stage, folder: Path, tell: Callable[[str], None]) -> list[Saved]:
+def _save_all(batch: Batch, staged: Stage, folder: Path, how: str, tell: Callable[[str], None]) -> list[Saved]:
     missing = registry.how_to_install(registry.backend_entry(batch.backend))
     found = []
     with _Shared(lambda worker: None) as shared:
         for number, source in enumerate(batch.sources):
             tell(f"{source.name} × {batch.backend}: save")
-            saved = Saved(batch.backend, staged, folder / f"{number:03d}")
+            saved = Saved(batch.backend, staged, folder / f"{number:03d}", how)
             found.append(saved)
             if missing is not None:
                 saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
@@ -81,7 +87,10 @@ def _load_all(
 ) -> Iterator[Record]:
     condition = conditions.condition(name)
     world = conditions.prepare(condition, every[0].stage, folder / name)
-    with _Shared(lambda worker: round_trip.enter(world, worker)) as shared:
+    with (
+        round_trip.out_of_reach(every[0].stage.folder),
+        _Shared(lambda worker: round_trip.enter(world, worker)) as shared,
+    ):
         for source, saved in zip(batch.sources, every, strict=True):
             tell(f"{source.name} × {batch.backend}: {name}")
             started = time.perf_counter()

@@ -176,6 +176,14 @@ def _constant(constant: Any) -> Any:
     return (type(constant).__name__, constant)
 
 
+def _is_generated(part: Any, owner: type) -> bool:
+    """Whether `dataclass` wrote a method of the class, or wrapped it against recursion."""
+    code = getattr(part, "__code__", None)
+    if code is None or "__dataclass_params__" not in vars(owner):
+        return False
+    return code.co_filename == "<string>" or code.co_filename.endswith(("/dataclasses.py", "/reprlib.py"))
+
+
 def class_(value: type, builder: Builder) -> dict:
     """A class by its name; the user's own also by bases, methods, and public class attributes.
 
@@ -189,9 +197,7 @@ def class_(value: type, builder: Builder) -> dict:
     is_enum = issubclass(value, enum.Enum)
     for name, part in vars(value).items():
         if isinstance(part, _IN_CLASSES):
-            code = getattr(part, "__code__", None)
-            generated = code is not None and code.co_filename == "<string>" and "__dataclass_params__" in vars(value)
-            if not generated and not (is_enum and name.startswith("_")):
+            if not _is_generated(part, value) and not (is_enum and name.startswith("_")):
                 parts[name] = part
         elif not name.startswith("_") and not is_enum and not isinstance(part, types.MemberDescriptorType):
             parts[name] = part

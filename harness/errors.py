@@ -4,6 +4,7 @@
     |-- UnknownName        no backend, model or condition of that name
     |-- DuplicateName      two packages offer the same name
     |-- ModelFileError     a model's file is missing, fails to import, or lacks what it should have
+    |-- InterpreterError   another Python cannot serve as the one that loads
     |-- OutputExists       the folder to write to is there already
     |-- MissingPackage     an optional package that the command needs is not installed
     |-- ShadowedPackage    somebody else's `backends` or `reference_models` would be imported
@@ -43,6 +44,10 @@ class DuplicateName(RoundtripError):
 
 class ModelFileError(RoundtripError):
     """A model's file cannot be used: it is missing, fails to import, or has no such builder."""
+
+
+class InterpreterError(RoundtripError):
+    """Another Python cannot load artifacts: none was named, it does not run, is too old, or has no torch."""
 
 
 class OutputExists(RoundtripError):

@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import corpus, environment, measure, probes, registry, round_trip
-from harness.conditions import condition, default_names
+from harness import corpus, environment, interpreters, measure, probes, registry, round_trip
+from harness.conditions import OTHER_INTERPRETER, condition, default_names
+from harness.errors import InterpreterError
+from harness.interpreters import Interpreter
 from harness.process import Worker
 from harness.records import Record, RecordWriter
 from harness.registry import ROOT, ModelSource
@@ -51,6 +53,9 @@ class Settings:
     """For the timed rounds of one model."""
     shard: tuple[int, int] = (1, 1)
     """Part (k, n): every n-th model, file of traits and probed backend, from the k-th on; `merging` has the rest."""
+    interpreters: tuple[str, ...] = ()
+    """Other Pythons for the condition `other_interpreter`; naming one asks for the condition. Empty, and the condition
+    asked for: those that `make interpreters` has built."""
 
     @property
     def plan(self) -> Plan:
@@ -58,7 +63,7 @@ class Settings:
         return Plan(rounds=self.rounds, budget_s=self.budget_s, cold=not self.quick)
 
     def resolved(self) -> Settings:
-        """With all names filled in and checked. Raises UnknownName, ModelFileError."""
+        """With all names filled in and checked. Raises UnknownName, ModelFileError, InterpreterError."""
         backends = self.backends or tuple(registry.backend_names())
         quick = tuple(name for name in QUICK_MODELS if name in registry.model_names())
         models = self.models or (quick if self.quick else tuple(registry.model_names()))
@@ -69,11 +74,20 @@ class Settings:
             registry.model_source(name)
         for name in conditions:
             condition(name)
+        others = self.interpreters or (interpreters.found() if OTHER_INTERPRETER in conditions else ())
+        if OTHER_INTERPRETER in conditions and not others:
+            raise InterpreterError(
+                f"{OTHER_INTERPRETER} needs another Python",
+                "Name it with --interpreter PATH, or run: make interpreters",
+            )
+        for path in others:
+            interpreters.describe(path)
         return dataclasses.replace(
             self,
+            interpreters=_unique(others),
             backends=_unique(backends),
             models=self.part(_unique(models)),
-            conditions=_unique(conditions),
+            conditions=_unique((*conditions, OTHER_INTERPRETER) if others else conditions),
             rounds=min(self.rounds, QUICK_ROUNDS) if self.quick else self.rounds,
             budget_s=min(self.budget_s, QUICK_BUDGET_S) if self.quick else self.budget_s,
             jobs=self.jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]),
@@ -82,6 +96,13 @@ class Settings:
     def part(self, items: Sequence[Any]) -> tuple[Any, ...]:
         """What of `items` this shard has."""
         return tuple(items[self.shard[0] - 1 :: self.shard[1]])
+
+    def cells(self) -> list[tuple[str, Interpreter | None]]:
+        """What a backend is tried under, one cell each: (condition, the interpreter that loads or None)."""
+        others = [interpreters.describe(path) for path in self.interpreters]
+        return [
+            (name, other) for name in self.conditions for other in (others if name == OTHER_INTERPRETER else [None])
+        ]
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
@@ -212,18 +233,22 @@ class Run:
         """All cells of one backend and model; the processes that the timed rounds need stay open."""
         done = _Done()
         artifacts: dict[str, round_trip.Saved] = {}
-        for name in self.settings.conditions:
+        for name, interpreter in self.settings.cells():
             started = time.perf_counter()
             wanted = condition(name)
             self._tell(f"{source.name} × {backend}: {name}")
             if wanted.saving not in artifacts:
                 where = folder / wanted.saving
-                saved = round_trip.save(backend, source.builder, staged, where, wanted.saving)
+                twin = next(iter(artifacts.values()), None)
+                saved = round_trip.save(backend, source.builder, staged, where, wanted.saving, twin)
                 artifacts[wanted.saving] = saved
                 done.open.append(saved)
             saved = artifacts[wanted.saving]
-            loaded = round_trip.load(saved, wanted)
+            loaded = round_trip.load(saved, wanted, interpreter)
             cell = round_trip.record(self.run_id, saved, loaded, source.name, name)
+            if interpreter is not None:
+                cell.interpreter = interpreter.label
+                cell.rerun += f" --interpreter {interpreter.shown}"
             cell.duration_s = time.perf_counter() - started
             done.records.append(cell)
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded):

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import proc
+from harness import interpreters, proc
+from harness.interpreters import Interpreter
 from harness.proc import PeakMemory
 
 TIMEOUT_S = 120.0
@@ -60,15 +61,22 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """One fresh process that answers calls until it is closed. Use as a context manager."""
+    """One fresh process that answers calls until it is closed. Use as a context manager.
 
-    def __init__(self) -> None:
-        context = _context()
+    `interpreter`: another Python than this one. `children`: whether it may start processes of its own, which then
+    outlive a kill.
+    """
+
+    def __init__(self, interpreter: Interpreter | None = None, children: bool = False) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")
+        if interpreter is not None:
+            self._connection, self._process = interpreters.start(interpreter, self._log.name)
+            return
+        context = _context()
         self._connection, theirs = context.Pipe()
         from harness import worker
 
-        self._process = context.Process(target=worker.serve, args=(theirs, self._log.name), daemon=True)
+        self._process = context.Process(target=worker.serve, args=(theirs, self._log.name), daemon=not children)
         with _STARTING, _bare_main():
             self._process.start()
         theirs.close()

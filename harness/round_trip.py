@@ -8,14 +8,19 @@ holds them closes them.
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import conditions, registry
+from harness.interpreters import Interpreter
 from harness.process import Failure, Worker, WorkerDied, WorkerFailed
 from harness.records import Record
-from harness.staging import Stage
+from harness.staging import Stage, libraries_of
 
 
 @dataclass
@@ -55,27 +60,33 @@ class Loaded:
             self.worker.close()
 
 
-def save(backend: str, builder: str, stage: Stage, folder: Path, how: str = "imported") -> Saved:
+def save(
+    backend: str, builder: str, stage: Stage, folder: Path, how: str = "imported", like: Saved | None = None
+) -> Saved:
     """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does.
 
-    `how`: "imported", the model's file is a module of the project.
+    `how`: "imported", the model's file is a module of the project; "main", it is the script that runs. The project is
+    copied, so that it can be put out of reach of what loads. `like`: a twin that was saved otherwise; what it answered
+    need not be computed again where the states are equal.
     """
-    saved = Saved(backend, stage, folder, how)
+    project = folder / "project"
+    shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
+    saved = Saved(backend, dataclasses.replace(stage, folder=project), folder, how)
     if (missing := registry.how_to_install(registry.backend_entry(backend))) is not None:
         saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
         return saved
     try:
         saved.worker = Worker()
-        fill(saved, builder, saved.worker)
+        fill(saved, builder, saved.worker, like)
     except WorkerDied as error:
         saved.stopped = _stopped(error, "save")
     return saved
 
 
-def fill(saved: Saved, builder: str, worker: Worker) -> None:
+def fill(saved: Saved, builder: str, worker: Worker, like: Saved | None = None) -> None:
     """Build, describe and save in `worker`; `saved` then holds the facts, or where it stopped."""
     stage = saved.stage
-    saved.folder.mkdir(parents=True)
+    saved.folder.mkdir(parents=True, exist_ok=True)
     try:
         built = worker.call(
             "build",
@@ -84,29 +95,68 @@ def fill(saved: Saved, builder: str, worker: Worker) -> None:
             builder=builder,
             own_modules=stage.own_modules,
             backend=saved.backend,
+            as_main=saved.how == "main",
         )
         worker.call("describe_state")
         written = worker.call("save", backend=saved.backend, directory=str(saved.artifact))
         changes = worker.call("changed_by_save")
-        described = worker.call("describe", reference=str(saved.reference))
+        twin = str(like.reference) if like is not None and like.reference.exists() else None
+        described = worker.call("describe", reference=str(saved.reference), like=twin)
         saved.facts = {**built, **described, **written, "changed_original": changes}
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _stopped(error, "save")
 
 
-def load(saved: Saved, wanted: conditions.Condition) -> Loaded:
-    """Load under a condition and examine. Never raises for what the backend or model does."""
+def load(saved: Saved, wanted: conditions.Condition, interpreter: Interpreter | None = None) -> Loaded:
+    """Load under a condition and examine; `interpreter`: another Python than this one does.
+
+    Never raises for what the backend or model does.
+    """
     if saved.stopped is not None:
         return Loaded(dict(saved.stopped))
-    worker = saved.worker
-    try:
-        world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
-        if not wanted.same_process:
-            worker = Worker()
+    if wanted.same_process:
+        here = conditions.World(saved.stage.folder, saved.stage.own_modules)
+        return Loaded(examine(saved, here, saved.worker))
+    world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
+    with out_of_reach(saved.stage.folder):
+        worker = Worker(interpreter)
+        try:
             enter(world, worker)
-    except (WorkerFailed, WorkerDied) as error:
-        return Loaded(_stopped(error, "load"), None if wanted.same_process else worker)
-    return Loaded(examine(saved, world, worker), None if wanted.same_process else worker)
+        except (WorkerFailed, WorkerDied) as error:
+            return Loaded(_stopped(error, "load"), worker)
+        result = examine(saved, world, worker)
+        if interpreter is not None:
+            result |= {"interpreter": interpreter.label, **_unavailable(saved, world, result, interpreter, worker)}
+        return Loaded(result, worker)
+
+
+def _unavailable(
+    saved: Saved, world: conditions.World, result: dict, interpreter: Interpreter, worker: Worker
+) -> dict[str, Any]:
+    """What to say instead of `failed` where the other interpreter lacks what the model or the backend needs."""
+    if result["outcome"] != "failed":
+        return {}
+    libraries = libraries_of(world.project, world.own_modules)
+    needed = [*registry.backend_entry(saved.backend).requires, *libraries]
+    try:
+        missing = worker.call("unusable", names=needed)
+    except (WorkerFailed, WorkerDied):
+        return {}
+    if not missing:
+        return {}
+    why = "; ".join(f"{name} cannot be imported in {interpreter.label}: {text}" for name, text in missing.items())
+    return {"outcome": "unavailable", "message": why}
+
+
+@contextmanager
+def out_of_reach(project: Path) -> Iterator[None]:
+    """While something loads elsewhere, the project that it was saved from is not where it was."""
+    away = project.with_name(f"{project.name}-{os.urandom(8).hex()}")
+    project.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(project)
 
 
 def enter(world: conditions.World, worker: Worker) -> None:
@@ -116,6 +166,7 @@ def enter(world: conditions.World, worker: Worker) -> None:
         project=str(world.project) if world.project else None,
         absent=world.absent,
         own_modules=world.own_modules,
+        gone=world.gone,
     )
 
 
@@ -127,6 +178,11 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
     directory = str(artifact or saved.artifact)
     try:
         first = worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+        ran = {}
+        if world.edited:
+            ran = worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
+            if ran["edited"] and not ran["raised"]:
+                return _edited_code_ran(ran) | {"first_load_s": first["load_s"]}
         scored = saved.facts["score"] is not None
         found = worker.call(
             "examine",
@@ -134,8 +190,32 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
             scoring_file=str(saved.stage.scoring_file) if scored else None,
         )
     except (WorkerFailed, WorkerDied) as error:
-        return _stopped(error, "load")
-    return judge(found, saved.facts) | {"first_load_s": first["load_s"]}
+        result = _stopped(error, "load")
+        if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
+            result["code_ran"] = "refused"
+        return result
+    result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
+    if world.edited and set(result["taps"].values()) & {"equal", "close", "different"}:
+        result["code_ran"] = "edited" if ran["edited"] else "saved"
+    return result
+
+
+def _edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:
+    """The outcome where the model answered with edited code and nothing was said: see `conditions`."""
+    names = ", ".join(ran["edited"][:4]) + (", ..." if len(ran["edited"]) > 4 else "")
+    beside = f"; beside it the saved {', '.join(ran['saved'][:4])}" if ran["saved"] else ""
+    return {"outcome": "mismatch", "code_ran": "edited", "message": f"edited code ran: {names}{beside}"}
+
+
+def _loads_unedited(saved: Saved, world: conditions.World, directory: str) -> bool:
+    """Whether the artifact loads beside the project as it was: what refused it then was the edit."""
+    with Worker() as worker:
+        try:
+            enter(dataclasses.replace(world, project=world.unedited), worker)
+            worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+        except (WorkerFailed, WorkerDied):
+            return False
+    return True
 
 
 def judge(found: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

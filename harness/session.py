@@ -63,7 +63,7 @@ def failure(session: Session, error: Exception) -> dict[str, Any]:
 
 def _everywhere(text: str) -> str:
     """A message or traceback that is the same on every machine: files from where they are installed, no addresses."""
-    text = re.sub(r'File "[^"]*/(site-packages|python3\.\d+|project)/', r'File "\1/', text)
+    text = re.sub(r"""(?<![^\s"'(\[=])/[^\s"']*/(site-packages|python3\.\d+|project)/""", r"\1/", text)
     return re.sub(r"\bat 0x[0-9a-f]{6,}", "at 0x...", text.replace(f"{ROOT}/", ""))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shutil
+import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +95,9 @@ def _check_syntax(path: Path) -> ast.Module:
         return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ModelFileError(f"{path}, line {error.lineno}: {error.msg}", "The file must be valid Python.") from None
+
+
+def libraries_of(project: Path, own_modules: Collection[str]) -> list[str]:
+    """The top-level modules that a project imports and that are neither its own nor the standard library's."""
+    names = {name for path in project.rglob("*.py") for name in _imports(path)}
+    return sorted(names - set(own_modules) - sys.stdlib_module_names)

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from harness import calls_cost, calls_load, calls_probe, calls_save
+from harness import calls_conditions, calls_cost, calls_load, calls_probe, calls_save
 from harness.session import Session, failure
 
 
@@ -44,7 +44,7 @@ def _calls(*modules: types.ModuleType) -> dict[str, Callable[..., Any]]:
     return found
 
 
-CALLS = _calls(calls_save, calls_load, calls_cost, calls_probe)
+CALLS = _calls(calls_save, calls_load, calls_conditions, calls_cost, calls_probe)
 
 
 def serve(connection: Connection, log: str) -> None:
@@ -53,7 +53,7 @@ def serve(connection: Connection, log: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable()
-    sys.modules["__main__"] = types.ModuleType("__main__")  # the forkserver's own has names of its start-up
+    _empty_main()
     session = Session()
     while True:
         try:
@@ -65,3 +65,14 @@ def serve(connection: Connection, log: str) -> None:
         except Exception as error:
             answer = ("failure", failure(session, error))
         connection.send(answer)
+
+
+def _empty_main() -> None:
+    """Take the names of this process's own start-up out of `__main__`.
+
+    In place: a library that was imported with the server (dill comes with torch where it is installed) holds on to the
+    module, and would take another for a stranger.
+    """
+    names = vars(sys.modules["__main__"])
+    names.clear()
+    names.update(vars(types.ModuleType("__main__")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,24 @@ from harness import registry, round_trip
 from harness.conditions import condition
 from harness.staging import stage
 
+# One thread a worker: torch's threads wait by spinning, which on a busy machine makes a second of work ten.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture
 def run_cell(tmp_path):
-    """`run_cell(backend, model, condition)` -> Record."""
+    """`run_cell(backend, model, condition, interpreter)` -> Record."""
     count = 0
 
-    def run(backend: str, model: str, wanted: str = "fresh_process"):
+    def run(backend: str, model: str, wanted: str = "fresh_process", interpreter=None):
         nonlocal count
         count += 1
         source = registry.model_source(model)
         staged = stage(source, tmp_path / f"stage{count}")
-        saved = round_trip.save(backend, source.builder, staged, tmp_path / f"cell{count}")
+        chosen = condition(wanted)
+        saved = round_trip.save(backend, source.builder, staged, tmp_path / f"cell{count}", chosen.saving)
         try:
-            loaded = round_trip.load(saved, condition(wanted))
+            loaded = round_trip.load(saved, chosen, interpreter)
             loaded.close()
         finally:
             saved.close()

@@ -5,8 +5,11 @@ They pickle, and then do one thing that real formats have been seen to do.
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
+import shutil
+import sys
 import time
 from collections import OrderedDict
 
@@ -154,3 +157,48 @@ class Leaves(Honest):
 class Hangs(Honest):
     def load(self, directory):
         time.sleep(600)
+
+
+class KeepsThePath(Honest):
+    """Right, and the source is found again by the path that it had: elsewhere there is none."""
+
+    def save(self, model, directory):
+        super().save(model, directory)
+        (directory / "path").write_text(sys.path[0])
+
+    def load(self, directory):
+        sys.path.insert(0, (directory / "path").read_text())
+        return super().load(directory)
+
+
+class CarriesTheSource(Honest):
+    """Right wherever it is loaded: the source travels in the artifact and comes first."""
+
+    def save(self, model, directory):
+        super().save(model, directory)
+        shutil.copytree(sys.path[0], directory / "source")
+
+    def load(self, directory):
+        sys.path.insert(0, str(directory / "source"))
+        return super().load(directory)
+
+
+class NoticesAnEdit(Honest):
+    """Remembers the text of the model's module, and refuses another."""
+
+    def save(self, model, directory):
+        super().save(model, directory)
+        (directory / "source").write_text(inspect.getsource(sys.modules[type(model).__module__]))
+
+    def load(self, directory):
+        model = super().load(directory)
+        if inspect.getsource(sys.modules[type(model).__module__]) != (directory / "source").read_text():
+            raise ValueError("the source has changed since")
+        return model
+
+
+class OtherWorlds(Honest):
+    """Refuses all that is not the process that saved."""
+
+    def load(self, directory):
+        raise ValueError("not here")

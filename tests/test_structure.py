@@ -12,7 +12,6 @@ import pytest
 
 from backends import BUILT_IN, Backend
 from harness import registry, round_trip
-from harness.conditions import CONDITIONS
 from harness.errors import ShadowedPackage
 from harness.process import Worker
 from harness.staging import stage
@@ -113,21 +112,6 @@ def test_a_pickle_names_nothing_of_ours(backend, tmp_path):
     names = [argument for _, argument, _ in pickletools.genops(file.read_bytes()) if isinstance(argument, str)]
     assert any("nested_fruit" in name for name in names)
     assert not [name for name in names if name.partition(".")[0] in OURS]
-
-
-def test_the_loading_process_asserts_absence(tmp_path, monkeypatch):
-    """A condition that fails to take the source away is noticed, in the loading process."""
-    from dataclasses import replace
-
-    staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
-    saved = round_trip.save("pickle", "build", staged, tmp_path / "cell")
-    broken = replace(CONDITIONS["source_absent"], prepare=lambda stage: replace(
-        CONDITIONS["fresh_process"].prepare(stage), absent=stage.own_modules))  # fmt: skip
-    loaded = round_trip.load(saved, broken)
-    loaded.close()
-    saved.close()
-    assert (loaded.result["outcome"], loaded.result["stage"]) == ("failed", "condition")
-    assert "should be absent" in loaded.result["message"]
 
 
 def test_another_backends_package_is_refused(tmp_path):

@@ -1,0 +1,179 @@
+"""Other Pythons, with torch and libraries of their own: artifacts are made here and loaded there.
+
+One server an interpreter (`interpreter_server`) imports torch once and forks a worker a cell, so that a cell costs
+there what it costs here. What a worker does is the same; a crash there is an outcome here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from harness import interpreter_server
+from harness.errors import InterpreterError
+from harness.registry import ROOT
+
+OLDEST = (3, 11)
+START_S = 180.0
+"""Importing torch for the first time can take long; a server that has not started by then never will."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that can load artifacts: its executable, and the versions that it told."""
+
+    path: Path
+    python: str
+    torch: str
+
+    @property
+    def label(self) -> str:
+        return f"Python {self.python}, torch {self.torch}"
+
+    @property
+    def shown(self) -> str:
+        """The path for a command: from the project's folder where it lies in there."""
+        return str(self.path.relative_to(ROOT) if self.path.is_relative_to(ROOT) else self.path)
+
+
+def found() -> tuple[str, ...]:
+    """The interpreters that `make interpreters` has built beside the project."""
+    return tuple(str(path) for path in sorted(ROOT.glob(".venv-*/bin/python")))
+
+
+@cache
+def describe(path: str) -> Interpreter:
+    """Ask an interpreter for its versions; torch is not imported. Raises InterpreterError where it cannot serve."""
+    code = "import json, sys; print(json.dumps(sys.version_info[:3]))"
+    place = Path(path).absolute()  # not resolved: a virtual environment's python is a link
+    try:
+        version = json.loads(_output([str(place), "-I", "-c", code]))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise InterpreterError(f"{path} is no Python that runs: {error}", "Give the path of a `python`.") from None
+    if tuple(version[:2]) < OLDEST:
+        dotted = ".".join(map(str, version))
+        raise InterpreterError(f"{path} is Python {dotted}", "The worker needs Python 3.11 or newer.")
+    try:
+        torch = _output([str(place), "-I", "-c", "from importlib.metadata import version; print(version('torch'))"])
+    except subprocess.SubprocessError:
+        raise InterpreterError(f"{path} has no torch", f"Install it there: {path} -m pip install torch") from None
+    return Interpreter(place, ".".join(map(str, version)), torch.strip())
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+class ForkedProcess:
+    """A worker's process in another interpreter: what `process.Worker` needs of `multiprocessing.Process`."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+        self.exitcode: int | None = None
+        self.pid = self._read(START_S)
+
+    def is_alive(self) -> bool:
+        self.join(0)
+        return self.exitcode is None and self._status >= 0
+
+    def join(self, timeout_s: float | None = None) -> None:
+        if self._status >= 0 and (code := self._read(timeout_s)) is not None:
+            self.exitcode = code
+            self._close()
+
+    def kill(self) -> None:
+        if self.is_alive() and self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _read(self, timeout_s: float | None) -> int | None:
+        if not select.select([self._status], [], [], timeout_s)[0]:
+            return None
+        data = os.read(self._status, interpreter_server.NUMBER.size)
+        if len(data) < interpreter_server.NUMBER.size:  # the process that waits was killed
+            self._close()
+            return None
+        return interpreter_server.NUMBER.unpack(data)[0]
+
+    def _close(self) -> None:
+        os.close(self._status)
+        self._status = -1
+
+
+class _Server:
+    """The running server of one interpreter."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="roundtrip-"))
+        for name in ("harness", "backends", "reference_models"):  # not their neighbours: those are of this Python
+            (self.folder / name).symlink_to(ROOT / name)
+        self.control, theirs = socket.socketpair()
+        log = self.folder / "log"
+        with theirs, open(log, "wb") as errors:
+            self.process = subprocess.Popen(
+                [interpreter.path, "-I", interpreter_server.__file__, str(theirs.fileno()), self.folder],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+            )  # fmt: skip
+        self.control.settimeout(START_S)
+        try:
+            greeting = self.control.recv(4096)
+        except TimeoutError:
+            greeting = b""
+        if not greeting:
+            said = log.read_text(errors="replace").strip().splitlines() or [f"nothing within {START_S:.0f} s"]
+            self.close()
+            raise InterpreterError(
+                f"{interpreter.path} cannot run the worker: {said[-1]}", "It needs a torch that can be imported."
+            )
+
+    def fork(self, theirs: Connection, log: str) -> ForkedProcess:
+        reading, writing = os.pipe()
+        socket.send_fds(self.control, [log.encode()], [theirs.fileno(), writing])
+        os.close(writing)
+        return ForkedProcess(reading)
+
+    def close(self) -> None:
+        self.control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_servers: dict[Interpreter, _Server] = {}
+_starting = threading.Lock()
+
+
+def start(interpreter: Interpreter, log: str) -> tuple[Connection, ForkedProcess]:
+    """A new worker in an interpreter: the connection to it and its process. Raises InterpreterError."""
+    with _starting:
+        if interpreter not in _servers:
+            if not _servers:
+                atexit.register(close)
+            _servers[interpreter] = _Server(interpreter)
+        ours, theirs = Pipe()
+        try:
+            return ours, _servers[interpreter].fork(theirs, log)
+        finally:
+            theirs.close()
+
+
+def close() -> None:
+    """End all servers; the next worker starts one again."""
+    while _servers:
+        _servers.popitem()[1].close()

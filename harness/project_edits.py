@@ -1,0 +1,188 @@
+"""What happens to a project between save and load: modules renamed, code edited, classes moved. By syntax tree.
+
+Each function changes the Python files below a folder and says what to look for afterwards. None of them changes what
+the project computes.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+MARK = "_edited_after_the_save"
+"""A local variable that edited functions assign: it changes no answer, and shows in their code object."""
+
+
+# --- renamed ----------------------------------------------------------------------------------------------------
+
+
+def rename(project: Path, names: Collection[str], suffix: str = "_renamed") -> tuple[str, ...]:
+    """Rename top-level modules and packages, and every import of them; returns the new names.
+
+    A name that is put together at run time, as in `importlib.import_module("my" + "model")`, is not followed.
+    """
+    new = {name: f"{name}{suffix}" for name in names}
+    for path in _files(project):
+        _rewrite_imports(path, new)
+    for old, name in new.items():
+        for path in (project / f"{old}.py", project / old):
+            if path.exists():
+                path.rename(path.with_name(name + path.suffix))
+    return tuple(new.values())
+
+
+def _rewrite_imports(path: Path, new: dict[str, str]) -> None:
+    def renamed(node: ast.AST) -> str | None:
+        if isinstance(node, ast.ImportFrom) and not node.level and _top(node.module) in new:
+            return ast.unparse(ast.ImportFrom(_replaced(node.module, new), node.names, 0))
+        if isinstance(node, ast.Import) and any(_top(alias.name) in new for alias in node.names):
+            return ast.unparse(ast.Import([one for alias in node.names for one in _aliases(alias, new)]))
+        return None
+
+    _splice(path, renamed)
+
+
+def _aliases(alias: ast.alias, new: dict[str, str]) -> list[ast.alias]:
+    """`a.b` -> `a_renamed.b, a_renamed as a`: an import without `as` binds the top-level name."""
+    top = _top(alias.name)
+    if top not in new:
+        return [alias]
+    name = _replaced(alias.name, new)
+    if alias.asname:
+        return [ast.alias(name, alias.asname)]
+    binding = ast.alias(new[top], top)
+    return [binding] if name == new[top] else [ast.alias(name), binding]
+
+
+def _top(name: str | None) -> str:
+    return (name or "").partition(".")[0]
+
+
+def _replaced(name: str, new: dict[str, str]) -> str:
+    top, dot, rest = name.partition(".")
+    return f"{new[top]}{dot}{rest}"
+
+
+def _splice(path: Path, replacement: Callable[[ast.AST], str | None]) -> None:
+    """Put other text in the place of the statements for which `replacement` gives one; the rest stays as it is."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.encode().splitlines(keepends=True)
+    found = [(node, other) for node in ast.walk(ast.parse(text)) if (other := replacement(node)) is not None]
+    for node, other in sorted(found, key=lambda pair: (pair[0].lineno, pair[0].col_offset), reverse=True):
+        first, last = node.lineno - 1, node.end_lineno - 1
+        start, end = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [start + other.encode() + end]
+    if found:
+        path.write_bytes(b"".join(lines))
+
+
+# --- edited -----------------------------------------------------------------------------------------------------
+
+
+def edit(project: Path) -> tuple[str, ...]:
+    """Edit the body of every function, method and lambda so that it can be told which version ran.
+
+    What is inserted is an assignment to a local variable MARK, which TorchScript and torch's compiler accept. Returns
+    the qualified names of all that was edited.
+    """
+    names: set[str] = set()
+    for path in _files(project):
+        tree = ast.fix_missing_locations(_Marker().visit(ast.parse(path.read_text(encoding="utf-8"))))
+        path.write_text(ast.unparse(tree) + "\n", encoding="utf-8")
+        code = compile(path.read_text(encoding="utf-8"), str(path), "exec", dont_inherit=True)
+        names |= {inner.co_qualname for inner in _codes(code) if MARK in inner.co_varnames}
+    return tuple(sorted(names))
+
+
+class _Marker(ast.NodeTransformer):
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        place = 1 if ast.get_docstring(node, clean=False) is not None else 0
+        node.body.insert(place, ast.Assign([ast.Name(MARK, ast.Store())], ast.Constant(True)))
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        self.generic_visit(node)
+        mark = ast.NamedExpr(ast.Name(MARK, ast.Store()), ast.Constant(True))
+        both = ast.Tuple([mark, node.body], ast.Load())
+        node.body = ast.Subscript(both, ast.Constant(1), ast.Load())
+        return node
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+# --- moved ------------------------------------------------------------------------------------------------------
+
+MOVED = "_moved"
+
+
+def move_classes(project: Path) -> tuple[tuple[str, str], ...]:
+    """Move every module's classes to a new module beside it; returns (module, class) of the places that are empty now.
+
+    The new module is the old file; the old one keeps what is not a class. Imports of the classes elsewhere in the
+    project are put right, attributes of imported modules (`net.Model`) are not. A package's `__init__` stays.
+    """
+    gone = []
+    classes = {}
+    for path in _files(project):
+        names = _class_names(path)
+        if names and path.name != "__init__.py":
+            classes[".".join(path.relative_to(project).with_suffix("").parts)] = names
+    for module, names in classes.items():
+        path = project.joinpath(*module.split(".")).with_suffix(".py")
+        new = path.with_stem(f"{path.stem}{MOVED}")
+        path.rename(new)
+        path.write_text(_LEFT.format(module=f"{module}{MOVED}", names=sorted(names)), encoding="utf-8")
+        gone += [(module, name) for name in sorted(names)]
+    for path in _files(project):
+        _follow(path, classes)
+    return tuple(gone)
+
+
+_LEFT = """import importlib
+
+_new, _gone = importlib.import_module({module!r}), {names!r}
+globals().update((name, part) for name, part in vars(_new).items() if not name.startswith("__") and name not in _gone)
+del _new, _gone, importlib
+"""
+
+
+def _class_names(path: Path) -> set[str]:
+    return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
+
+
+def _follow(path: Path, classes: dict[str, set[str]]) -> None:
+    def followed(node: ast.AST) -> str | None:
+        if not isinstance(node, ast.ImportFrom) or node.level or node.module not in classes:
+            return None
+        moved = [alias for alias in node.names if alias.name in classes[node.module]]
+        stay = [alias for alias in node.names if alias not in moved]
+        if not moved:
+            return None
+        parts = [ast.ImportFrom(f"{node.module}{MOVED}", moved, 0)]
+        parts += [ast.ImportFrom(node.module, stay, 0)] if stay else []
+        return "; ".join(map(ast.unparse, parts))
+
+    _splice(path, followed)
+
+
+# --- all --------------------------------------------------------------------------------------------------------
+
+
+def top_level_names(path: Path) -> set[str]:
+    """The names of classes and functions that a file defines."""
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, kinds)}
+
+
+def _files(project: Path) -> list[Path]:
+    return sorted(project.rglob("*.py"))

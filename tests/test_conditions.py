@@ -1,0 +1,184 @@
+"""Each condition does what its name says: seen by honest backends, and by some that cheat."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import conditions, project_edits, registry, round_trip
+from harness.conditions import CONDITIONS
+from harness.staging import stage
+
+FAKES = Path(__file__).with_name("fakes.py")
+
+
+def project(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / (name.replace("__in__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def run(folder: Path, code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- edits of a project
+
+
+def test_a_rename_follows_every_form_of_import(tmp_path):
+    project(
+        tmp_path,
+        net="A = 1\n",
+        pkg__in____init__="",
+        pkg__in__parts="B = 2\nfrom . import more\n",
+        pkg__in__more="C = 3\n",
+        user="# kept\nimport net, math; import pkg.parts\nimport net as n\nfrom net import A as a\n"
+        "from pkg.parts import (\n    B,\n)\nimport pkg.more as m\n"
+        "ü = 'ü'; import net\ndef f():\n    from net import A\n"
+        "    return [net.A, n.A, a, B, pkg.parts.B, m.C, A, math.pi > 3]\n",
+    )
+    assert set(project_edits.rename(tmp_path, ("net", "pkg"))) == {"net_renamed", "pkg_renamed"}
+    assert run(tmp_path, "import user; print(user.f())") == "[1, 1, 1, 2, 2, 3, 1, True]"
+    assert "# kept" in (tmp_path / "user.py").read_text()
+    assert not (tmp_path / "net.py").exists()
+    assert not (tmp_path / "pkg").exists()
+
+
+def test_an_edit_marks_every_function_and_changes_no_answer(tmp_path):
+    text = '''"""Doc."""
+from __future__ import annotations
+twice = lambda x, *rest: x * 2
+def f(x):
+    """Doc of f."""
+    def g():
+        yield from [twice(x), (lambda: 3)()]
+    return list(g())
+class C:
+    square = lambda self, x: x * x
+    @property
+    def p(self): return [y for y in f(1)]
+    @staticmethod
+    def s(x: int = (lambda: 4)()) -> int: return x
+'''
+    project(tmp_path, m=text)
+    call = "import m; print(m.f(5), m.C().square(3), m.C().p, m.C.s(), m.f.__doc__, m.__doc__)"
+    before = run(tmp_path, call)
+    names = project_edits.edit(tmp_path)
+    assert run(tmp_path, call) == before == "[10, 3] 9 [2, 3] 4 Doc of f. Doc."
+    assert set(names) == {
+        "<lambda>", "f", "f.<locals>.g", "f.<locals>.g.<locals>.<lambda>", "C.<lambda>", "C.p", "C.s"
+    }  # fmt: skip
+
+
+def test_classes_move_and_the_rest_stays(tmp_path):
+    project(
+        tmp_path,
+        m="import math\nLIMIT = 3\nclass A: pass\nclass B(A): pass\ndef build(): return B()\n",
+        user="from m import A, build, LIMIT\n"
+        "def f(): return [type(build()).__module__, isinstance(build(), A), LIMIT]\n",
+    )
+    assert project_edits.move_classes(tmp_path) == (("m", "A"), ("m", "B"))
+    assert run(tmp_path, "import user; print(user.f())") == "['m_moved', True, 3]"
+    assert (
+        run(tmp_path, "import m; print(hasattr(m, 'A'), hasattr(m, 'build'), hasattr(m, 'math'))") == "False True True"
+    )
+
+
+# --- cells
+
+
+def test_an_artifact_of_a_script_names_main(run_cell):
+    record = run_cell("pickle", "nested_fruit", "main_script")
+    assert (record.outcome, record.error_type) == ("failed", "AttributeError")
+    assert "on <module '__main__'>" in record.message
+
+
+def test_a_scripts_own_block_does_not_run(tmp_path):
+    text = registry.model_source("nested_fruit").path.read_text()
+    file = tmp_path / "train.py"
+    file.write_text(text + "\nif __name__ == '__main__':\n    raise SystemExit('trains for an hour')\n")
+    source = registry.model_source(f"{file}:build")
+    saved = round_trip.save("cloudpickle", "build", stage(source, tmp_path / "s"), tmp_path / "c", "main")
+    saved.close()
+    assert saved.stopped is None
+    assert b"__main__" in next(saved.artifact.iterdir()).read_bytes()
+
+
+def test_dill_knows_a_scripts_main_module(run_cell):
+    """Its default leaves globals behind, which shows only when the model is used."""
+    record = run_cell("dill", "nested_fruit", "main_script")
+    assert (record.outcome, record.stage, record.error_type) == ("failed", "preprocess", "NameError")
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("source_absent", "No module named 'nested_fruit'"),
+        ("source_renamed", "No module named 'nested_fruit'"),
+        ("class_moved", "Can't get attribute 'NestedFruit'"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["Honest", "KeepsThePath"])
+def test_the_old_source_is_out_of_reach(run_cell, backend, condition, message):
+    record = run_cell(f"{FAKES}:{backend}", "nested_fruit", condition)
+    assert record.outcome == "failed"
+    assert message in record.message
+    assert "roundtrip-" not in record.message
+
+
+@pytest.mark.parametrize("condition", ["source_absent", "source_renamed", "class_moved"])
+def test_what_travels_in_the_artifact_counts(run_cell, condition):
+    assert run_cell(f"{FAKES}:CarriesTheSource", "nested_fruit", condition).outcome == "exact"
+
+
+@pytest.mark.parametrize(
+    ("backend", "code_ran", "outcome"),
+    [
+        (f"{FAKES}:Honest", "edited", "mismatch"),
+        (f"{FAKES}:KeepsThePath", "edited", "mismatch"),
+        (f"{FAKES}:CarriesTheSource", "saved", "exact"),
+        (f"{FAKES}:NoticesAnEdit", "refused", "failed"),
+        (f"{FAKES}:OtherWorlds", None, "failed"),
+        (f"{FAKES}:ForgetsPostprocess", "edited", "mismatch"),
+        ("cloudpickle_by_value", "saved", "exact"),
+    ],
+)
+def test_which_code_ran(run_cell, backend, code_ran, outcome):
+    record = run_cell(backend, "nested_fruit", "source_edited")
+    assert (record.code_ran, record.outcome) == (code_ran, outcome)
+
+
+def test_edited_code_is_named(run_cell):
+    record = run_cell("pickle", "nested_fruit", "source_edited")
+    assert record.message.startswith("edited code ran: NestedFruit.preprocess")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt", "told"),
+    [
+        ("source_absent", {"absent": ("nested_fruit",)}, "module 'nested_fruit' should be absent"),
+        ("class_moved", {"gone": (("nested_fruit", "NestedFruit"),)}, "'NestedFruit' should have moved"),
+    ],
+)
+def test_the_loading_process_asserts_its_world(tmp_path, name, spoilt, told):
+    """A condition that fails to take something away is noticed, in the loading process."""
+    staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
+    saved = round_trip.save("pickle", "build", staged, tmp_path / "cell")
+    there = CONDITIONS["fresh_process"].prepare
+    broken = replace(conditions.condition(name), prepare=lambda stage: replace(there(stage), **spoilt))
+    loaded = round_trip.load(saved, broken)
+    loaded.close()
+    saved.close()
+    assert (loaded.result["outcome"], loaded.result["stage"]) == ("failed", "condition")
+    assert told in loaded.result["message"]
