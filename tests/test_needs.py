@@ -59,6 +59,7 @@ FORWARD_ONLY = {"preprocess": "absent", "forward": "equal", "postprocess": "abse
         ("over_1gb", cell(tensor_bytes=2_000_000_000), (1, 0)),
         ("over_1gb", cell(outcome="crashed", tensor_bytes=2_000_000_000), (0, 1)),
         ("over_1gb", cell(tensor_bytes=999_999_999), None),
+        ("over_1gb", cell("source_absent", tensor_bytes=2_000_000_000), None),
         ("safe_load", probe("planted_code", "does not run"), (1, 0)),
         ("safe_load", probe("planted_code", "runs"), (0, 1)),
         ("safe_load", probe("bit_flip", "detected"), None),
@@ -122,6 +123,8 @@ def test_base_and_silent_errors_are_counted():
 
 def test_the_floors_own_records_are_no_backend():
     rows = [cell(), Record("r", "floor", "m", "fresh_process", kind="floor")]
+    assert [row["name"] for row in facts_table(rows)["backends"]] == ["x"]
+    rows[0] = probe("same_bytes", "same")
     assert [row["name"] for row in facts_table(rows)["backends"]] == ["x"]
 
 

@@ -88,10 +88,7 @@ const ranking = (() => {
 
   function rank(facts, choice) {
     const order = facts.backends.map((backend) => judge(facts, choice, backend));
-    order.forEach((item, index) => { item.index = index; });
-    order.sort((a, b) => (b.usable - a.usable) || (a.penalty - b.penalty) || (a.points - b.points)
-                         || (a.index - b.index));
-    order.forEach((item) => { delete item.index; });
+    order.sort((a, b) => (b.usable - a.usable) || (a.penalty - b.penalty) || (a.points - b.points));  // sort is stable
     const fitting = order.filter((item) => item.usable && item.misses.length === 0).length;
     return { order, fitting, sentence: sentence(order, fitting, choice.needs.length) };
   }
