@@ -75,8 +75,15 @@ def find(browser, selector: str):
     return browser.find_elements("css selector", selector)
 
 
+def click(browser, selector: str) -> None:
+    """In the middle of the window, where nothing covers it."""
+    target = find(browser, selector)[0]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", target)
+    target.click()
+
+
 def toggle(browser, need: str) -> None:
-    find(browser, f'[name=need][value="{need}"]')[0].click()
+    click(browser, f'[name=need][value="{need}"]')
 
 
 def shown_order(browser) -> list[str]:
@@ -87,7 +94,7 @@ def shown_order(browser) -> list[str]:
 
 def all_ranks(browser) -> list[str]:
     if browser.execute_script("return document.getElementById('all-ranks').textContent").endswith("more"):
-        find(browser, "#all-ranks")[0].click()
+        click(browser, "#all-ranks")
     return shown_order(browser)
 
 
@@ -149,7 +156,7 @@ def test_an_address_that_makes_no_sense_breaks_nothing(page, address):
 
 def test_a_scenario_is_a_choice(page):
     browser = page("#need=&weight=")
-    find(browser, ".scenario")[0].click()
+    click(browser, ".scenario")
     assert find(browser, ".scenario")[0].get_attribute("aria-pressed") == "true"
     assert {box.get_attribute("value") for box in find(browser, "[name=need]:checked")} == {
         "pre_post", "saved_from_main", "source_absent", "other_python"}  # fmt: skip
@@ -167,14 +174,13 @@ def test_a_reason_opens_the_cells_that_prove_it(page):
 
 def test_a_cell_of_the_matrix_opens_to_message_path_and_command(page, run):
     browser = page()
-    wrong = find(browser, "#heat button .wrong")[0]
-    wrong.click()
+    click(browser, "#heat button .wrong")
     first = find(browser, "#evidence .cell")[0]
     assert first.find_element("css selector", ".outcome").text == "mismatch"
     assert "model.layers.0.weight[0]: was 0.5, is now 0.25" in first.text
     assert "40 differences, the first 6" in first.text
     assert "pytest benchmarks/ --model" in first.find_element("css selector", ".rerun pre").text
-    find(browser, "#evidence-close")[0].click()
+    click(browser, "#evidence-close")
     assert not browser.execute_script("return document.getElementById('evidence').open")
 
 
@@ -199,10 +205,10 @@ def test_the_matrix_counts_what_the_records_say(page, run):
     reference = [record for record in records if not record.model.startswith("trait/")]
     assert counts()["class moved"] == expected([r for r in reference if r.condition == "class_moved"])
     assert counts()["other interpreter"] == expected([r for r in reference if r.condition == "other_interpreter"])
-    find(browser, "[name=view][value=traits]")[0].click()
+    click(browser, "[name=view][value=traits]")
     traits = [record for record in records if record.model.startswith("trait/")]
     assert sum(int(text.partition("/")[2]) for text in counts().values()) == len(traits) == 12
-    find(browser, "[name=view][value=models]")[0].click()
+    click(browser, "[name=view][value=models]")
     (one,) = [r for r in reference if (r.model, r.condition) == ("detector", "fresh_process")]
     assert counts()["detector"] == one.outcome
 
@@ -244,14 +250,14 @@ def test_hovering_gives_the_numbers(page):
     dot = find(browser, "#chart-load-floor svg circle")[3]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", dot)
     ActionChains(browser).move_to_element(dot).move_by_offset(1, 0).perform()
-    assert "× floor (" in browser.execute_script(
+    assert "× floor [" in browser.execute_script(
         "return document.querySelector('#chart-load-floor svg [aria-label=tip]').textContent"
     )
 
 
 def test_nothing_leaves_the_page(page, run):
     browser = page()
-    find(browser, "#heat button")[0].click()
+    click(browser, "#heat button")
     asked = []
     for entry in browser.get_log("performance"):
         message = json.loads(entry["message"])["message"]
@@ -264,9 +270,8 @@ def test_nothing_leaves_the_page(page, run):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, run, theme):
-    axe = pytest.importorskip(
-        "axe_selenium_python", reason="axe is not installed: pip install axe-selenium-python"
-    ).Axe(browser)
+    hint = "axe is not installed: pip install selenium-axe-python"
+    axe = pytest.importorskip("selenium_axe_python", reason=hint).Axe(browser)
     browser.get("about:blank")
     browser.get((run / "index.html").as_uri() + "#need=source_absent,safe_load,other_language&weight=load:2")
     browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
@@ -322,7 +327,7 @@ def test_it_can_be_used_with_the_keyboard_alone(page):
 def test_a_link_opens_a_backends_page_and_keeps_the_choice(page):
     browser = page("#need=safe_load&weight=&at=backend-json_spec")
     assert find(browser, "#backend-json_spec[open]")
-    find(browser, "#ranking .more a")[0].click()
+    click(browser, "#ranking .more a")
     assert browser.execute_script("return location.hash").startswith("#need=safe_load&weight=&at=backend-")
     assert [box.get_attribute("value") for box in find(browser, "[name=need]:checked")] == ["safe_load"]
     assert page("#backend-dill").execute_script("return document.getElementById('backend-dill').open")

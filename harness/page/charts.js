@@ -39,17 +39,17 @@ const charts = (() => {
   function timesFloor(name, label) {
     return (width) => {
       const rows = timed().filter((row) => row[`${name}_x`])
-        .map((row) => ({ backend: row.backend, "× floor": row[`${name}_x`][1], "25 %": row[`${name}_x`][0], "75 %": row[`${name}_x`][2], ms: row[name][1] * 1e3 }))
+        .map((row) => ({ backend: row.backend, "× floor": row[`${name}_x`][1], low: row[`${name}_x`][0] ?? row[`${name}_x`][1], high: row[`${name}_x`][2] ?? row[`${name}_x`][1], ms: row[name][1] * 1e3 }))
         .sort((a, b) => a["× floor"] - b["× floor"]);
       return { rows, plot: () => Plot.plot({
         width, height: 60 + rows.length * 22, marginLeft: labelWidth(rows), marginRight: 46, marginTop: 10, marginBottom: 38,
         x: { type: "log", label: `${label}, × floor →`, grid: true, tickFormat: "~g", nice: true }, y: { label: null, domain: rows.map((row) => row.backend), tickSize: 0 },
         marks: [
           Plot.ruleX([1], { stroke: "currentColor", strokeDasharray: "3 3" }),
-          Plot.link(rows, { x1: "25 %", x2: "75 %", y1: "backend", y2: "backend", stroke: ACCENT, strokeWidth: 5, strokeOpacity: .35, strokeLinecap: "round" }),
+          Plot.link(rows, { x1: "low", x2: "high", y1: "backend", y2: "backend", stroke: ACCENT, strokeWidth: 5, strokeOpacity: .35, strokeLinecap: "round" }),
           Plot.dot(rows, { x: "× floor", y: "backend", r: 4, fill: ACCENT }),
-          Plot.text(rows, { x: "75 %", y: "backend", text: (row) => `${digits(row["× floor"])} ×`, dx: 8, textAnchor: "start", fill: GREY }),
-          tip(rows, { x: "× floor", y: "backend", title: (row) => `${row.backend}\n${digits(row["× floor"])} × floor (${digits(row["25 %"])} to ${digits(row["75 %"])})\n${digits(row.ms)} ms` }),
+          Plot.text(rows, { x: "high", y: "backend", text: (row) => `${digits(row["× floor"])} ×`, dx: 8, textAnchor: "start", fill: GREY }),
+          tip(rows, { x: "× floor", y: "backend", title: (row) => `${row.backend}\n${digits(row["× floor"])} × floor [${digits(row.low)}, ${digits(row.high)}]\n${digits(row.ms)} ms` }),
         ] }) };
     };
   }
@@ -138,8 +138,8 @@ const charts = (() => {
   const ALL = [
     { id: "size-load", title: "Size against load time", note: "Nobody is both smaller and faster than the ones on the line.", make: sizeAgainstLoad, perModel: true },
     { id: "memory", title: "Peak memory", note: "The dashed line is the size of the tensors.", make: memory, perModel: true },
-    { id: "load-floor", title: "Load, in multiples of the floor", note: "Dots are medians, bars quartiles over the rounds; 1 is reading one plain file.", make: timesFloor("load", "load"), perModel: true },
-    { id: "save-floor", title: "Save, in multiples of the floor", note: "1 is writing one plain file.", make: timesFloor("save", "save"), perModel: true },
+    { id: "load-floor", title: "Load, in multiples of the floor", note: "Dots are medians of the rounds’ ratios, bars their 99 % bootstrap intervals; 1 is reading one plain file.", make: timesFloor("load", "load"), perModel: true },
+    { id: "save-floor", title: "Save, in multiples of the floor", note: "The same for saving; 1 is writing one plain file.", make: timesFloor("save", "save"), perModel: true },
     { id: "cold-start", title: "Cold start", note: "From a new interpreter to the first prediction.", make: coldStart, perModel: true },
     { id: "growth-load", title: "Load time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("load_s", "load", "ms", 1e3) },
     { id: "growth-save", title: "Save time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("save_s", "save", "ms", 1e3) },
@@ -154,6 +154,7 @@ const charts = (() => {
       if (!rows.length) continue;
       const svg = plot();
       svg.setAttribute("role", "img");
+      for (const group of svg.querySelectorAll("g[aria-label]")) group.setAttribute("role", "group");
       svg.setAttribute("aria-label", `${chart.title}; the numbers are in the table below`);
       svg.addEventListener("input", () => lift(svg));
       figures.push(element("figure", { id: `chart-${chart.id}` },

@@ -219,12 +219,13 @@ function evidence(cell, open) {
 function inside(cell) {
   const rows = [];
   const row = (name, value) => { if (value !== undefined && value !== null && value !== "") rows.push(element("dt", {}, name), element("dd", {}, value)); };
+  row("what to do", cell.remedy === undefined ? "" : DATA.strings[cell.remedy]);
   row("stopped at", cell.stage);
   row("error", cell.error);
   if (cell.taps) row("outputs", Object.entries(cell.taps).map(([tap, answer]) => `${tap}: ${answer || "not reached"}`).join(", "));
   const cost = cell.cost || {};
-  if (cost.save) row("save", `${seconds(cost.save[1])} (${seconds(cost.save[0])} to ${seconds(cost.save[2])})${cost.save_x ? `, ${digits(cost.save_x[1])} × floor` : ""}`);
-  if (cost.load) row("load", `${seconds(cost.load[1])} (${seconds(cost.load[0])} to ${seconds(cost.load[2])})${cost.load_x ? `, ${digits(cost.load_x[1])} × floor` : ""}`);
+  if (cost.save) row("save", `${seconds(cost.save[1])} (${seconds(cost.save[0])} to ${seconds(cost.save[2])})${timesFloor(cost.save_x)}`);
+  if (cost.load) row("load", `${seconds(cost.load[1])} (${seconds(cost.load[0])} to ${seconds(cost.load[2])})${timesFloor(cost.load_x)}`);
   if (cost.predict) row("first prediction", seconds(cost.predict[1]));
   if (cost.bytes) row("artifact", `${bytes(cost.bytes)}${cost.tensor_bytes ? `, of which tensors ${bytes(cost.tensor_bytes)}` : ""}`);
   if (cost.peak_load) row("memory at load", bytes(cost.peak_load));
@@ -245,6 +246,8 @@ function inside(cell) {
   }
   return element("div", { className: "inside" }, ...parts);
 }
+
+const timesFloor = (ratio) => !ratio ? "" : `, ${digits(ratio[1])} × floor${ratio[0] === null ? "" : ` [${digits(ratio[0])}, ${digits(ratio[2])}]`}`;
 
 function plain(value) {
   if (Array.isArray(value)) return value.map(plain).join(", ");

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from harness import intervals
 from harness.conditions import CONDITIONS
 from harness.needs import common_model, facts_table, is_trait
 from harness.records import Record
+from harness.remedies import remedy
 from harness.tables import family
 
 RERUN = "pytest benchmarks/ --model {model} --backend {backend} --condition {condition}"
@@ -87,6 +88,7 @@ def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, d
         "taps": record.taps if set(record.taps.values()) - {"equal"} else None,
         "state": [[str(item.get("path")), str(item.get("message"))] for item in record.state[:DIFFERENCES_SHOWN]],
         "differences": record.differences or None,
+        "remedy": strings(remedy(record)) if record.kind == "cell" else None,
         "on": record.interpreter,
         "rerun": None if record.rerun == _usual_rerun(record) else record.rerun or False,
         "cost": cost_of(record),
@@ -108,15 +110,19 @@ def _tail(text: str | None) -> str | None:
 
 
 def cost_of(record: Record) -> dict[str, Any] | None:
-    """Quartiles of the rounds, [25 %, median, 75 %], in seconds; and of the ratios to the floor, round by round."""
+    """What a timed cell cost: durations in seconds as [25 %, median, 75 %] of the rounds.
+
+    `save_x` and `load_x` are ratios to the floor as [low, median, high], with the interval of `intervals.ratio`; low
+    and high are None where there were too few rounds for one, or scipy is missing.
+    """
     if not record.load_s:
         return None
     cost = {
         "save": _quartiles(record.save_s),
         "load": _quartiles(record.load_s),
         "predict": _quartiles(record.first_prediction_s),
-        "save_x": _quartiles(_paired(record.save_s, record.floor_write_s)),
-        "load_x": _quartiles(_paired(record.load_s, record.floor_read_s)),
+        "save_x": _interval(record.save_s, record.floor_write_s),
+        "load_x": _interval(record.load_s, record.floor_read_s),
         "first": _rounded(record.first_load_s),
         "bytes": record.artifact_bytes,
         "tensor_bytes": record.tensor_bytes,
@@ -127,16 +133,14 @@ def cost_of(record: Record) -> dict[str, Any] | None:
     return {name: value for name, value in cost.items() if value is not None}
 
 
-def _paired(values: Sequence[float], floor: Sequence[float]) -> list[float]:
-    return [value / base for value, base in zip(values, floor, strict=False) if base]
+def _interval(values: Sequence[float], floor: Sequence[float]) -> list[float | None] | None:
+    found = intervals.ratio(values, floor)
+    return found and _rounded([found.low, found.median, found.high])
 
 
 def _quartiles(values: Sequence[float]) -> list[float] | None:
-    if not values:
-        return None
-    if len(values) == 1:
-        return [_rounded(values[0])] * 3
-    return [_rounded(value) for value in statistics.quantiles(values, n=4, method="inclusive")]
+    found = intervals.spread(values)
+    return found and _rounded([found.low_quartile, found.median, found.high_quartile])
 
 
 def _rounded(value: Any) -> Any:

@@ -12,10 +12,13 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from harness.backend_docs import backend_doc
+from harness.claims import verdicts
 from harness.conditions import CONDITIONS
 from harness.needs import GROUPS, SCENARIOS, WORKS, all_needs, backend_names, is_trait
 from harness.page.payload import cost_of
+from harness.ratios import noise
 from harness.records import Record
+from harness.remedies import remedy
 from harness.tables import MARKS, SEVERITY, family
 from reference_models.catalog import CATALOG
 
@@ -60,8 +63,9 @@ def context(records: Sequence[Record], environment: dict[str, Any] | None) -> di
         "scenarios": SCENARIOS,
         "outcomes": OUTCOME_MEANINGS,
         "marks": MARKS,
+        "claims": verdicts(records),
         "environment": _flat(environment or {}),
-        "noise": _noise(environment or {}),
+        "noise": _noise(environment or {}, noise(records)),
     }  # fmt: skip
 
 
@@ -167,6 +171,7 @@ def _failures(rows: list[tuple[int, Record]]) -> list[dict[str, Any]]:
             "stage": stage,
             "error": first.error_type or "",
             "message": first.message or "no message",
+            "remedy": remedy(first),
             "cells": [index for index, _ in chosen],
             "models": names[:MODELS_NAMED],
             "more": max(0, len(names) - MODELS_NAMED),
@@ -209,11 +214,10 @@ def _flat(environment: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _noise(environment: dict[str, Any]) -> str:
-    """The harness's own verdict where it gave one; else what the load average says."""
-    for name in ("noise", "noise_verdict", "verdict"):
-        if environment.get(name):
-            return str(environment[name])
+def _noise(environment: dict[str, Any], warnings: list[str]) -> str:
+    """The harness's own verdict where the rounds gave one; and what the load average says."""
+    if warnings:
+        return f"The machine was too noisy to rank some models by times: {'; '.join(warnings)}."
     load, cpus = environment.get("load_average"), environment.get("cpus")
     if not load or not cpus:
         return "Not known: the run recorded no load average."
