@@ -32,7 +32,8 @@ SIZES = (1e6, 1e7, 1e8, 1e9, 4e9)
 
 def backends(count: int = 27) -> list[str]:
     """Some of the names there are, then invented ones, which have no description."""
-    return [*list(BUILT_IN)[: max(7, count // 2)], *(f"invented_{number}" for number in range(count))][:count]
+    known = list(dict.fromkeys(["pickle", "dill", "dill_recurse", "cloudpickle", "json_spec", *BUILT_IN]))
+    return [*known[: max(5, count // 2)], *(f"invented_{number}" for number in range(count))][:count]
 
 
 def records(count: int = 27, traits: int = 0, seed: int = 0) -> list[Record]:
