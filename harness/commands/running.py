@@ -1,0 +1,163 @@
+"""What runs models: `bench`, `check`, `traits` and `probe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.terminal import progress, run_all, show_cells, show_counts, write_report
+from harness.errors import ModelFileError
+
+_backends = click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+_conditions = click.option("--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable.")
+_interpreters = click.option(
+    "--interpreter", "interpreters", multiple=True, metavar="PATH",
+    help="Load under this other Python too (it needs torch); repeatable.",
+)  # fmt: skip
+
+
+def _part(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    number, slash, count = value.partition("/")
+    if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise click.BadParameter(f"{value!r} is not of the form K/N with 1 <= K <= N, such as 2/3")
+    return int(number), int(count)
+
+
+@click.command()
+@click.argument("model")
+@_backends
+@_conditions
+@_interpreters
+@click.option("--rounds", default=3, show_default=True, help="Timed rounds, at most.")
+@click.option("--output", type=click.Path(path_type=Path), help="Keep the run in this new folder.")
+def check(
+    model: str,
+    backends: tuple[str, ...],
+    conditions: tuple[str, ...],
+    interpreters: tuple[str, ...],
+    rounds: int,
+    output: Path | None,
+) -> None:
+    """Try MODEL (a name, or path/to/file.py:BUILDER) against every backend, and show the table.
+
+    The file needs a function BUILDER that returns the model and a function `examples` that returns raw inputs.
+    """
+    import tempfile
+
+    from rich.console import Console
+
+    from harness.matrix import Settings
+
+    with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
+        run = run_all(
+            Settings(backends, (model,), conditions, rounds, interpreters=interpreters),
+            output or Path(temporary) / "run",
+        )
+        show_cells(Console(), run.records)
+        if output:
+            click.echo(f"Records: {run.folder / 'records.jsonl'}")
+    first = run.records[0]
+    if all(record.stage == "build" for record in run.records):
+        raise ModelFileError(f"{model} could not be built: {first.error_type}: {first.message}", first.traceback or "")
+
+
+@click.command()
+@_backends
+@_conditions
+@_interpreters
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
+@click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
+@click.option("--quick", is_flag=True, help="Small models and a few rounds.")
+@click.option("--traits", is_flag=True, help="The corpus of tiny models too.")
+@click.option("--probes", is_flag=True, help="Safety and transparency too: planted code, damage, same bytes.")
+@click.option("--shard", metavar="K/N", default="1/1", callback=_part, help="Part K of N, for `roundtrip merge`.")
+@click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
+def bench(
+    models: tuple[str, ...],
+    backends: tuple[str, ...],
+    conditions: tuple[str, ...],
+    interpreters: tuple[str, ...],
+    rounds: int,
+    quick: bool,
+    traits: bool,
+    probes: bool,
+    shard: tuple[int, int],
+    output: Path | None,
+) -> None:
+    """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table."""
+    from rich.console import Console
+
+    from harness import registry
+    from harness.matrix import Settings
+
+    names = registry.trait_names() if traits else ()
+    settings = Settings(backends, models, conditions, rounds, quick, shard=shard, interpreters=interpreters)
+    run = run_all(settings, output, names, probes)
+    cells = [record for record in run.records if record.kind == "cell"]
+    show_cells(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
+    show_counts(Console(), cells)
+    write_report(run.folder)
+
+
+@click.command()
+@_backends
+@_conditions
+@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this kind of difficulty; repeatable.")
+@click.option("--trait", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
+def traits(
+    backends: tuple[str, ...],
+    conditions: tuple[str, ...],
+    families: tuple[str, ...],
+    names: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    """Run the corpus: hundreds of tiny models, one difficulty each, against every backend.
+
+    Shows how many came back, and every one that loads and is wrong; the run's tables have the rest.
+    """
+    from rich.console import Console
+
+    from harness import corpus, registry
+    from harness.matrix import Run, Settings
+
+    wanted = [f"{registry.TRAIT_PREFIX}{name.removeprefix(registry.TRAIT_PREFIX)}" for name in names]
+    wanted = wanted or registry.trait_names(families)
+    run = Run(Settings(tuple(backends)), output)
+    with progress(len(corpus.batches(wanted, run.settings.backends))) as (tick, advance):
+        run.tick = tick
+        for _ in run.traits(wanted, conditions):
+            advance()
+    run.close()
+    show_counts(Console(), run.records)
+    write_report(run.folder)
+
+
+@click.command()
+@_backends
+@click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
+def probe(backends: tuple[str, ...], output: Path | None) -> None:
+    """Try what artifacts do beyond coming back: planted code, flipped bits, a lost end, same bytes, readable text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.matrix import Run, Settings
+
+    run = Run(Settings(tuple(backends)), output)
+    with progress(len(run.settings.backends)) as (tick, advance):
+        run.tick = tick
+        for _ in run.probes():
+            advance()
+    run.close()
+    table = Table("backend", "model", "probe", "answer", "what happened")
+    for record in run.records:
+        table.add_row(
+            record.backend, record.model, record.condition, record.facts["answer"], record.facts["evidence"][:200]
+        )
+    console = Console()
+    console.print(table, markup=False)
+    for name in run.settings.backends:
+        if name not in {record.backend for record in run.records}:
+            console.print(f"{name} brought none of the probed models back: nothing to probe.")
+    click.echo(f"Records: {run.folder / 'records.jsonl'}")

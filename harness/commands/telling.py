@@ -1,0 +1,86 @@
+"""What tells of runs and of what there is: `list`, `report` and `recommend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.terminal import run_all, write_report
+
+
+@click.command("list")
+def list_() -> None:
+    """List backends, reference models and conditions."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness import registry
+    from harness.conditions import CONDITIONS
+
+    console = Console()
+    backends = Table("backend", "class", "installed?", title="Backends", title_justify="left")
+    for name in registry.backend_names():
+        entry = registry.backend_entry(name)
+        backends.add_row(name, entry.target, registry.how_to_install(entry) or "yes")
+    models = Table("model", "exercises", title="Reference models", title_justify="left")
+    for name in registry.model_names():
+        models.add_row(name, registry.model_source(name).exercises)
+    conditions = Table("condition", "question", "when", title="Conditions", title_justify="left")
+    for condition in CONDITIONS.values():
+        conditions.add_row(condition.name, condition.question, "in every run" if condition.default else "when asked")
+    for table in (backends, models, conditions):
+        console.print(table)
+    console.print(f"And {len(registry.trait_names())} tiny models with one difficulty each: --model trait/NAME")
+    console.print("Your own: --model path/to/file.py:BUILDER, --backend path/to/file.py:CLASS")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Make all tables of RUN (its folder) again from its records."""
+    write_report(run)
+
+
+@click.command()
+@click.option("--need", "needs", multiple=True, metavar="NAME", help="What must hold; repeatable. Without: the list.")
+@click.option("--prefer", multiple=True, metavar="COST", help="load, save, size or memory; repeatable, first first.")
+@click.option("--model", metavar="NAME", help="For this model; one that RUN does not hold is tried now.")
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="A run's folder [default: the newest].")
+@click.option("--all", "everything", is_flag=True, help="Every backend, not the first three.")
+def recommend(
+    needs: tuple[str, ...], prefer: tuple[str, ...], model: str | None, folder: Path | None, everything: bool
+) -> None:
+    """Say which backend fits what you need, why, and which comes next: the ranking of the report's page."""
+    from harness import recommend
+    from harness.needs import all_needs
+    from harness.records import read_records
+    from harness.registry import ROOT
+    from harness.report import read_environment
+
+    folder = folder or recommend.latestrun_all(ROOT / "reports")
+    records = read_records(folder).records
+    python = str((read_environment(folder)[0] or {}).get("python", ""))
+    if not needs and not prefer:
+        width = max(len(need.id) for need in all_needs(records))
+        click.echo("Needs:\n" + "\n".join(f"  {need.id:<{width}}  {need.asks}" for need in all_needs(records)))
+        click.echo("Costs to prefer: load, save, size, memory\n")
+    wanted = recommend.choice(needs, prefer, records)
+    if model is not None:
+        records = recommend.of_model([*records, *_try_now(model, records)], model)
+    click.echo(
+        "\n".join(recommend.lines(recommend.recommend(records, wanted, python), records, None if everything else 3))
+    )
+    click.echo(f"\nFrom {len(records)} records of {folder}.")
+
+
+def _try_now(model: str, records) -> list:
+    """The cells of a model that the records do not hold."""
+    import tempfile
+
+    from harness.matrix import Settings
+
+    if any(record.model == model for record in records):
+        return []
+    with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
+        return run_all(Settings(models=(model,), rounds=3), Path(temporary) / "run").records
