@@ -68,6 +68,7 @@ function setUpChoice() {
   for (const box of document.querySelectorAll("[name=need]")) {
     const measured = DATA.facts.backends.some((backend) => ranking.verdict(backend.needs[box.value]) !== "unmeasured");
     box.closest("label").classList.toggle("unmeasured", !measured);
+    if (!measured) $("unmeasured").hidden = false;
   }
 }
 
@@ -99,7 +100,7 @@ function showChoice() {
 
 function showRanking() {
   const result = ranking.rank(DATA.facts, { needs: state.needs, weights: state.weights });
-  $("sentence").textContent = result.sentence;
+  $("sentence").replaceChildren(...named(result.sentence));
   const shown = state.allRanks ? result.order : result.order.slice(0, RANKS_SHOWN);
   $("ranking").replaceChildren(...shown.map((item, place) => rankedItem(item, place)));
   const rest = result.order.length - RANKS_SHOWN;
@@ -108,6 +109,13 @@ function showRanking() {
   const options = [...state.needs.map((id) => `--need ${id}`),
     ...Object.entries(state.weights).filter(([, weight]) => weight).sort((a, b) => b[1] - a[1]).map(([id]) => `--prefer ${id}`)];
   $("command").replaceChildren("In the terminal: ", element("code", {}, `roundtrip recommend ${options.join(" ")}`.trim()));
+}
+
+/* A sentence in which the backends' names are set as code. */
+function named(text) {
+  const names = [...DATA.backends].sort((a, b) => b.length - a.length).map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const parts = text.split(new RegExp(`(?<![\\w/])(${names.join("|")})(?![\\w/])`));
+  return parts.map((part, place) => place % 2 ? element("code", {}, part) : part);
 }
 
 function rankedItem(item, place) {
