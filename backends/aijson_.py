@@ -52,8 +52,9 @@ class AiJson(Backend):
         from aijson.build import build
 
         graph = json.loads((directory / "model.ai.json").read_text(encoding="utf-8"))
-        for name in sorted({call["module"] for call in graph.values()} & set(trusted_modules)):
-            decorate(importlib.import_module(name))
+        for name in {call["module"]: None for call in graph.values()}:
+            if name.partition(".")[0] in trusted_modules:
+                decorate(importlib.import_module(name))
         # Trust boundary: building imports and calls whatever the file names.
         model = build(graph)
         aijson.vanilla = False  # `build` means to, but leaves the package's global switch on: nothing more is recorded

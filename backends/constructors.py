@@ -13,9 +13,11 @@ import functools
 import importlib
 import inspect
 import json
+import sys
 import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,12 +48,22 @@ def importable(constructor: str) -> str:
 
 
 def own_classes(module: Any, kind: type = object) -> dict[str, type]:
-    """The subclasses of `kind` that `module` itself defines at its top level, by name."""
+    """The subclasses of `kind` at the top level of a user's `module`, by name: its project's, not the libraries'."""
     return {
         name: value
         for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__
+        if isinstance(value, type) and issubclass(value, kind) and _of_one_project(value.__module__, module)
     }
+
+
+def _of_one_project(name: str, module: Any) -> bool:
+    if name == module.__name__:
+        return True
+    file, here = getattr(sys.modules.get(name), "__file__", None), getattr(module, "__file__", None)
+    if not file or not here:
+        return False
+    project = Path(here).parents[module.__name__.count(".")]
+    return Path(file).is_relative_to(project) and "site-packages" not in Path(file).relative_to(project).parts
 
 
 class CallRecorder:

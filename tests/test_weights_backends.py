@@ -72,6 +72,25 @@ def test_the_weights_are_the_files(name, project, tmp_path):
         assert torch.equal(loaded.state_dict()[key], tensor), key
 
 
+@pytest.mark.parametrize("name", BY_CALL)
+def test_a_class_may_be_imported_from_another_module_of_the_project(name, project, tmp_path):
+    (tmp_path / "project" / "builder_of_test.py").write_text(
+        "import torch\nfrom torch.nn import Linear\nfrom project_of_test import Net\n\n"
+        "def build():\n    return Net(width=2, names=['a']).eval()\n"
+    )
+    builder, backend, folder = importlib.import_module("builder_of_test"), load_backend(name), tmp_path / "artifact"
+    del sys.modules["builder_of_test"]
+    constructor = torch.nn.Linear.__init__
+    with backend.recording(builder):
+        model = builder.build()
+        assert torch.nn.Linear.__init__ is constructor
+        assert builder.Linear is torch.nn.Linear
+    folder.mkdir()
+    backend.save(model, folder)
+    loaded = load_backend(name).load(folder, trusted_modules=("project_of_test", "builder_of_test"))
+    assert (type(loaded).__name__, loaded.names) == ("Net", ["a"])
+
+
 @pytest.mark.parametrize("name", ["state_dict", "safetensors", "tensorizer", "state_dict_config", "hf_mixin"])
 def test_a_file_names_no_code_outside_the_trusted_modules(name, project, tmp_path):
     backend = load_backend(name)
