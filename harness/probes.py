@@ -10,7 +10,7 @@ Each probe gives one record of kind "probe" for a backend: `condition` is the pr
     planted_code      runs | does not run                      code is planted in every carrier found in the artifact
     bit_flip          detected | silent | harmless | crashed   one bit, in six places, one at a time; the worst counts
     truncation        the same                                 the largest file loses its last tenth
-    same_bytes        same | differs                           two processes save the same model
+    same_bytes        same | differs                           two interpreters save the same model
     readable          all | some | none                        numbers and texts of modules, with their names, in the
                                                                artifact's text files
 
@@ -24,13 +24,15 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, registry, round_trip, tamper
+from harness import conditions, interpreters, registry, round_trip, tamper
 from harness.process import Worker
 from harness.records import Record
 from harness.staging import stage
@@ -81,9 +83,13 @@ class _Subject:
             return round_trip.examine(self.saved, self.world, worker, artifact)
 
     def again(self) -> round_trip.Saved:
-        """The same model, built and saved by another process."""
-        saved = round_trip.save(self.backend, self.source.builder, self.stage, self.folder / "again")
-        saved.close()
+        """The same model from another interpreter, where texts have other hashes and sets another order."""
+        folder = self.folder / "again"
+        project = folder / "project"
+        shutil.copytree(self.stage.folder, project)
+        saved = round_trip.Saved(self.backend, replace(self.stage, folder=project), folder)
+        with Worker(interpreters.describe(sys.executable)) as worker:
+            round_trip.fill(saved, self.source.builder, worker)
         return saved
 
     def record(self, run_id: str, name: str, facts: dict[str, Any], tell: Callable[[str], None]) -> Record:
@@ -144,7 +150,7 @@ def _same_bytes(subject: _Subject) -> dict[str, Any]:
     other = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if other:
         return {"answer": "differs", "evidence": f"two saves differ in {', '.join(other)}", "tried": 2}
-    return {"answer": "same", "evidence": "two processes saved the same bytes", "tried": 2}
+    return {"answer": "same", "evidence": "two interpreters with different hash seeds saved the same bytes", "tried": 2}
 
 
 def _readable(subject: _Subject) -> dict[str, Any]:
