@@ -59,6 +59,7 @@ BUILT_IN: dict[str, BackendEntry] = {
     "mlflow_pyfunc": BackendEntry("backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow"),
     "mlflow_pyfunc_from_code": BackendEntry("backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow"),
     "torchserve_mar": BackendEntry("backends.torchserve_mar:TorchServeMar", ("ts", "model_archiver"), "torchserve"),
+    "bentoml": BackendEntry("backends.bentoml_:BentoML", ("bentoml",), "bentoml"),
 }
 
 __all__ = ["BUILT_IN", "Backend", "BackendEntry", "UnsupportedModel"]
