@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: chromium vendor help bench quick test lint nightly nightly-tests fuzz allow-list golden clean
+.PHONY: chromium vendor help bench bench-json-spec quick test lint nightly nightly-tests fuzz allow-list golden clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -14,6 +14,9 @@ bench: $(VENV)/.ready  ## the main job: the whole matrix, tables in reports/runs
 
 quick: $(VENV)/.ready  ## the matrix in under a minute: small models, few rounds
 	$(BIN)/python -m pytest benchmarks/ --quick
+
+bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (minutes); speed.csv in reports/runs/<id>/
+	$(BIN)/python -m pytest benchmarks/test_json_spec_speed.py -q
 
 test: $(VENV)/.ready  ## the tests
 	$(BIN)/python -m pytest

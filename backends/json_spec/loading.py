@@ -60,7 +60,7 @@ def load(
         raise ValueError(f"on_drift is 'error', 'warn' or 'ignore', not {on_drift!r}")
     bundled, names = _split_trust(trust)
     directory = Path(directory)
-    with _collector_paused():
+    with collector_paused():
         sums = read_sums(directory) if verify or bundled else None
         bundle = read_bundle(directory, sums) if bundled else None
         artifact = Artifact(directory, names, sums if verify else None, bundle)
@@ -169,7 +169,7 @@ def read_graph(directory: Path, sums: Mapping[str, str] | None, name: str, forma
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """No garbage collection meanwhile: it would look at the growing graph again and again and find nothing."""
     was_on = gc.isenabled()
     gc.disable()

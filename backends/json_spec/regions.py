@@ -56,14 +56,21 @@ class Region:
     low: int
     high: int
     views: list[View]
+    _covering: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._covering = self  # not yet looked for
 
     @property
     def size(self) -> int:
         return self.high - self.low
 
     def covering(self) -> View | None:
-        """A view that fills the region; None where bytes must be gathered from several."""
-        return next((v for v in self.views if v.low == self.low and v.high == self.high and v.is_dense()), None)
+        """A view that fills the region; None where bytes must be gathered from several. Of a region from `plan`."""
+        if self._covering is self:
+            full = (view for view in self.views if view.low == self.low and view.high == self.high)
+            self._covering = next((view for view in full if view.is_dense()), None)
+        return self._covering
 
     def read(self) -> memoryview:
         """The region's bytes: without a copy for CPU memory that one view fills."""

@@ -15,7 +15,7 @@ import numpy as np
 from backends.json_spec import bundle, drift, files
 from backends.json_spec.digests import digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
-from backends.json_spec.loading import MEMBERS, Artifact
+from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
 from backends.json_spec.reader import NAMED
 from backends.json_spec.regions import Region
 from backends.json_spec.sources import Project, imports, locate
@@ -49,7 +49,7 @@ def save(
     Raises Unsupported where the format cannot express the model, FileExistsError where other files are in the way.
     """
     directory = Path(directory).absolute()
-    with files.aside(directory) as beside, contextlib.ExitStack() as end:
+    with files.aside(directory) as beside, collector_paused(), contextlib.ExitStack() as end:
         written = write_artifact(model, beside, bundle_source)
         end.callback(written.forget)
         with ThreadPoolExecutor(1) as thread:  # the disk works while the processor compares
@@ -183,10 +183,15 @@ def same_bytes(one: memoryview, other: memoryview) -> bool:
     return len(a) == len(b) and all(np.array_equal(a[n : n + step], b[n : n + step]) for n in range(0, len(a), step))
 
 
-def _names(node: Any) -> set[str]:
+def _names(graph: Any) -> set[str]:
     """Every name of a class or function in a graph."""
-    if isinstance(node, list):
-        return set().union(*map(_names, node))
-    if not isinstance(node, dict):
-        return set()
-    return {node[tag] for tag in NAMED if isinstance(node.get(tag), str)}.union(*map(_names, node.values()))
+    found: set[str] = set()
+    left = [graph]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            found.update(node[tag] for tag in NAMED.keys() & node.keys() if isinstance(node[tag], str))
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
+    return found

@@ -25,6 +25,8 @@ from backends.json_spec.header import ALIGNMENT, FILLER, read_header
 from backends.json_spec.regions import Region
 
 WRITE_BUFFER = 1 << 20
+THREAD_BYTES = 1 << 16
+"""Less than this is hashed sooner than it is handed to another thread."""
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
     "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
@@ -41,7 +43,8 @@ def write(regions: list[Region], path: Path) -> dict[str, Any]:
     to the caller.
     """
     header, pieces = layout(regions)
-    entries: dict[str, Future[str]] = {}
+    entries: dict[str, str] = {}
+    waiting: dict[str, Future[str]] = {}
     with open(path, "xb", buffering=WRITE_BUFFER) as file, ThreadPoolExecutor(cores()) as threads:
         file.write(header)
         for name, piece in pieces:
@@ -49,11 +52,17 @@ def write(regions: list[Region], path: Path) -> dict[str, Any]:
                 file.write(bytes(piece))
                 continue
             data = piece.read()
-            entries[name] = threads.submit(sha256, data)
+            if len(data) < THREAD_BYTES:
+                entries[name] = sha256(data)
+                file.write(data)
+                continue
+            entries[name] = ""
+            waiting[name] = threads.submit(sha256, data)
             file.write(data)
             if piece.covering() is None:  # a copy, which should not outlive its turn
-                entries[name].result()
-    return {"header": sha256(header), "entries": {name: found.result() for name, found in entries.items()}}
+                waiting[name].result()
+    entries.update((name, found.result()) for name, found in waiting.items())
+    return {"header": sha256(header), "entries": entries}
 
 
 def layout(regions: list[Region]) -> tuple[bytes, list[tuple[str, Region | int]]]:

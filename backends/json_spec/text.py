@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from backends.json_spec.errors import ArtifactError
@@ -161,5 +162,8 @@ def canonical(graph: Any) -> str:
     return json.dumps(graph, ensure_ascii=False, separators=(",", ":"))
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
 def _scalar(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return encode_basestring(value) if type(value) is str else _encode(value)
