@@ -27,7 +27,7 @@ from crafting import HOLDER, craft, forge, holding, replace_text, sign, weights
 from torch import nn
 
 from backends.json_spec import ArtifactError, UntrustedName, load, rebuild, save
-from backends.json_spec.trust import METHODS, allowed, check_call, check_name, trusted_names
+from backends.json_spec.trust import METHODS, allowed, canonical_names, check_call, check_name, trusted_names
 
 TRUST = ["json_spec_things", "tripwires", "tripwire_package"]
 FILES = ["spec.json", "weights.safetensors", "digests.json", "SHA256SUMS"]
@@ -38,6 +38,8 @@ _watches: dict[str, fuzzing.Watch] = {}
 def watch(tmp_path):
     """The audit hook; every test here ends with nothing seen and nothing fired."""
     if not _watches:
+        load(holding(tmp_path / "first", {"$function": "torch:relu"}), trust=TRUST)  # reads the lists, once
+        assert canonical_names()
         _watches["all"] = fuzzing.Watch(tmp_path)  # a hook stays for good
     seen = _watches["all"]
     seen.watch_only(tmp_path)
@@ -377,6 +379,17 @@ def test_names_that_scanners_missed(tmp_path, name):
     for node in everywhere(name):
         refused(holding(tmp_path / "a", node))
     assert "tripwire_package.__main__" not in sys.modules
+
+
+def test_nothing_is_imported_before_every_name_was_looked_at(tmp_path):
+    """A trusted module, and far behind it a name that is not."""
+    objects = {"first": {"$object": "tripwire_package.late:Thing"}, "last": {"$tuple": [{"$class": "os:system"}]}}
+    for node in ([{"$ref": "first"}, {"$ref": "last"}], [{"$object": "tripwire_package.late:Thing"}, {"$ref": "last"}]):
+        refused(holding(tmp_path / "a", node, None, **objects), "not trusted", kind=UntrustedName)
+    refused(holding(tmp_path / "b", {"$ref": "first"}, None, **objects), "not trusted", kind=UntrustedName)
+    assert "tripwire_package.late" not in sys.modules
+    load(holding(tmp_path / "c", {"$ref": "first"}, None, first=objects["first"]), trust=TRUST)
+    assert "tripwire_package.late" in sys.modules
 
 
 def test_two_readers_cannot_see_two_names(tmp_path):

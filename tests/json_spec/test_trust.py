@@ -136,11 +136,39 @@ def test_hostile_tensor_headers_are_refused(artifact, header):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a": 1, "a": 2}', "[NaN]", "[Infinity]", "[1e999]", '["\\ud800"]', "[" * 5000, "{", "\xff"]
-)
+    "text",
+    [
+        '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}', "[NaN]", "[Infinity]", "[-Infinity]", "[1e999]", '["\\ud800"]',
+        '{"\\udc00": 1}', "[" * 5000, "[" * 203 + "]" * 203, '{"a":' * 203 + "1" + "}" * 203, "{", "\xff", "", "[1,]",
+        "[9223372036854775808]", "[-9223372036854775809]", '{"a": [1e2, 99999999999999999999]}',
+        "[1] [2]", "[01]", "['a']",
+        "\xef\xbb\xbf[1]", "[1" + "0" * 5000 + "]", '["\x00"]', "// a\n[1]",
+    ],
+)  # fmt: skip
 def test_strict_parser(text):
     with pytest.raises(ArtifactError):
         parse(text.encode("latin-1"), "it")
+
+
+def test_the_parser_takes_what_json_is():
+    text = '{"a": [1, -0.5, true, null, "\\ud83d\\ude00 []{}"], "": {"deep": ' + "[" * 150 + "]" * 150 + "}}"
+    assert parse(text.encode(), "it") == json.loads(text)
+    assert parse(b"[9223372036854775807, -9223372036854775808]", "it") == [2**63 - 1, -(2**63)]
+
+
+def test_nesting_does_not_overflow_the_stack_where_recursion_is_not_limited(artifact):
+    """Programs raise the limit of recursion; the parser of CPython would follow to the end of the stack."""
+    script = (
+        "import sys; sys.setrecursionlimit(10**7); sys.set_int_max_str_digits(0)\n"
+        "from backends.json_spec.text import parse; from backends.json_spec import ArtifactError\n"
+        "for text in (b'[' * 10**6, b'{\"a\":' * 10**6, b'[' * 10**6 + b']' * 10**6, b'[1' + b'0' * 10**6 + b']'):\n"
+        "    try: parse(text, 'it')\n"
+        "    except ArtifactError: continue\n"
+        "    raise SystemExit('accepted')\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr[-500:])
 
 
 def test_two_processes_write_the_same_bytes(tmp_path):
