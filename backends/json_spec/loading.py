@@ -148,7 +148,7 @@ class Artifact:
         """Compare the source of the user's definitions with what it was at save. Raises SourceDrift."""
         from backends.json_spec import drift
 
-        drift.check(self.directory, self.sums, on_drift)
+        drift.check(self.directory, self.sums, on_drift, self.all_trust())
 
 
 def read_spec(directory: Path, sums: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -187,6 +187,13 @@ def _spec(module: str) -> Any:
     return next((spec for spec in found if spec is not None), None)
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module's file is a library's; nothing is imported or read."""
+    spec = _spec(module) if all(part.isidentifier() for part in module.split(".")) else None
+    origin = getattr(spec, "origin", None)
+    return isinstance(origin, str) and is_library(Path(origin))
+
+
 def is_library(path: Path) -> bool:
     """Whether a file was installed, or belongs to Python."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}

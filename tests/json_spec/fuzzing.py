@@ -42,6 +42,9 @@ LIBRARIES = {
     "torch", "torchvision", "numpy", "pandas", "PIL", "sentencepiece", "pyarrow", "backends", "json_spec_things",
     "tripwires", "tripwire_package",
 }  # fmt: skip
+HERE = Path(__file__).parent
+TRUSTED_SOURCES = ("json_spec_things.py", "tripwires.py", "tripwire_package")
+"""What a loader may read to see whether trusted definitions have changed."""
 FORBIDDEN = {"exec", "compile", "marshal.loads", "pickle.find_class", "ctypes.dlopen", "shutil", "socket", "subprocess"}
 FORBIDDEN |= {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.mkdir", "os.chmod"}
 FORBIDDEN |= {"os.putenv", "os.kill", "urllib.Request", "webbrowser.open", "tempfile", "builtins.input"}
@@ -237,14 +240,15 @@ class Watch:
     def watch_only(self, folder: Path) -> None:
         """Forget what was seen; files in `folder` may be opened from now on."""
         self.seen: list[str] = []
-        own = str(Path(__file__).with_name("json_spec_things.py"))  # whose source is compared with its digest
-        self._allowed = (str(folder), "/proc/", "/sys/", own)
+        self._allowed = (str(folder), "/proc/", "/sys/", *(str(HERE / name) for name in TRUSTED_SOURCES))
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
             return
         bad = event in FORBIDDEN or event.partition(".")[0] in FORBIDDEN
-        if event == "import":
+        if event == "compile":
+            bad = arguments[1] != "<unknown>"  # ast.parse: what is only parsed cannot run
+        elif event == "import":
             bad = arguments[0].partition(".")[0] not in LIBRARIES
         elif event == "open":
             bad = isinstance(arguments[0], str | bytes) and not os.fsdecode(arguments[0]).startswith(self._allowed)

@@ -27,6 +27,7 @@ from crafting import HOLDER, craft, forge, holding, replace_text, sign, weights
 from torch import nn
 
 from backends.json_spec import ArtifactError, UntrustedName, load, rebuild, save
+from backends.json_spec.errors import SourceDrift
 from backends.json_spec.trust import METHODS, allowed, canonical_names, check_call, check_name, trusted_names
 
 TRUST = ["json_spec_things", "tripwires", "tripwire_package"]
@@ -292,6 +293,30 @@ def test_cve_2026_1669_nothing_lies_outside_the_four_files(tmp_path):
     (path / "SHA256SUMS").write_text(f"{'0' * 64}  ../elsewhere\n{sums}")
     with pytest.raises(ArtifactError):
         attempt(path)
+
+
+def test_the_list_of_definitions_does_not_choose_what_is_read(tmp_path):
+    """Source is looked at to see whether it changed: the project's and the caller's, not any file that has a name."""
+    path = holding(tmp_path / "a", 1)
+    was = {"file": "0" * 64, "definitions": {"x": "0" * 64}}
+    names = [
+        "os",
+        "torch.hub",
+        "subprocess",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a..b",
+        "",
+        "tripwire_package.__main__",
+    ]
+    modules = {name: was for name in names}
+    (path / "definitions.json").write_text(
+        json.dumps({"format": "json-spec-definitions", "version": 1, "modules": modules})
+    )
+    with pytest.raises(SourceDrift, match="tripwire_package"):
+        attempt(sign(path))
+    loaded = load(path, trust=TRUST, on_drift="ignore")
+    assert loaded.evil == 1 and "tripwire_package.__main__" not in sys.modules
 
 
 @pytest.mark.parametrize("trust", [None, True, 1, "json_spec_things", b"json_spec_things", [None], [b"x"], [1]])
