@@ -150,7 +150,7 @@ def test_lines_name_the_evidence_once():
     result = recommend.recommend(records, recommend.choice(("source_absent", "safe_load"), ("load",), records))
     text = recommend.lines(result, records)
     assert text[0].startswith("Nothing measured here meets both of your needs. x comes closest")
-    assert "   - needs your source to load (0 of 1)" in text
+    assert "   - needs your source to load" in text
     assert "       m: No module named 'm'" in text
     assert "       run it" in text
     assert "   ? not measured: runs no code that the file chooses" in text

@@ -37,6 +37,7 @@ def render(records: Sequence[Record], environment: dict[str, Any] | None, proble
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     templates.filters["code"] = sections.code_spans
+    templates.filters["digits"] = sections.digits
     return templates.get_template("index.html.j2").render(
         styles=_inline("page.css"),
         libraries=[_inline(name) for name in LIBRARIES],

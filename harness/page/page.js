@@ -283,8 +283,7 @@ function showVerdicts() {
     place.replaceChildren(...DATA.facts.needs.map((need) => {
       const proof = backend.needs[need.id], verdict = ranking.verdict(proof);
       if (verdict === "unmeasured") return element("div", { className: "unmeasured-text" }, mark(verdict), `${need.label} (not measured)`.replaceAll("`", ""));
-      const tried = proof.for.length + proof.against.length;
-      const text = `${verdict === "no" ? need.no : need.yes} (${proof.for.length} of ${tried})`;
+      const { text } = ranking.reason(need, proof);
       return element("div", {}, mark(verdict), evidenceButton("reason", text, [...proof.against, ...proof.for], `${backend.name}: ${text}`));
     }));
   }

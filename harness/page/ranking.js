@@ -1,6 +1,7 @@
 /* The ranking: which way of saving fits what is needed. The page runs this file in the browser, `roundtrip recommend`
  * runs the same file in QuickJS; there is no second implementation. Pure: no clock, no document, no random numbers.
  *
+ * reason(need, proof) -> {id, verdict, text, cells}
  * verdict(proof) -> "yes" | "partly" | "unmeasured" | "no"
  * rank(facts, choice) -> result
  *   facts   what harness/needs.py prepares from the records:
@@ -39,7 +40,8 @@ const ranking = (() => {
     if (kind === "unmeasured") return { id: need.id, verdict: kind, text: `not measured: ${need.yes}`, cells: [] };
     const good = proof.for.length, tried = good + proof.against.length;
     const wrong = proof.wrong.length ? `, ${proof.wrong.length} silently wrong` : "";
-    const text = kind === "no" ? `${need.no} (0 of ${tried}${wrong})` : `${need.yes} (${good} of ${tried}${wrong})`;
+    const count = tried > 1 || wrong ? ` (${good} of ${tried}${wrong})` : "";
+    const text = `${kind === "no" ? need.no : need.yes}${count}`;
     return { id: need.id, verdict: kind, text, cells: kind === "yes" ? proof.for : proof.against };
   }
 
@@ -121,5 +123,5 @@ const ranking = (() => {
     return more && more.more > 0.001 ? more.text : "";
   }
 
-  return { rank, verdict };
+  return { rank, reason, verdict };
 })();

@@ -187,15 +187,26 @@ def _template(message: str, model: str) -> str:
 
 
 def _found(index: int, record: Record) -> dict[str, Any]:
+    if "answer" in record.facts:
+        what = f"{record.facts['answer']}. {record.facts.get('evidence', '')}"
+        return {"cell": index, "kind": record.kind, "condition": record.condition, "model": record.model,
+                "outcome": record.outcome, "what": _short(what, 240)}  # fmt: skip
     what = ", ".join(f"{name.replace('_', ' ')}: {_short(value)}" for name, value in record.facts.items()
                      if name != "proves")  # fmt: skip
     return {"cell": index, "kind": record.kind, "condition": record.condition, "model": record.model,
             "outcome": record.outcome, "what": what or record.message or ""}  # fmt: skip
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, characters: int = 80) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def digits(value: float | None) -> str:
+    """Three significant digits, never an exponent."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) >= 0.001 or not value else "< 0.001"
 
 
 def _date(records: Sequence[Record]) -> str:
