@@ -3,8 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Where the other interpreters are built, and the other Python. Only those in `.` are found without --interpreter.
+OTHERS ?= .
+PYTHON312 ?= python3.12
 
-.PHONY: chromium vendor help bench bench-json-spec quick test lint nightly nightly-tests fuzz allow-list golden clean
+.PHONY: chromium vendor help bench bench-json-spec quick test lint nightly nightly-tests fuzz allow-list golden interpreters bench-interpreters clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -52,8 +55,13 @@ allow-list: $(VENV)/.ready  ## make again the names that any json_spec file may 
 golden: $(VENV)/.ready  ## artifacts of the present version that later ones must read; writes none again
 	$(BIN)/python -m tests.json_spec.golden
 
-clean:  ## remove the environment and all runs
-	rm -rf $(VENV) reports/runs
+interpreters: $(OTHERS)/.venv-py312/.ready $(OTHERS)/.venv-torch213/.ready  ## another Python and another torch, to load what is made here (4 GB)
+
+bench-interpreters: interpreters  ## the matrix, loaded under those
+	$(BIN)/python -m pytest benchmarks/ --rounds 0 --condition fresh_process --condition other_interpreter
+
+clean:  ## remove the environments and all runs
+	rm -rf $(VENV) .venv-py312 .venv-torch213 reports/runs
 
 # The environment, made again when what it holds changes.
 $(VENV)/.ready: pyproject.toml constraints.txt build-constraints.txt
@@ -63,3 +71,23 @@ $(VENV)/.ready: pyproject.toml constraints.txt build-constraints.txt
 	$(BIN)/python -m pip install --quiet pip==26.3  # older ones do not know --build-constraint
 	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint build-constraints.txt -e '.[all,dev]'
 	@touch $@
+
+# Another interpreter: the same versions of everything, with its own Python or torch. The libraries of CUDA (3 GB) are
+# no Python: they are shared with the first environment where it has them. `===`: no local build such as 2.13.0+cpu.
+define interpreter
+	$(1) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet pip==26.3
+	grep -vE '^(#|torch==|torchvision==|nvidia-|cuda-|triton)' constraints.txt > $(@D)/libraries.txt
+	$(@D)/bin/python -m pip install --quiet --no-deps --build-constraint build-constraints.txt $(2) -r $(@D)/libraries.txt
+	@site=$$(echo $(abspath $(@D))/lib/python3*/site-packages); \
+	first=$$($(BIN)/python -c 'from importlib.util import find_spec; print(find_spec("torch").origin)' | sed 's,/torch/.*,,'); \
+	if [ -d $$first/nvidia ] && ! [ -e $$site/nvidia ]; then ln -s $$first/nvidia $$site/nvidia; fi
+	$(@D)/bin/python -I -c 'import torch, torchvision'
+	@touch $@
+endef
+
+$(OTHERS)/.venv-py312/.ready: constraints.txt | $(VENV)/.ready
+	$(call interpreter,$(PYTHON312),$(shell sed -nE 's/^(torch|torchvision)==/\1===/p' constraints.txt))
+
+$(OTHERS)/.venv-torch213/.ready: constraints.txt | $(VENV)/.ready
+	$(call interpreter,$(BIN)/python,torch===2.13.0 torchvision===0.28.0)
