@@ -1,17 +1,78 @@
-"""A loading process's calls for single conditions. See `worker` and `conditions`."""
+"""The calls of single conditions. See `worker` and `conditions`."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 import sys
 from collections.abc import Collection
 from types import FrameType
 from typing import Any
 
-from harness import inference
+import torch
+
+from harness import calls_save, compare, inference, snapshot
 from harness.project_edits import MARK
 from harness.session import Session, batches_of, read_reference, seed
+
+
+def save_on_cuda(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
+    """As `calls_save.save`, of a model on a GPU; `tagged`: how many storages were said to be.
+
+    Without a GPU the model stays where it is, and `torch.serialization` is told that its storages are on `cuda:0`: all
+    that it writes of a storage's place is that word. What a method writes by other means is not reached.
+    """
+    if torch.cuda.is_available():
+        session.stage = "save"
+        session.model.to("cuda")
+        try:
+            return calls_save.save(session, backend=backend, directory=directory) | {"tagged": None}
+        finally:
+            session.model.to("cpu")
+    tagged = 0
+    location_tag = torch.serialization.location_tag
+
+    def on_cuda(storage: Any) -> str:
+        nonlocal tagged
+        tagged += 1
+        return "cuda:0" if location_tag(storage) == "cpu" else location_tag(storage)
+
+    places = [torch.serialization, sys.modules.get("torch.package.package_exporter")]
+    session.backend(backend)  # its imports may bring torch.package
+    for place in filter(None, places):
+        place.location_tag = on_cuda
+    try:
+        return calls_save.save(session, backend=backend, directory=directory) | {"tagged": tagged}
+    finally:
+        for place in filter(None, places):
+            place.location_tag = location_tag
+
+
+def without_cuda(session: Session) -> None:
+    """Hide all GPUs from this process, and assert it."""
+    session.stage = "condition"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if torch.cuda.is_available():
+        raise RuntimeError("a GPU is still visible to torch")
+
+
+def answer_in_workers(session: Session, *, reference: str) -> list[dict[str, Any]]:
+    """Differences of what the loaded model answers when a DataLoader's spawned worker preprocesses.
+
+    Random numbers drawn in `preprocess` come from that worker's own stream.
+    """
+    session.stage = "preprocess"
+    written = read_reference(reference)
+    examples = pickle.loads(written["examples"])
+    seed()
+    answers = inference.predict_many(session.loaded, examples, batch_size=1, num_workers=1)
+    found: list[compare.Difference] = []
+    for place, (answer, expected) in enumerate(zip(answers, written["taps"], strict=False)):
+        actual = snapshot.snapshot_value(answer, own_modules=session.own_modules)
+        root = f"postprocess(examples[{place}])"
+        found += compare.compare(expected["postprocess"], actual, compare.Tolerance(**written["tolerance"]), root)
+    return [difference.to_dict() for difference in found]
 
 
 def unusable(session: Session, *, names: Collection[str]) -> dict[str, str]:

@@ -16,8 +16,15 @@ source_renamed  the project, imported           the project, its modules renamed
 source_edited   the project, imported           the project with every function edited, see below
 class_moved     the project, imported           the project; the classes live in new modules beside the old ones, which
                                                 keep the rest
+saved_on_cuda   the project, imported, the      the project, and no GPU
+                model on a GPU, see below
+spawned_workers the project, imported           the project; one worker of a DataLoader, spawned from it, preprocesses
 other_interpreter   the project, imported       the project, another Python and its own torch and libraries; what these
                                                 lack is `unavailable`
+
+`saved_on_cuda` moves the model to a GPU where the machine has one. Where it has none, torch is told that the storages
+which it writes are on `cuda:0` (`calls_conditions.save_on_cuda`): pickles, `torch.save` and `torch.package` then hold
+what they would hold. A method that writes no storage that way cannot be judged so, and the cell is `unavailable`.
 
 `source_edited` asks which code ran (`code_ran` of the record): `saved`, `edited`, or `refused`, where loading raised
 and the same artifact loads beside the unedited project, which is tried to tell. The edit is harmless, so that nothing
@@ -54,6 +61,10 @@ class World:
     """(module, name) of classes that must not be there; the loading process asserts it."""
     edited: tuple[str, ...] = ()
     """Qualified names of the functions that were edited."""
+    without_cuda: bool = False
+    """No GPU is to be seen."""
+    spawns: bool = False
+    """The model is also used in a process that the loading one spawns."""
     unedited: Path | None = None
     """The project as it was, where it was edited: to tell a refusal from an artifact that never loads."""
 
@@ -80,6 +91,14 @@ def _project_there(stage: Stage) -> World:
 def _project_gone(stage: Stage) -> World:
     shutil.rmtree(stage.folder)
     return World(None, stage.own_modules, absent=stage.own_modules)
+
+
+def _project_without_cuda(stage: Stage) -> World:
+    return World(stage.folder, stage.own_modules, without_cuda=True)
+
+
+def _project_and_workers(stage: Stage) -> World:
+    return World(stage.folder, stage.own_modules, spawns=True)
 
 
 def _project_renamed(stage: Stage) -> World:
@@ -112,6 +131,16 @@ CONDITIONS: dict[str, Condition] = {
         Condition("source_renamed", "Does it load after my module was renamed?", _project_renamed),
         Condition("source_edited", "Does what I saved run, after my code was edited?", _project_edited),
         Condition("class_moved", "Does it load after my class moved to another module?", _classes_moved),
+        Condition(
+            "saved_on_cuda",
+            "Does it load without a GPU when it was saved with one?",
+            _project_without_cuda,
+            saving="cuda",
+            default=False,
+        ),
+        Condition(
+            "spawned_workers", "Does it work in a DataLoader's spawned workers?", _project_and_workers, default=False
+        ),
         Condition(OTHER_INTERPRETER, "Does it load under another Python or torch?", _project_there, default=False),
     )
 }

@@ -65,9 +65,9 @@ def save(
 ) -> Saved:
     """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does.
 
-    `how`: "imported", the model's file is a module of the project; "main", it is the script that runs. The project is
-    copied, so that it can be put out of reach of what loads. `like`: a twin that was saved otherwise; what it answered
-    need not be computed again where the states are equal.
+    `how`: "imported", the model's file is a module of the project; "main", it is the script that runs; "cuda", as
+    "imported", and the model is on a GPU. The project is copied, so that it can be put out of reach of what loads.
+    `like`: a twin that was saved otherwise; what it answered need not be computed again where the states are equal.
     """
     project = folder / "project"
     shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
@@ -98,13 +98,23 @@ def fill(saved: Saved, builder: str, worker: Worker, like: Saved | None = None) 
             as_main=saved.how == "main",
         )
         worker.call("describe_state")
-        written = worker.call("save", backend=saved.backend, directory=str(saved.artifact))
+        save_ = "save_on_cuda" if saved.how == "cuda" else "save"
+        written = worker.call(save_, backend=saved.backend, directory=str(saved.artifact))
+        if written.get("tagged") == 0:
+            saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": _NOT_TAGGED}
+            return
         changes = worker.call("changed_by_save")
         twin = str(like.reference) if like is not None and like.reference.exists() else None
         described = worker.call("describe", reference=str(saved.reference), like=twin)
         saved.facts = {**built, **described, **written, "changed_original": changes}
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _stopped(error, "save")
+
+
+_NOT_TAGGED = (
+    "no GPU here, and this method does not write where storages are through torch.serialization: what it writes of a "
+    "model on a GPU can only be tried with one"
+)
 
 
 def load(saved: Saved, wanted: conditions.Condition, interpreter: Interpreter | None = None) -> Loaded:
@@ -119,7 +129,7 @@ def load(saved: Saved, wanted: conditions.Condition, interpreter: Interpreter | 
         return Loaded(examine(saved, here, saved.worker))
     world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
     with out_of_reach(saved.stage.folder):
-        worker = Worker(interpreter)
+        worker = Worker(interpreter, children=world.spawns)
         try:
             enter(world, worker)
         except (WorkerFailed, WorkerDied) as error:
@@ -168,6 +178,8 @@ def enter(world: conditions.World, worker: Worker) -> None:
         own_modules=world.own_modules,
         gone=world.gone,
     )
+    if world.without_cuda:
+        worker.call("without_cuda")
 
 
 def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None = None) -> dict[str, Any]:
@@ -189,12 +201,17 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
             reference=str(saved.reference),
             scoring_file=str(saved.stage.scoring_file) if scored else None,
         )
+        elsewhere = worker.call("answer_in_workers", reference=str(saved.reference)) if world.spawns else []
     except (WorkerFailed, WorkerDied) as error:
         result = _stopped(error, "load")
         if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
             result["code_ran"] = "refused"
         return result
     result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
+    wrong = [difference for difference in elsewhere if not difference["close"]]
+    if wrong and result["outcome"] in ("exact", "close"):
+        text = f"in a spawned worker: {wrong[0]['path']}: {wrong[0]['message']}"
+        result |= {"outcome": "mismatch", "message": text, "state": wrong}
     if world.edited and set(result["taps"].values()) & {"equal", "close", "different"}:
         result["code_ran"] = "edited" if ran["edited"] else "saved"
     return result

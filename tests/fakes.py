@@ -5,7 +5,9 @@ They pickle, and then do one thing that real formats have been seen to do.
 
 from __future__ import annotations
 
+import copyreg
 import inspect
+import json
 import os
 import pickle
 import shutil
@@ -202,3 +204,49 @@ class OtherWorlds(Honest):
 
     def load(self, directory):
         raise ValueError("not here")
+
+
+class LoadsOnTheCpu(Honest):
+    """Right: maps every storage to where this machine has memory."""
+
+    def save(self, model, directory):
+        torch.save(model, directory / "model.pt")
+
+    def load(self, directory):
+        return torch.load(directory / "model.pt", map_location="cpu", weights_only=False)
+
+
+class MovesToMeta(LoadsOnTheCpu):
+    """Finds no GPU, and leaves a layer nowhere."""
+
+    def load(self, directory):
+        model = super().load(directory)
+        model.mix.to("meta")
+        return model
+
+
+class WritesNoStorage(Honest):
+    """Saves tensors by another way than torch.serialization, as files of plain bytes do."""
+
+    def save(self, model, directory):
+        state = {name: tensor.tolist() for name, tensor in model.state_dict().items()}
+        (directory / "model.json").write_text(json.dumps(state))
+
+
+class Unpicklable(Honest):
+    """What it loads works where it is, and does not pickle: it holds a lambda."""
+
+    def spoil(self, model):
+        postprocess = model.postprocess
+        return Wrapped(model, lambda output: postprocess(output))
+
+
+class WrongInWorkers(Honest):
+    """Right in the process that loaded; its copy in a process that this one starts is not."""
+
+    def spoil(self, model):
+        def reduced(model):
+            numbers = dict.fromkeys(model.numbers, 0)
+            return copyreg.__newobj__, (type(model),), {**vars(model), "numbers": numbers}
+
+        copyreg.pickle(type(model), reduced)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,3 +183,48 @@ def test_the_loading_process_asserts_its_world(tmp_path, name, spoilt, told):
     saved.close()
     assert (loaded.result["outcome"], loaded.result["stage"]) == ("failed", "condition")
     assert told in loaded.result["message"]
+
+
+# --- when asked
+
+
+@pytest.mark.parametrize(
+    ("backend", "outcome", "told"),
+    [
+        ("pickle", "failed", "Attempting to deserialize object on a CUDA device"),
+        ("dill", "failed", "Attempting to deserialize object on a CUDA device"),
+        (f"{FAKES}:LoadsOnTheCpu", "exact", ""),
+        (f"{FAKES}:MovesToMeta", "failed|mismatch", "meta"),
+        (f"{FAKES}:WritesNoStorage", "unavailable", "can only be tried with one"),
+    ],
+)
+def test_saved_on_cuda(run_cell, backend, outcome, told):
+    record = run_cell(backend, "nested_fruit", "saved_on_cuda")
+    assert record.outcome in outcome.split("|"), record.message
+    assert told in " ".join([record.message or "", *(item["message"] for item in record.state)])
+
+
+def test_the_tag_is_taken_off_again(tmp_path):
+    """The next save of the same process is an ordinary one."""
+    staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
+    saved = round_trip.save("torch_save", "build", staged, tmp_path / "cell", "cuda")
+    saved.worker.call("save", backend="torch_save", directory=str(tmp_path / "again"))
+    saved.close()
+    files = (saved.artifact / "model.pt", tmp_path / "again" / "model.pt")
+    tagged, plain = (zipfile.ZipFile(file).read("model/data.pkl") for file in files)
+    assert tagged.count(b"cuda:0") >= 1
+    assert b"cuda" not in plain
+
+
+@pytest.mark.parametrize(
+    ("backend", "outcome", "told"),
+    [
+        (f"{FAKES}:Honest", "exact", ""),
+        (f"{FAKES}:Unpicklable", "failed", "does not pickle"),
+        (f"{FAKES}:WrongInWorkers", "mismatch", "in a spawned worker: postprocess(examples[0])"),
+    ],
+)
+def test_spawned_workers(run_cell, backend, outcome, told):
+    record = run_cell(backend, "nested_fruit", "spawned_workers")
+    assert record.outcome == outcome, record.message
+    assert told in (record.message or "")
