@@ -78,8 +78,8 @@ def nodes(value: Any) -> bool:
 
 
 def table(value: Any) -> bool:
-    """An object whose keys are names, none of which could be taken for a tag."""
-    return type(value) is dict and not any(key.startswith("$") for key in value)
+    """An object whose keys are names, none of which could be taken for a tag or would act on a terminal."""
+    return type(value) is dict and all(key[:1] != "$" and key.isprintable() for key in value)
 
 
 def texts(value: Any) -> bool:

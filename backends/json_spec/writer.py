@@ -294,7 +294,7 @@ class Writer:
 
     def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
         for key in state:
-            if type(key) is not str or key.startswith("$") or not _is_text(key):
+            if type(key) is not str or key.startswith("$") or not (_is_text(key) and key.isprintable()):
                 refuse(path, f"an object with an attribute called {key!r}", "name it with a letter")
         return {key: self.encode(item, f"{path}.{key}") for key, item in state.items()}
 

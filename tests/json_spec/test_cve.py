@@ -609,6 +609,8 @@ def test_values_that_a_library_would_take_amiss(tmp_path):
     ]:  # fmt: skip
         refused(holding(tmp_path / "a", node, None, trip={"$object": "tripwires:Tripwire"}))
     refused(holding(tmp_path / "b", 1, None, **{"\x1b[2J": [1]}), "no terminal")
+    hidden = {"$object": "json_spec_things:Node", "attributes": {"\x1b[2J": 1}}
+    refused(holding(tmp_path / "c", {"$ref": "o"}, None, o=hidden), "attributes")
 
 
 def test_the_weights_of_the_tests_are_laid_out_as_the_writer_does_it(tmp_path):
