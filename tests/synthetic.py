@@ -127,10 +127,21 @@ def _probes(chance: random.Random, backend: str) -> Iterator[Record]:
 
 def _costs(chance: random.Random, backend: str, skill: float) -> Iterator[Record]:
     for model in ("imagenet_resnet", "sentiment_gru"):
-        facts = {"imports_s": 1.2 + chance.random(), "load_s": 0.1 + skill, "first_prediction_s": 0.05}
+        imports_s = [1.2 + chance.random() for _ in range(3)]
+        facts = {"interpreter_s": [0.02] * 3, "torch_import_s": imports_s, "backend_import_s": [0.1 * skill] * 3,
+                 "load_s": [0.1 + skill] * 3, "first_prediction_s": [0.05] * 3, "total_s": [2.0] * 3}  # fmt: skip
         yield Record(RUN_ID, backend, model, "fresh_process", kind="cold_start", facts=facts)
     for size in SIZES:
         load_s = 1e-3 + size * 4e-10 * (1.2 - skill)
         facts = {"sweep": "bytes", "tensor_bytes": int(size), "save_s": size * 1e-9 * (1 + skill), "load_s": load_s,
                  "peak_anon_bytes_load": size * (1.1 - skill)}  # fmt: skip
+        yield Record(RUN_ID, backend, "growth", "fresh_process", kind="growth", facts=facts)
+    for modules in (10, 100, 1000, 10_000):
+        facts = {
+            "sweep": "modules",
+            "modules": modules,
+            "tensor_bytes": 10**6,
+            "load_s": [modules * 1e-5 * (2 - skill)] * 3,
+        }
+        facts["save_s"] = [modules * 2e-5 * (2 - skill)] * 3
         yield Record(RUN_ID, backend, "growth", "fresh_process", kind="growth", facts=facts)

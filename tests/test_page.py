@@ -222,6 +222,8 @@ CHARTS = (
     "growth-load",
     "growth-save",
     "growth-memory",
+    "growth-load-modules",
+    "growth-save-modules",
 )
 
 

@@ -5,7 +5,8 @@
 const charts = (() => {
   const GREY = "var(--muted)", ACCENT = "var(--accent)";
   const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];  // Okabe and Ito: apart for all eyes
-  const STAGES = ["interpreter", "start", "import", "load", "predict"];  // the order of a cold start
+  const COST_NAMES = { load_s: "load", save_s: "save", peak_anon_bytes_load: "peak_load" };
+  const STAGES = ["interpreter", "start", "torch", "import", "load", "predict"];  // the order of a cold start
   let model = DATA.common_model;
 
   const timed = () => DATA.cells.filter((cell) => cell.cost && !cell.kind && DATA.models[cell.m] === model)
@@ -90,23 +91,27 @@ const charts = (() => {
       ] }) };
   }
 
-  /* Records of kind growth: their size against each duration or memory that they hold. */
-  function growth(what, label, unit, scale) {
+  /* Records of kind growth: their size against a duration or memory that they hold, in `facts` or as a cell does.
+   * What grows is in `facts.sweep`: where it names modules, their number is the size, else the tensors' bytes. */
+  function growth(what, label, unit, scale, modules = false) {
     return (width) => {
+      const x = modules ? "modules" : "size MB";
       const rows = kind("growth").flatMap((cell) => {
-        const facts = numbers(cell), size = facts.tensor_bytes ?? (cell.cost || {}).tensor_bytes, value = facts[what] ?? ((cell.cost || {})[what.replace(/_s$/, "")] || [])[1];
-        return size && value ? [{ backend: DATA.backends[cell.b], "size MB": size / 1e6, [unit]: value * scale, family: cell.more?.facts?.family ?? cell.more?.facts?.sweep ?? DATA.conditions[cell.c] }] : [];
-      });
-      const chosen = rows.filter((row) => row.family === (rows[0] || {}).family).sort((a, b) => a["size MB"] - b["size MB"]);
-      return { rows: chosen, plot: () => Plot.plot({
+        const facts = numbers(cell), cost = cell.cost || {};
+        const value = facts[what] ?? (COST_NAMES[what] in cost ? d3.median([cost[COST_NAMES[what]]].flat()) : undefined);
+        const size = modules ? facts.modules : (facts.tensor_bytes ?? cost.tensor_bytes) / 1e6;
+        const wanted = /module/.test(String(cell.more?.facts?.sweep ?? "")) === modules;
+        return wanted && size && value ? [{ backend: DATA.backends[cell.b], [x]: size, [unit]: value * scale }] : [];
+      }).sort((a, b) => a[x] - b[x]);
+      return { rows, plot: () => Plot.plot({
         width, height: 360, marginLeft: 54, marginRight: 130, marginTop: 20, marginBottom: 42,
-        x: { type: "log", label: "tensors, MB →", tickFormat: "~g" }, y: { type: "log", label: `↑ ${label}, ${unit}`, grid: true, tickFormat: "~g" },
+        x: { type: "log", label: modules ? "modules →" : "tensors, MB →", tickFormat: "~g" }, y: { type: "log", label: `↑ ${label}, ${unit}`, grid: true, tickFormat: "~g" },
         marks: [
-          Plot.line(chosen, { x: "size MB", y: unit, z: "backend", title: "backend", stroke: GREY, strokeOpacity: .65 }),
-          Plot.dot(chosen, { x: "size MB", y: unit, r: 2.5, fill: GREY }),
-          Plot.text(lastOf(chosen, unit), { x: "size MB", y: unit, text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }),
-          Plot.dot(chosen, Plot.pointer({ x: "size MB", y: unit, r: 5, fill: ACCENT })),
-          tip(chosen, { x: "size MB", y: unit, title: (row) => `${row.backend}\n${digits(row["size MB"])} MB: ${digits(row[unit])} ${unit}` }),
+          Plot.line(rows, { x, y: unit, z: "backend", title: "backend", stroke: GREY, strokeOpacity: .65 }),
+          Plot.dot(rows, { x, y: unit, r: 2.5, fill: GREY }),
+          Plot.text(lastOf(rows, unit), { x, y: unit, text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }),
+          Plot.dot(rows, Plot.pointer({ x, y: unit, r: 5, fill: ACCENT })),
+          tip(rows, { x, y: unit, title: (row) => `${row.backend}\n${digits(row[x])} ${modules ? "modules" : "MB"}: ${digits(row[unit])} ${unit}` }),
         ] }) };
     };
   }
@@ -144,6 +149,8 @@ const charts = (() => {
     { id: "growth-load", title: "Load time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("load_s", "load", "ms", 1e3) },
     { id: "growth-save", title: "Save time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("save_s", "save", "ms", 1e3) },
     { id: "growth-memory", title: "Memory at load as models grow", note: "One line a backend, on logarithmic scales.", make: growth("peak_anon_bytes_load", "peak anonymous memory", "MB", 1e-6) },
+    { id: "growth-load-modules", title: "Load time with more modules", note: "The same bytes in more and more parts.", make: growth("load_s", "load", "ms", 1e3, true) },
+    { id: "growth-save-modules", title: "Save time with more modules", note: "The same bytes in more and more parts.", make: growth("save_s", "save", "ms", 1e3, true) },
   ];
 
   function draw() {
