@@ -353,6 +353,8 @@ def test_cve_2026_4372_an_unknown_key_is_refused_and_none_is_set_by_code(tmp_pat
     for change in (
         lambda spec: spec["objects"]["model"].update(surprise=1),
         lambda spec: spec["objects"]["model"]["attributes"].update({"$surprise": 1}),
+        lambda spec: spec["objects"]["model"].update(attributes={"$int": "0x8000000000000000"}),
+        lambda spec: spec["objects"]["model"].update(attributes={"a": {"$ref": "model", "surprise": 1}}),
         lambda spec: spec["objects"]["model"].update(hooks=[{"on": "forward", "call": 1, "surprise": 1}]),
         lambda spec: spec["objects"]["model"]["attributes"].update(_modules={}, training=False),
         lambda spec: spec["objects"]["model"].update(parameters={"evil": None}),
