@@ -13,6 +13,7 @@ from typing import Any
 
 from backends.json_spec.codecs import CODECS
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.text import DEPTH_LIMIT
 from backends.json_spec.trust import check_name
 
 INT_DIGITS = 100_000
@@ -329,32 +330,40 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
     for where, graph in [("root", root), *objects.items()]:
         if not where.isprintable():
             raise ArtifactError(f"an object is called {where[:200]!r}, which no terminal should be asked to show")
-        left = [graph]
-        while left:
-            node = left.pop()
-            if type(node) is list:
-                left += [item for item in node if type(item) in _INNER]
-            elif type(node) is dict:
-                tag = tag_of(node)
-                if tag is not None:
-                    payload = node[tag]
-                    if len(node) > 1 or type(payload) is not _SIMPLE.get(tag):
-                        _check_form(tag, node, where)
-                    if tag == "$ref":
-                        if payload not in objects:
-                            raise ArtifactError(f"{where} refers to {payload[:200]!r}, which the file does not define")
-                        continue
-                    if tag == "$tensor":
-                        left += [node[name] for name in _TENSOR_NODES if name in node]
-                        continue
-                    if tag in NAMED and trust is not None and (payload, tag) not in checked:
-                        check_name(payload, NAMED[tag], trust)
-                        checked.add((payload, tag))
-                    elif tag == "$codec" and payload not in CODECS:
-                        raise ArtifactError(f"{where} needs the codec {payload[:200]!r}, which is not registered")
-                    elif tag == "$regex":
-                        regexes.append(str(payload[0]))
-                left += [item for item in node.values() if type(item) in _INNER]
+        level: list[Any] = [graph]
+        for _ in range(DEPTH_LIMIT):
+            left: list[Any] = []
+            for node in level:
+                if type(node) is list:
+                    left += [item for item in node if type(item) in _INNER]
+                elif type(node) is dict:
+                    tag = tag_of(node)
+                    if tag is not None:
+                        payload = node[tag]
+                        if len(node) > 1 or type(payload) is not _SIMPLE.get(tag):
+                            _check_form(tag, node, where)
+                        if tag == "$ref":
+                            if payload not in objects:
+                                raise ArtifactError(
+                                    f"{where} refers to {payload[:200]!r}, which the file does not define"
+                                )
+                            continue
+                        if tag == "$tensor":
+                            left += [node[name] for name in _TENSOR_NODES if name in node]
+                            continue
+                        if tag in NAMED and trust is not None and (payload, tag) not in checked:
+                            check_name(payload, NAMED[tag], trust)
+                            checked.add((payload, tag))
+                        elif tag == "$codec" and payload not in CODECS:
+                            raise ArtifactError(f"{where} needs the codec {payload[:200]!r}, which is not registered")
+                        elif tag == "$regex":
+                            regexes.append(str(payload[0]))
+                    left += [item for item in node.values() if type(item) in _INNER]
+            if not left:
+                break
+            level = left
+        else:
+            raise ArtifactError(f"{where} is nested more than {DEPTH_LIMIT} levels deep")
     if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
         raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
 

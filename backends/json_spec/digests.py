@@ -38,7 +38,7 @@ def read_digests(directory: Path, sums: Mapping[str, str]) -> dict[str, Any]:
     """The parsed and checked digests.json. Raises ArtifactError."""
     data = read_file(directory / DIGESTS, LIMIT)
     check_file(DIGESTS, data, sums)
-    found = parse(data, DIGESTS)
+    found = parse(data, DIGESTS, flat=True)
     if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("version") != VERSION:
         raise ArtifactError(f"{DIGESTS} is not a {FORMAT} file of version {VERSION}")
     if list(found) != MEMBERS or not isinstance(found["tensors"], dict):

@@ -33,7 +33,7 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
     length = int.from_bytes(data[:8], "little")
     if length > min(size - 8, HEADER_LIMIT):
         raise ArtifactError(f"{what} is damaged: its header claims {length} bytes")
-    header = parse(data[8 : 8 + length], f"the header of {what}")
+    header = parse(data[8 : 8 + length], f"the header of {what}", flat=True)
     if not isinstance(header, dict):
         raise ArtifactError(f"the header of {what} is not an object")
     entries, end, first = {}, 0, 8 + length

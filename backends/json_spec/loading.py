@@ -160,7 +160,7 @@ def read_graph(directory: Path, sums: Mapping[str, str] | None, name: str, forma
     """A text with a graph in it, parsed; its names are not yet audited. Raises ArtifactError."""
     data = read_file(directory / name, SPEC_LIMIT)
     check_file(name, data, sums)
-    graph = parse(data, name)
+    graph = parse(data, name, flat=True)  # the audit looks at every level
     if not isinstance(graph, dict) or graph.get("format") != format or graph.get("version") != version:
         raise ArtifactError(f"{name} is not a {format} file of version {version}")
     if type(graph["version"]) is not int or list(graph) != MEMBERS or not isinstance(graph["objects"], dict):
