@@ -5,9 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Where the other interpreters are built, and the other Python. Only those in `.` are found without --interpreter.
 OTHERS ?= .
+# A nightly run: which part of it, where to, and the parts that its report is made of.
+SHARD ?= 1/1
+OUTPUT ?= reports/shards/1
+SHARDS ?= reports/shards/*
 PYTHON312 ?= python3.12
 
-.PHONY: chromium vendor help bench bench-json-spec quick test lint nightly nightly-tests fuzz allow-list golden interpreters bench-interpreters clean
+.PHONY: chromium vendor help bench bench-json-spec quick test lint nightly nightly-tests nightly-run nightly-report selftest fuzz allow-list golden interpreters bench-interpreters clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -28,8 +32,21 @@ lint: $(VENV)/.ready  ## style and the workflow files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --quiet --offline .github
 
-nightly: nightly-tests bench  ## what the nightly workflow runs
+nightly: nightly-tests selftest nightly-run nightly-report  ## what the nightly workflow runs, on one machine
+
+selftest: $(VENV)/.ready  ## measure what is known, and see whether it is found
+	$(BIN)/roundtrip selftest
+
+nightly-run: $(VENV)/.ready  ## everything that can be tried here, into OUTPUT; SHARD=K/N for a part of it
+	$(BIN)/roundtrip bench --condition all --traits --probes --shard $(SHARD) --output $(OUTPUT)
+
+nightly-report: $(VENV)/.ready  ## SHARDS as one report in reports/nightly, in the history, and what changed since the last
+	$(BIN)/roundtrip merge $(SHARDS) --output reports/nightly
+	$(BIN)/roundtrip history --add reports/nightly --page reports/nightly/trend.html
+	if [ -d reports/last ]; then $(BIN)/roundtrip compare reports/last reports/nightly | tee reports/nightly/changes.txt; fi
+	rm -rf reports/last && cp -R reports/nightly reports/last
 
 nightly-tests: $(VENV)/.ready  ## the long tests too
 	$(BIN)/python -m pytest -m "nightly or not nightly"
@@ -61,7 +78,7 @@ bench-interpreters: interpreters  ## the matrix, loaded under those
 	$(BIN)/python -m pytest benchmarks/ --rounds 0 --condition fresh_process --condition other_interpreter
 
 clean:  ## remove the environments and all runs
-	rm -rf $(VENV) .venv-py312 .venv-torch213 reports/runs
+	rm -rf $(VENV) .venv-py312 .venv-torch213 reports/runs reports/shards reports/nightly reports/last
 
 # The environment, made again when what it holds changes.
 $(VENV)/.ready: pyproject.toml constraints.txt build-constraints.txt

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("roundtrip")
     group.addoption("--backend", action="append", default=[], metavar="NAME", help="only this backend; repeatable")
     group.addoption("--model", action="append", default=[], metavar="NAME", help="only this model; or file.py:BUILDER")
-    group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this condition; repeatable")
+    group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this; repeatable; or all")
     group.addoption("--interpreter", action="append", default=[], metavar="PATH", help="load under this Python too")
     group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
     group.addoption("--quick", action="store_true", help="small models and a few rounds, under a minute")

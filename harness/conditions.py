@@ -14,6 +14,7 @@ source_absent   the project, imported           nothing of the project
 source_renamed  the project, imported           the project, its modules renamed and all imports of them; not the old
                                                 names
 source_edited   the project, imported           the project with every function edited, see below
+main_script_edited  the file, run as `__main__`   as source_edited
 class_moved     the project, imported           the project; the classes live in new modules beside the old ones, which
                                                 keep the rest
 saved_on_cuda   the project, imported, the      the project, and no GPU
@@ -131,6 +132,13 @@ CONDITIONS: dict[str, Condition] = {
         Condition("source_renamed", "Does it load after my module was renamed?", _project_renamed),
         Condition("source_edited", "Does what I saved run, after my code was edited?", _project_edited),
         Condition("class_moved", "Does it load after my class moved to another module?", _classes_moved),
+        Condition(
+            "main_script_edited",
+            "Does what a script saved run, after the script was edited?",
+            _project_edited,
+            saving="main",
+            default=False,
+        ),
         Condition(
             "saved_on_cuda",
             "Does it load without a GPU when it was saved with one?",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import corpus, environment, interpreters, measure, probes, registry, round_trip
-from harness.conditions import OTHER_INTERPRETER, condition, default_names
+from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
 from harness.errors import InterpreterError
 from harness.interpreters import Interpreter
 from harness.process import Worker
@@ -31,6 +31,9 @@ from harness.staging import Stage, stage
 
 TIMED_CONDITION = "fresh_process"
 """Costs are measured where nothing but the process is new."""
+
+ALL = "all"
+"""In place of a condition's name: every condition that this machine can make."""
 
 QUICK_MODELS = ("nested_fruit", "closure_preprocess", "tabular_wine", "sentiment_gru", "sentiment_gru_lambda")
 QUICK_ROUNDS = 7
@@ -68,6 +71,8 @@ class Settings:
         quick = tuple(name for name in QUICK_MODELS if name in registry.model_names())
         models = self.models or (quick if self.quick else tuple(registry.model_names()))
         conditions = self.conditions or default_names()
+        if ALL in conditions:
+            conditions = tuple(name for name in CONDITIONS if name != OTHER_INTERPRETER or interpreters.found())
         for name in backends:
             registry.backend_entry(name)
         for name in models:

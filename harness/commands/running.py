@@ -10,7 +10,9 @@ from harness.commands.terminal import progress, run_all, show_cells, show_counts
 from harness.errors import ModelFileError
 
 _backends = click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
-_conditions = click.option("--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable.")
+_conditions = click.option(
+    "--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable; or all."
+)
 _interpreters = click.option(
     "--interpreter", "interpreters", multiple=True, metavar="PATH",
     help="Load under this other Python too (it needs torch); repeatable.",
@@ -54,7 +56,7 @@ def check(
             Settings(backends, (model,), conditions, rounds, interpreters=interpreters),
             output or Path(temporary) / "run",
         )
-        show_cells(Console(), run.records)
+        show_cells(Console(), run.records, messages=True)
         if output:
             click.echo(f"Records: {run.folder / 'records.jsonl'}")
     first = run.records[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from harness.records import OUTCOMES, Record
+from harness.remedies import remedy
 
 
 def run_all(settings, output: Path | None, traits=(), probes: bool = False):
@@ -44,24 +45,51 @@ def write_report(folder: Path) -> None:
         click.echo(f"{file}: `roundtrip history` shows the runs so far")
 
 
-def show_cells(console, records: Sequence[Record]) -> None:
-    """A row a cell."""
+def show_cells(console, records: Sequence[Record], messages: bool = False) -> None:
+    """A table a model, a row a cell; `messages`: then each message whole, with the cells that gave it and a remedy."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("model", "backend", "condition", "outcome", "save ms", "load ms", "what happened")
+    cells = [record for record in records if record.kind == "cell"]
     colours = {"exact": "green", "close": "green", "partial": "yellow", "mismatch": "bold red"}
-    for record in (record for record in records if record.kind == "cell"):
-        message = f"{record.stage}: {record.message}" if record.stage and record.message else record.message or ""
-        table.add_row(
-            record.model,
-            record.backend,
-            f"{record.condition}: {record.interpreter}" if record.interpreter else record.condition,
-            f"[{colours.get(record.outcome, 'red')}]{record.outcome}[/]",
-            _milliseconds(record.save_s),
-            _milliseconds(record.load_s),
-            message.splitlines()[0].replace("[", "\\[") if message else "",
-        )
-    console.print(table)
+    for model in dict.fromkeys(record.model for record in cells):
+        table = Table(title=model, title_justify="left")
+        of_model = [record for record in cells if record.model == model]
+        for name, texts in (
+            ("backend", [record.backend for record in of_model]),
+            ("condition", [_where(record) for record in of_model]),
+            ("outcome", [record.outcome for record in of_model]),
+        ):
+            table.add_column(name, no_wrap=True, min_width=max(map(len, texts)))
+        for name in ("save ms", "load ms"):
+            table.add_column(name, justify="right", min_width=len(name))
+        table.add_column("what happened", no_wrap=True, overflow="ellipsis")
+        for record in of_model:
+            table.add_row(
+                record.backend,
+                _where(record),
+                f"[{colours.get(record.outcome, 'red')}]{record.outcome}[/]",
+                _milliseconds(record.save_s),
+                _milliseconds(record.load_s),
+                escape(_said(record).partition("\n")[0]),
+            )
+        console.print(table)
+    said: dict[tuple[str, str], list[Record]] = {}
+    for record in cells if messages else ():
+        if record.message:
+            said.setdefault((record.outcome, _said(record)), []).append(record)
+    for (outcome, message), found in said.items():
+        places = ", ".join(f"{record.backend} × {_where(record)}" for record in found)
+        console.print(f"[{colours.get(outcome, 'red')}]{outcome}[/] {escape(places)}\n  {escape(message)}")
+        console.print(f"  [dim]→ {escape(remedy(found[0]))}[/]")
+
+
+def _where(record: Record) -> str:
+    return f"{record.condition}: {record.interpreter}" if record.interpreter else record.condition
+
+
+def _said(record: Record) -> str:
+    return f"{record.stage}: {record.message}" if record.stage and record.message else record.message or ""
 
 
 def show_counts(console, records: Sequence[Record]) -> None:
@@ -79,7 +107,7 @@ def show_counts(console, records: Sequence[Record]) -> None:
     console.print(f"{len(wrong)} cells load and are wrong.")
 
 
-def _row(record) -> tuple[str, str]:
+def _row(record: Record) -> tuple[str, str]:
     return record.backend, record.condition
 
 
