@@ -16,7 +16,9 @@ import urllib.request
 import zipfile
 
 import pytest
+import torch
 
+from backends.project import own_modules, own_sources
 from harness import inference, registry
 from harness.staging import stage
 
@@ -44,6 +46,13 @@ def saved(name, model, directory):
     backend = registry.load_backend(name)
     backend.save(model, directory)
     return backend
+
+
+def test_installed_packages_are_not_the_users_own(project):
+    """Neither this environment's nor another's, as where one environment sees another's packages."""
+    _, model = project("nested_fruit")
+    assert [path.name for path in own_sources(model)] == ["nested_fruit.py"]
+    assert own_modules(torch.nn.Sequential()) == own_sources(torch.nn.Sequential()) == []
 
 
 @pytest.mark.parametrize("name", ["mlflow_pyfunc", "mlflow_pyfunc_from_code"])
