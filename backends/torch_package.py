@@ -2,8 +2,9 @@
 
 Writes one file, `model.pt`. The project's modules are *interned*: their source goes along and is imported from the
 archive at load, under names of its own, so that neither an absent nor an edited source matters. Every other module is
-*extern*: a reference to what is installed. Lambdas and closures cannot be saved, nor can what lives in `__main__`. The
-classes that come back are not the ones that the application would import: `isinstance` says no.
+*extern*: a reference to what is installed. Lambdas and closures cannot be saved; what lives in `__main__` is not found
+at load; a dataclass in a module with postponed annotations cannot be made again. The classes that come back are not
+the ones that the application would import: `isinstance` says no.
 
 Use it when a model must run where its source is not, on any Python that can run that source.
 
