@@ -65,7 +65,7 @@ def _index(data: dict) -> dict:
 
 
 def _picture(mode: str, side: int, data: dict) -> dict:
-    state = {"mode": mode, "size": {"$tuple": [side, side]}, "palette": None, "data": data}
+    state = {"mode": mode, "size": {"$tuple": [side, side]}, "palette": None, "data": data, "info": {}}
     return {"$codec": "PIL.Image:Image", "state": state}
 
 
@@ -134,6 +134,7 @@ def _truncated(path: Path) -> Path:
 def main(folder: str, names: list[str]) -> None:
     """Load each bomb and print what came of it."""
     torch.ones(1).numpy()
+    sys.setrecursionlimit(10**6)  # as programs do that recurse: nothing may follow a file to the end of the stack
     for number, name in enumerate(names or BOMBS):
         path = BOMBS[name](Path(folder) / str(number))
         memory = _address_space()

@@ -26,6 +26,7 @@ import sys
 import time
 import traceback
 import warnings
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from backends.json_spec.trust import allowed
 
 LIBRARIES = {
     "torch", "torchvision", "numpy", "pandas", "PIL", "sentencepiece", "pyarrow", "backends", "json_spec_things",
-    "tripwires", "tripwire_package",
+    "tripwires", "tripwire_package", "tzdata",
 }  # fmt: skip
 HERE = Path(__file__).parent
 TRUSTED_SOURCES = ("json_spec_things.py", "tripwires.py", "tripwire_package")
@@ -252,7 +253,7 @@ class Watch:
             bad = arguments[0].partition(".")[0] not in LIBRARIES
         elif event == "open":
             bad = isinstance(arguments[0], str | bytes) and not os.fsdecode(arguments[0]).startswith(self._allowed)
-            bad = bad and arguments[0] != os.devnull
+            bad = bad and arguments[0] != os.devnull and "/zoneinfo/" not in os.fsdecode(arguments[0])
         if bad:
             self.seen.append(f"{event} {str(arguments)[:200]}")
 
@@ -307,6 +308,7 @@ def warm_up(folder: Path) -> list[Path]:
     """Save the seeds, load each, and import whatever the lists name: later imports are the mutants' doing."""
     for module in sorted({name.partition(":")[0] for name in allowed()}):
         importlib.import_module(module)
+    zoneinfo.available_timezones()  # imports tzdata and what it takes to look into it
     seeds = []
     for name, build in SEEDS.items():
         save(build(), folder / "seeds" / name)

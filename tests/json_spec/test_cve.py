@@ -109,7 +109,7 @@ def test_cve_2025_32434_and_54886_no_other_format_is_tried(tmp_path, name, kind)
         {"$tensor": "float32", "shape": [2**31, 2**31], "stride": [2**33, 2**2], "entry": "w"},
         {"$tensor": "qint8", "shape": [4], "entry": "w"},
         {"$tensor": "float32", "shape": [4]},
-        {"$tensor": "float32", "shape": [4], "entry": "~fill.0"},
+        {"$tensor": "float32", "shape": [4], "entry": "~fill.1"},
         {"$tensor": "load", "shape": [4], "entry": "w"},
         {"$ndarray": "<f4", "shape": [4], "strides": [-4], "entry": "w"},
         {"$ndarray": "<f4", "shape": [5], "entry": "w"},
@@ -556,8 +556,10 @@ def test_layers_of_torch_do_not_run_what_a_file_names_to_look_up(tmp_path):
     assert attempt(holding(tmp_path / "a", named)).evil._flat_weights == [None, None]
     attributes = {"modules": {"$function": "builtins:len"}, "named_modules": {"$function": "builtins:len"}}
     node = {"$module": "torch.nn.modules.container:Sequential", "training": True, "attributes": attributes}
+    parent = {"$module": HOLDER, "training": True, "modules": {"evil": {"$ref": "part"}}, "attributes": attributes}
     for verify in (True, False, "lazy"):
-        assert type(attempt(holding(tmp_path / "b", node), TRUST, verify).evil) is nn.Sequential
+        loaded = attempt(craft(tmp_path / "b", {"part": node, "model": parent}), TRUST, verify)
+        assert type(loaded.evil) is nn.Sequential and loaded.modules is len
     listing = {
         "$module": "torch.nn.modules.container:ModuleDict",
         "training": True,
