@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.conditions import CONDITIONS
 from harness.errors import MissingPackage, UnknownName
-from harness.needs import COSTS, all_needs, facts_table
+from harness.needs import BASE_CONDITION, COSTS, all_needs, facts_table
 from harness.records import Record, find_runs
 
 RANKING = Path(__file__).parent / "page" / "ranking.js"
@@ -89,6 +90,13 @@ def latest_run(reports: Path) -> Path:
 def of_model(records: Sequence[Record], model: str) -> list[Record]:
     """What speaks for one model: its cells, and the records that are no cells, whatever model they were made with."""
     return [record for record in records if record.kind != "cell" or record.model == model]
+
+
+def conditions_of(wanted: Choice, records: Sequence[Record]) -> tuple[str, ...]:
+    """What a model has to be tried under to answer a choice: a new process, and what the chosen needs ask for."""
+    asked = (name for need in all_needs(records) if need.id in wanted.needs for name in need.conditions)
+    known = (name for name in asked if name in CONDITIONS and CONDITIONS[name].default)
+    return tuple(dict.fromkeys((BASE_CONDITION, *known)))
 
 
 _COST_IDS = {cost.id for cost in COSTS}

@@ -155,3 +155,40 @@ def test_lines_name_the_evidence_once():
     assert "       run it" in text
     assert "   ? not measured: runs no code that the file chooses" in text
     assert "   + load time the least: 100 ms for m" in text
+
+
+def test_a_model_is_tried_only_under_what_the_needs_ask_for():
+    assert recommend.conditions_of(Choice(("safe_load",)), []) == ("fresh_process",)
+    assert recommend.conditions_of(Choice(("source_absent", "source_moved")), [])[:2] == (
+        "fresh_process",
+        "source_absent",
+    )
+
+
+def test_recommend_tries_a_model_that_the_run_does_not_hold(tmp_path, monkeypatch):
+    """The user's own file, saved and loaded here; the safety that the run's probes found stays."""
+    import shutil
+
+    from click.testing import CliRunner
+
+    from harness import registry
+    from harness.cli import main
+    from reference_models.catalog import CATALOG
+    from tests import synthetic
+
+    monkeypatch.setattr(registry, "backend_names", lambda: ["pickle", "json_spec"])
+    shutil.copy(CATALOG["nested_fruit"].path, tmp_path / "mine.py")
+    probes = [
+        record
+        for record in synthetic.records(6)
+        if record.kind == "probe" and record.backend in ("pickle", "json_spec")
+    ]
+    run = synthetic.write(
+        tmp_path / "run", [*probes, Record("r", "pickle", "other", "fresh_process", outcome="failed")]
+    )
+    options = ["--model", f"{tmp_path / 'mine.py'}:build", "--need", "source_absent", "--need", "safe_load"]
+    done = CliRunner().invoke(main, ["recommend", "--run", str(run), *options])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("+ comes back as it was in a new process\n") == 2
+    assert done.output.count("- needs your source to load\n") == 2
+    assert "not measured: runs no code" not in done.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -241,6 +242,18 @@ def test_recommend_in_the_terminal(run):
     assert unknown.exit_code == 2
     assert "Did you mean safe_load" in unknown.output
     assert "source_absent" in runner.invoke(main, ["recommend", "--run", str(run)]).output
+
+
+def test_recommend_takes_the_newest_run(tmp_path, monkeypatch):
+    from harness import registry
+
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    for name in ("published", "runs/20260101-000000-aaaa", "runs/20260102-000000-bbbb"):
+        (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
+        synthetic.write(tmp_path / "reports" / name, [cell()])
+    assert "20260102-000000-bbbb" in CliRunner().invoke(main, ["recommend", "--prefer", "load"]).output
+    shutil.rmtree(tmp_path / "reports" / "runs")
+    assert "published" in CliRunner().invoke(main, ["recommend", "--prefer", "load"]).output
 
 
 def test_recommend_for_one_model_counts_its_cells_alone(run):

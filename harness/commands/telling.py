@@ -58,7 +58,7 @@ def recommend(
     from harness.registry import ROOT
     from harness.report import read_environment
 
-    folder = folder or recommend.latestrun_all(ROOT / "reports")
+    folder = folder or recommend.latest_run(ROOT / "reports")
     records = read_records(folder).records
     python = str((read_environment(folder)[0] or {}).get("python", ""))
     if not needs and not prefer:
@@ -67,15 +67,16 @@ def recommend(
         click.echo("Costs to prefer: load, save, size, memory\n")
     wanted = recommend.choice(needs, prefer, records)
     if model is not None:
-        records = recommend.of_model([*records, *_try_now(model, records)], model)
+        tried_now = _try_now(model, records, recommend.conditions_of(wanted, records))
+        records = recommend.of_model([*records, *tried_now], model)
     click.echo(
         "\n".join(recommend.lines(recommend.recommend(records, wanted, python), records, None if everything else 3))
     )
     click.echo(f"\nFrom {len(records)} records of {folder}.")
 
 
-def _try_now(model: str, records) -> list:
-    """The cells of a model that the records do not hold."""
+def _try_now(model: str, records, conditions: tuple[str, ...]) -> list:
+    """The cells of a model that the records do not hold, under these conditions, with every backend."""
     import tempfile
 
     from harness.matrix import Settings
@@ -83,4 +84,4 @@ def _try_now(model: str, records) -> list:
     if any(record.model == model for record in records):
         return []
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
-        return run_all(Settings(models=(model,), rounds=3), Path(temporary) / "run").records
+        return run_all(Settings(models=(model,), conditions=conditions, rounds=3), Path(temporary) / "run").records
