@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--model", action="append", default=[], metavar="NAME", help="only this model; or file.py:BUILDER")
     group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this; repeatable; or all")
     group.addoption("--interpreter", action="append", default=[], metavar="PATH", help="load under this Python too")
+    group.addoption("--life", choices=("none", "quick", "full"), default="quick", help="life after load (quick)")
     group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
     group.addoption("--quick", action="store_true", help="small models and a few rounds, under a minute")
     group.addoption("--output", type=Path, default=None, help="a new folder for the run (default: reports/runs/<id>)")
@@ -42,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     settings = Settings(
         tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick,
-        interpreters=tuple(option.interpreter),
+        life=option.life, interpreters=tuple(option.interpreter),
     )  # fmt: skip
     try:
         config.stash[SETTINGS] = settings.resolved()

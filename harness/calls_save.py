@@ -42,7 +42,11 @@ def build(
     session.constructor = f"{session.user_module.__name__}:{builder}"
     with _recording(session, backend):
         session.model = getattr(session.user_module, builder)()
-    return {"build_s": time.perf_counter() - started, "tensor_bytes": _tensor_bytes(session.model)}
+    return {
+        "build_s": time.perf_counter() - started,
+        "tensor_bytes": _tensor_bytes(session.model),
+        "constructor": session.constructor,
+    }
 
 
 @contextlib.contextmanager

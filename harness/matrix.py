@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import corpus, environment, interpreters, measure, probes, registry, round_trip
+from harness import corpus, environment, interpreters, life, measure, probes, registry, round_trip
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
 from harness.errors import InterpreterError
 from harness.interpreters import Interpreter
@@ -56,6 +56,8 @@ class Settings:
     """For the timed rounds of one model."""
     shard: tuple[int, int] = (1, 1)
     """Part (k, n): every n-th model, file of traits and probed backend, from the k-th on; `merging` has the rest."""
+    life: str = "quick"
+    """How much of life after load is tried, one of `life.LEVELS`."""
     interpreters: tuple[str, ...] = ()
     """Other Pythons for the condition `other_interpreter`; naming one asks for the condition. Empty, and the condition
     asked for: those that `make interpreters` has built."""
@@ -254,6 +256,11 @@ class Run:
             if interpreter is not None:
                 cell.interpreter = interpreter.label
                 cell.rerun += f" --interpreter {interpreter.shown}"
+            if name == TIMED_CONDITION and round_trip.is_timeable(loaded) and self.settings.life != "none":
+                cell.life = life.life(saved, loaded, self.settings.life == "full")
+                if "crashed" in cell.life:  # the timed rounds want a living one
+                    loaded.close()
+                    loaded = round_trip.load(saved, wanted)
             cell.duration_s = time.perf_counter() - started
             done.records.append(cell)
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded):

@@ -49,6 +49,10 @@ class Record:
     """Differences with their paths, the first ones; `differences` counts all."""
     differences: int = 0
     code_ran: str | None = None
+    """Of a cell of `source_edited`: saved | edited | refused; see `conditions`."""
+    life: dict[str, str] = field(default_factory=dict)
+    """What else the loaded model bears, a check each: equal | different: ... | failed: ... | not applicable: ...; see
+    `calls_life`. Of cells of `fresh_process`."""
     score_saved: dict[str, float] | None = None
     score_loaded: dict[str, float] | None = None
     save_s: list[float] = field(default_factory=list)

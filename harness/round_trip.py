@@ -125,8 +125,7 @@ def load(saved: Saved, wanted: conditions.Condition, interpreter: Interpreter | 
     if saved.stopped is not None:
         return Loaded(dict(saved.stopped))
     if wanted.same_process:
-        here = conditions.World(saved.stage.folder, saved.stage.own_modules)
-        return Loaded(examine(saved, here, saved.worker))
+        return Loaded(examine(saved, here(saved), saved.worker))
     world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
     with out_of_reach(saved.stage.folder):
         worker = Worker(interpreter, children=world.spawns)
@@ -156,6 +155,11 @@ def _unavailable(
         return {}
     why = "; ".join(f"{name} cannot be imported in {interpreter.label}: {text}" for name, text in missing.items())
     return {"outcome": "unavailable", "message": why}
+
+
+def here(saved: Saved) -> conditions.World:
+    """The world in which nothing was changed."""
+    return conditions.World(saved.stage.folder, saved.stage.own_modules)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from harness import calls_conditions, calls_cost, calls_load, calls_probe, calls_save
+from harness import calls_conditions, calls_cost, calls_life, calls_load, calls_probe, calls_save
 from harness.session import Session, failure
 
 
@@ -44,7 +44,7 @@ def _calls(*modules: types.ModuleType) -> dict[str, Callable[..., Any]]:
     return found
 
 
-CALLS = _calls(calls_save, calls_load, calls_conditions, calls_cost, calls_probe)
+CALLS = _calls(calls_save, calls_load, calls_life, calls_conditions, calls_cost, calls_probe)
 
 
 def serve(connection: Connection, log: str) -> None:

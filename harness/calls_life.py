@@ -1,0 +1,252 @@
+"""Life after load: what else a model must bear than answering. Compared with what the original bears.
+
+Each check leaves a *finding*: plain words and digests by name. `describe_life` takes those of the original, in the
+process that saved it; `life` those of the loaded model, and says of each check one of
+
+    equal                     as the original's
+    different: ...            where, and how
+    failed: ...               it raised, the original does not
+    not applicable: ...       the original raises too
+
+    check        what is done
+    batch        all examples in one batch answer as one by one (within the model's tolerance)
+    deepcopy     `copy.deepcopy`, whose state is compared with its source's
+    state_dict   names, shapes, dtypes and values are those that the original's `load_state_dict` takes
+    train_step   one step of SGD with momentum on two examples, with the training flags that the model has: the loss,
+                 all gradients, parameters, buffers and the optimizer's state, to the bit
+    saves_again  (full) saved by the same backend and loaded again, it has the same outcome: see `round_trip`
+    compile      (full) `torch.compile` with the eager backend: captured by torch's compiler, same output
+    export       (full) `torch.export.export`, and the exported program's output
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from harness import calls_save, compare, inference, snapshot
+from harness.session import Session, batches_of, read_reference, seed
+from harness.snapshot_graph import Graph
+
+Finding = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A model, the raw examples, and what they become."""
+
+    model: Any
+    examples: list
+    batches: list
+    tolerance: compare.Tolerance
+    own_modules: tuple[str, ...]
+
+    def batch(self) -> Any:
+        """The first two data points as forward takes them; new tensors each time."""
+        return inference.collate(copy.deepcopy(self.batches[:2]))
+
+    def forward(self, model: Any) -> Any:
+        seed()
+        return model(self.batch()) if isinstance(model, torch.nn.Module) else model.forward(self.batch())
+
+    def snapshot(self, value: Any) -> dict:
+        return snapshot.snapshot_value(value, own_modules=self.own_modules)
+
+
+def describe_life(session: Session, *, reference: str, full: bool) -> None:
+    """Write down what the original, in copies, bears, beside the reference."""
+    session.stage = "compare"
+    subject = _subject(session, session.model, reference)
+    findings = {}
+    for name, check in _checks(full):
+        # a step of training changes the model, and this one is saved again in the timed rounds
+        findings[name] = _tried(lambda check=check: check(_of_copy(subject) if check is _train_step else subject))
+    Path(f"{reference}.life").write_bytes(pickle.dumps(findings))
+
+
+def life(session: Session, *, reference: str, full: bool) -> dict[str, str]:
+    """Do the checks on the loaded model, which is a trained one afterwards."""
+    session.stage = "compare"
+    subject = _subject(session, session.loaded, reference)
+    originals = pickle.loads(Path(f"{reference}.life").read_bytes())
+    return {name: _judged(originals[name], _tried(lambda check=check: check(subject))) for name, check in _checks(full)}
+
+
+def save_again(session: Session, *, backend: str, directory: str, reference: str, constructor: str) -> None:
+    """Save the loaded model as the original was saved."""
+    examples = read_reference(reference)["examples"]
+    session.model, session.constructor = session.loaded, constructor
+    session.user_module = SimpleNamespace(examples=lambda: pickle.loads(examples))
+    calls_save.save(session, backend=backend, directory=directory)
+
+
+# --- checks
+
+
+def _checks(full: bool) -> Iterator[tuple[str, Callable[[_Subject], Finding]]]:
+    yield "batch", _batch
+    yield "deepcopy", _deepcopy
+    yield "state_dict", _state_dict
+    if full:
+        yield "compile", _compile
+        yield "export", _export
+    yield "train_step", _train_step  # last: it changes the model
+
+
+def _batch(subject: _Subject) -> Finding:
+    examples = pickle.dumps(subject.examples)
+    seed()
+    together = inference.predict_many(subject.model, pickle.loads(examples), batch_size=len(subject.examples))
+    seed()
+    alone = [inference.predict(subject.model, x) for x in pickle.loads(examples)]
+    differences = compare.compare(
+        subject.snapshot(alone), subject.snapshot(together), subject.tolerance, "predict_many()"
+    )
+    wrong = [difference for difference in differences if not difference.close]
+    return {"batch": f"{wrong[0].path}: {wrong[0].message}" if wrong else "as one by one"}
+
+
+def _deepcopy(subject: _Subject) -> Finding:
+    before, after = (
+        snapshot.snapshot_model(model, own_modules=subject.own_modules)
+        for model in (subject.model, copy.deepcopy(subject.model))
+    )
+    differences = compare.compare(before, after)
+    return {"copy": f"{differences[0].path}: {differences[0].message}" if differences else "as its source"}
+
+
+def _state_dict(subject: _Subject) -> Finding:
+    if not isinstance(subject.model, torch.nn.Module):
+        raise TypeError(f"a {type(subject.model).__name__} has no state_dict")
+    return {name: _digest(value) for name, value in subject.model.state_dict().items()}
+
+
+def _train_step(subject: _Subject) -> Finding:
+    model = subject.model
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"a {type(model).__name__} has no parameters")
+    parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
+    if not parameters:
+        raise ValueError("no parameter requires a gradient")
+    model.zero_grad()
+    optimizer = torch.optim.SGD(parameters.values(), lr=0.01, momentum=0.9)
+    loss = sum(leaf.float().square().mean() for leaf in _differentiable(subject.forward(model)))
+    if not isinstance(loss, torch.Tensor):
+        raise ValueError("no output can be differentiated")
+    loss.backward()
+    finding = {"loss": float(loss)}
+    finding |= {f"{name}.grad": _digest(part.grad) for name, part in parameters.items()}
+    optimizer.step()
+    after = [*model.named_parameters(), *model.named_buffers()]
+    finding |= {f"{name} after the step": _digest(part) for name, part in after}
+    for place, state in optimizer.state_dict()["state"].items():
+        finding |= {f"optimizer.state[{place}][{key!r}]": _digest(value) for key, value in state.items()}
+    return finding
+
+
+def _compile(subject: _Subject) -> Finding:
+    with torch.no_grad():
+        compiled = torch.compile(_forward_of(subject.model), backend="eager")
+        try:
+            seed()
+            return {"output": _digest_of_any(subject, compiled(subject.batch()))}
+        finally:
+            torch._dynamo.reset()
+
+
+def _export(subject: _Subject) -> Finding:
+    with torch.no_grad():
+        program = torch.export.export(_module_of(subject.model), (subject.batch(),), strict=False)
+        seed()
+        return {"output": _digest_of_any(subject, program.module()(subject.batch()))}
+
+
+def _forward_of(model: Any) -> Any:
+    return model if isinstance(model, torch.nn.Module) else model.forward
+
+
+def _module_of(model: Any) -> torch.nn.Module:
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"a {type(model).__name__} is no nn.Module")
+    return model
+
+
+# --- findings
+
+
+def _subject(session: Session, model: Any, reference: str) -> _Subject:
+    written = read_reference(reference)
+    return _Subject(
+        model,
+        pickle.loads(written["examples"]),
+        batches_of(written),
+        compare.Tolerance(**written["tolerance"]),
+        session.own_modules,
+    )
+
+
+def _of_copy(subject: _Subject) -> _Subject:
+    return _Subject(
+        copy.deepcopy(subject.model), subject.examples, subject.batches, subject.tolerance, subject.own_modules
+    )
+
+
+def _tried(check: Callable[[], Finding]) -> Finding | str:
+    """A check's finding, or in a text why there is none."""
+    try:
+        return check()
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, inference.InferenceError) and error.__cause__ else error
+        lines = str(cause).strip().splitlines() or [repr(cause)]
+        return f"{type(cause).__name__}: {lines[0][:200]}"
+
+
+def _judged(original: Finding | str, loaded: Finding | str) -> str:
+    if isinstance(original, str):
+        return f"not applicable: the original raises {original}"
+    if isinstance(loaded, str):
+        return f"failed: {loaded}"
+    for name in original | loaded:
+        if name not in loaded or name not in original:
+            return f"different: {name} is {'gone' if name in original else 'new'}"
+        if original[name] != loaded[name]:
+            return f"different: {name}: was {original[name]}, is now {loaded[name]}"
+    return "equal"
+
+
+def _differentiable(output: Any) -> Iterator[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        if output.requires_grad:
+            yield output
+    elif isinstance(output, Mapping):
+        for part in output.values():
+            yield from _differentiable(part)
+    elif isinstance(output, list | tuple):
+        for part in output:
+            yield from _differentiable(part)
+
+
+def _digest(value: Any) -> str:
+    """Shape, dtype and a digest of the bytes; of what is no plain tensor, what its snapshot says."""
+    if not isinstance(value, torch.Tensor):
+        return repr(value) if value is None or isinstance(value, bool | int | float | str) else type(value).__name__
+    value = value.detach()
+    if value.layout != torch.strided or value.is_quantized or value.device.type == "meta" or value.is_nested:
+        graph = Graph(snapshot.snapshot_value(value))
+        return graph.digest(graph.root)[:12]
+    flat = value.resolve_conj().resolve_neg().contiguous().reshape(-1).cpu()
+    data = flat.view(torch.uint8).numpy() if flat.numel() else b""
+    return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')} {hashlib.sha256(data).hexdigest()[:12]}"
+
+
+def _digest_of_any(subject: _Subject, value: Any) -> str:
+    graph = Graph(subject.snapshot(value))
+    return graph.digest(graph.root)[:12]
