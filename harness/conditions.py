@@ -37,6 +37,7 @@ code that runs at the three taps counts, not constructors; constants of modules 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,7 +168,11 @@ def condition(name: str) -> Condition:
 
 
 def prepare(wanted: Condition, stage: Stage, copy_to: Path) -> World:
-    """The world of one cell, made on a copy of the project, so that cells do not see each other's changes."""
-    folder = copy_to / "project"
+    """The world of one cell, made on a copy of the project, so that cells do not see each other's changes.
+
+    The name of the folder that is made begins as `copy_to`: a cell may be tried again, or by several interpreters.
+    """
+    copy_to.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{copy_to.name}-", dir=copy_to.parent)) / "project"
     shutil.copytree(stage.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return wanted.prepare(replace(stage, folder=folder))

@@ -26,6 +26,7 @@ from typing import Any
 from harness import interpreters, proc
 from harness.interpreters import Interpreter
 from harness.proc import PeakMemory
+from harness.wording import everywhere
 
 TIMEOUT_S = 120.0
 PRELOADED = ("torch", "torch._dynamo", "harness.worker")
@@ -151,7 +152,7 @@ class Worker:
         # faulthandler writes the Python stack, innermost frame first
         cause = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
         frame = next((line.strip() for line in lines if line.lstrip().startswith("File ")), "")
-        return "; ".join(part for part in (how, cause, frame) if part)
+        return everywhere("; ".join(part for part in (how, cause, frame) if part))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,6 +193,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
     `artifact`: a changed copy, in place of what was saved.
     """
     directory = str(artifact or saved.artifact)
+    first = None
     try:
         first = worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
         ran = {}
@@ -207,7 +209,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         )
         elsewhere = worker.call("answer_in_workers", reference=str(saved.reference)) if world.spawns else []
     except (WorkerFailed, WorkerDied) as error:
-        result = _stopped(error, "load")
+        result = _stopped(error, "load" if first is None else _where(str(error)))
         if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
             result["code_ran"] = "refused"
         return result
@@ -300,6 +302,12 @@ def _failed(failure: Failure) -> dict[str, Any]:
         "message": failure.message.strip(),
         "traceback": "\n".join(failure.traceback.strip().splitlines()[-8:]),
     }
+
+
+def _where(last_words: str) -> str:
+    """The stage in which a process died that had loaded its model, as far as its last words tell."""
+    found = re.search(r"\bin (preprocess|forward|postprocess)$", last_words)
+    return found.group(1) if found else "compare"
 
 
 def is_timeable(loaded: Loaded) -> bool:

@@ -6,7 +6,6 @@ import importlib.util
 import inspect
 import pickle
 import random
-import re
 import sys
 import traceback
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ import torch
 
 from backends import UnsupportedModel
 from harness import inference, snapshot
-from harness.registry import ROOT, load_backend
+from harness.registry import load_backend
+from harness.wording import everywhere
 
 TAPS = ("preprocess", "forward", "postprocess")
 
@@ -55,16 +55,10 @@ def failure(session: Session, error: Exception) -> dict[str, Any]:
     return {
         "stage": stage,
         "error_type": type(cause).__name__,
-        "message": _everywhere(str(cause) or repr(cause)),
+        "message": everywhere(str(cause) or repr(cause)),
         "unsupported": isinstance(cause, UnsupportedModel),
-        "traceback": _everywhere("".join(traceback.format_exception(error)[-12:])),
+        "traceback": everywhere("".join(traceback.format_exception(error)[-12:])),
     }
-
-
-def _everywhere(text: str) -> str:
-    """A message or traceback that is the same on every machine: files from where they are installed, no addresses."""
-    text = re.sub(r"""(?<![^\s"'(\[=])/[^\s"']*/(site-packages|python3\.\d+|project)/""", r"\1/", text)
-    return re.sub(r"\bat 0x[0-9a-f]{6,}", "at 0x...", text.replace(f"{ROOT}/", ""))
 
 
 def _declares(method: Any, name: str) -> bool:

@@ -250,3 +250,71 @@ class WrongInWorkers(Honest):
             return copyreg.__newobj__, (type(model),), {**vars(model), "numbers": numbers}
 
         copyreg.pickle(type(model), reduced)
+
+
+class DetachesALayer(Honest):
+    """Right in every answer; no gradient reaches the embedding."""
+
+    def spoil(self, model):
+        model.embedding.register_forward_hook(lambda module, inputs, output: output.detach())
+
+
+class ScalesGradients(Honest):
+    def spoil(self, model):
+        model.mix.weight.register_hook(lambda gradient: gradient * 2)
+
+
+class RefusesCopies(Honest):
+    def spoil(self, model):
+        def refuse(memo):
+            raise TypeError("cannot be copied")
+
+        model.__deepcopy__ = refuse
+
+
+class CopiesWrongly(Honest):
+    def spoil(self, model):
+        other = pickle.loads(pickle.dumps(model))
+        other.names[0] = "fig"
+        model.__deepcopy__ = lambda memo: other
+
+
+class AnswersAlone(Honest):
+    """Right for one and for two data points, wrong for a batch of three."""
+
+    def spoil(self, model):
+        model.mix.register_forward_hook(lambda module, inputs, output: output + (len(output) == 3))
+
+
+class RenamesInStateDict(Honest):
+    def spoil(self, model):
+        def rename(module, state, prefix, metadata):
+            state["table.weight"] = state.pop("embedding.weight")
+
+        model.register_state_dict_post_hook(rename)
+
+
+class DiesWhenTrained(Honest):
+    def spoil(self, model):
+        model.mix.weight.register_hook(lambda gradient: os.abort())
+
+
+class SavesOnce(Honest):
+    """What it loaded cannot be saved."""
+
+    def save(self, model, directory):
+        if hasattr(self, "loads"):
+            raise ValueError("not twice")
+        super().save(model, directory)
+
+    def spoil(self, model):
+        self.loads = getattr(self, "loads", 0) + 1
+
+
+class WearsOff(Honest):
+    """Right the first time."""
+
+    def spoil(self, model):
+        self.loads = getattr(self, "loads", 0) + 1
+        if self.loads > 1:
+            model.names[0] = "fig"

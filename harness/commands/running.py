@@ -17,6 +17,10 @@ _interpreters = click.option(
     "--interpreter", "interpreters", multiple=True, metavar="PATH",
     help="Load under this other Python too (it needs torch); repeatable.",
 )  # fmt: skip
+_life = click.option(
+    "--life", type=click.Choice(["none", "quick", "full"]), default="quick", show_default=True,
+    help="After loading: training, copying; full: saving again, torch.compile, torch.export.",
+)  # fmt: skip
 
 
 def _part(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -31,6 +35,7 @@ def _part(context: click.Context, parameter: click.Parameter, value: str) -> tup
 @_backends
 @_conditions
 @_interpreters
+@_life
 @click.option("--rounds", default=3, show_default=True, help="Timed rounds, at most.")
 @click.option("--output", type=click.Path(path_type=Path), help="Keep the run in this new folder.")
 def check(
@@ -38,6 +43,7 @@ def check(
     backends: tuple[str, ...],
     conditions: tuple[str, ...],
     interpreters: tuple[str, ...],
+    life: str,
     rounds: int,
     output: Path | None,
 ) -> None:
@@ -53,7 +59,7 @@ def check(
 
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
         run = run_all(
-            Settings(backends, (model,), conditions, rounds, interpreters=interpreters),
+            Settings(backends, (model,), conditions, rounds, life=life, interpreters=interpreters),
             output or Path(temporary) / "run",
         )
         show_cells(Console(), run.records, messages=True)
@@ -68,6 +74,7 @@ def check(
 @_backends
 @_conditions
 @_interpreters
+@_life
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
 @click.option("--quick", is_flag=True, help="Small models and a few rounds.")
@@ -80,6 +87,7 @@ def bench(
     backends: tuple[str, ...],
     conditions: tuple[str, ...],
     interpreters: tuple[str, ...],
+    life: str,
     rounds: int,
     quick: bool,
     traits: bool,
@@ -94,7 +102,7 @@ def bench(
     from harness.matrix import Settings
 
     names = registry.trait_names() if traits else ()
-    settings = Settings(backends, models, conditions, rounds, quick, shard=shard, interpreters=interpreters)
+    settings = Settings(backends, models, conditions, rounds, quick, shard=shard, life=life, interpreters=interpreters)
     run = run_all(settings, output, names, probes)
     cells = [record for record in run.records if record.kind == "cell"]
     show_cells(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
