@@ -17,9 +17,13 @@ Source: https://docs.pytorch.org/docs/stable/onnx_export.html and https://onnxru
 from __future__ import annotations
 
 import json
+import os
 
 from backends.base import Backend
 from backends.tracing import Graph, for_inference, one_and_two
+
+# read when onnxruntime is imported; without it, it keeps a device's number in the user's home and reports to its maker
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class Onnx(Backend):

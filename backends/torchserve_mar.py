@@ -15,6 +15,7 @@ Source: https://docs.pytorch.org/serve/custom_service.html
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from unittest import mock
 from backends.base import Backend
 from backends.project import own_sources
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # TorchServe imports onnxruntime where it is installed
 HANDLER = Path(__file__).with_name("carried") / "torchserve_handler.py"
 
 

@@ -55,6 +55,27 @@ def test_installed_packages_are_not_the_users_own(project):
     assert own_modules(torch.nn.Sequential()) == own_sources(torch.nn.Sequential()) == []
 
 
+@pytest.mark.parametrize("name", ["mlflow_pyfunc", "mlflow_pyfunc_from_code", "bentoml", "torchserve_mar", "onnx"])
+def test_nothing_is_left_in_the_home_or_where_the_program_runs(name, tmp_path):
+    """Stores, caches, telemetry: a save and a load write into the artifact alone."""
+    home, here, artifact = (tmp_path / folder for folder in ("home", "here", "artifact"))
+    for folder in (home, here, artifact):
+        folder.mkdir()
+    code = f"""
+import pathlib, torch
+from harness import inference, registry
+backend, directory = registry.load_backend({name!r}), pathlib.Path({str(artifact)!r})
+model = torch.nn.Sequential(torch.nn.Linear(2, 2)).eval()
+batches = {{"batches": (torch.zeros(1, 2), torch.zeros(2, 2))}} if {name!r} == "onnx" else {{}}
+backend.save(model, directory, **batches)
+loaded = backend.load(directory)
+loaded.forward(torch.zeros(1, 2))
+"""
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", code], cwd=here, env=environment, check=True)
+    assert [*home.rglob("*"), *here.rglob("*")] == []
+
+
 @pytest.mark.parametrize("name", ["mlflow_pyfunc", "mlflow_pyfunc_from_code"])
 def test_mlflow_predicts(name, project, tmp_path, monkeypatch):
     import mlflow.pyfunc
