@@ -205,6 +205,8 @@ def _warm_up(competitor: Competitor, folder: Path) -> None:
     costs = competitor.costs
 
     def once() -> None:
+        for process in (competitor.saved, competitor.loaded):
+            process.worker.call("use_all_threads")
         competitor.saved.worker.call("forget")  # what `same_process` loaded there holds memory, and files if it maps
         if competitor.saved.facts["save_s"] < DEAR_S:
             _save(competitor, folder)

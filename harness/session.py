@@ -26,6 +26,8 @@ TAPS = ("preprocess", "forward", "postprocess")
 class Session:
     """What the process holds between calls."""
 
+    threads: int = 1
+    """How many torch would use of itself."""
     stage: str = "condition"
     own_modules: tuple[str, ...] = ()
     user_module: Any = None

@@ -27,15 +27,20 @@ def about(session: Session) -> dict[str, Any]:
     return {
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": session.threads,
         "modules": sorted({name.partition(".")[0] for name in sys.modules}),
         "main": sorted(name for name in vars(sys.modules["__main__"]) if not name.startswith("__")),
     }
 
 
+def use_all_threads(session: Session) -> None:
+    """As many threads as torch has of itself: for timed rounds, which have the machine to themselves."""
+    torch.set_num_threads(session.threads)
+
+
 def _calls(*modules: types.ModuleType) -> dict[str, Callable[..., Any]]:
     """The public functions that the modules define, by name."""
-    found: dict[str, Callable[..., Any]] = {"about": about}
+    found: dict[str, Callable[..., Any]] = {"about": about, "use_all_threads": use_all_threads}
     for module in modules:
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
@@ -48,13 +53,18 @@ CALLS = _calls(calls_save, calls_load, calls_life, calls_conditions, calls_cost,
 
 
 def serve(connection: Connection, log: str) -> None:
-    """Answer calls until the other end closes. Whatever this process prints goes to the file `log`."""
+    """Answer calls until the other end closes. Whatever this process prints goes to the file `log`.
+
+    One thread, until `use_all_threads`: workers run side by side, and two pools of threads on the same cores spend
+    their time waiting for each other (the detector's cell took 14 s so, and 1.9 s alone).
+    """
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable()
     _empty_main()
-    session = Session()
+    session = Session(threads=torch.get_num_threads())
+    torch.set_num_threads(1)
     while True:
         try:
             name, arguments = connection.recv()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,6 @@ import pytest
 from harness import registry, round_trip
 from harness.conditions import condition
 from harness.staging import stage
-
-# One thread a worker: torch's threads wait by spinning, which on a busy machine makes a second of work ten.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
