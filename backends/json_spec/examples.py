@@ -3,7 +3,8 @@
 Running an example follows the convention of the series: `preprocess(x)` gives a tree of one data point, `forward` takes
 it with a batch dimension at every leaf, `postprocess` takes one data point's part of what comes out. A stage that the
 model lacks is left out; without `preprocess` the example goes into `forward` as it is. Modules are in eval mode, no
-gradients are recorded, and every example starts from the same random state; modes and states are put back.
+gradients are recorded, torch computes in one thread, so that sums are taken in one order however many cores there are,
+and every example starts from the same random state; modes, threads and states are put back.
 
 Two runs agree where everything but floating-point numbers is equal, and those are close: another processor's kernels
 round differently, and a network carries that on. Relative and absolute tolerance are RTOL and ATOL.
@@ -48,7 +49,7 @@ BRANCHES = (Mapping, list, tuple, torch.Tensor)
 def run(model: Any, x: Any) -> dict[str, Any]:
     """Stage -> what it gave, for the stages that the model has. Raises whatever the model raises, with the stage."""
     taps: dict[str, Any] = {}
-    with _modes(model), _same_random_state():
+    with _modes(model), _same_conditions():
         batch = x
         if has := _has(model, "preprocess"):
             taps["preprocess"] = _stage("preprocess", model.preprocess, x)
@@ -135,15 +136,17 @@ def _modes(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _same_random_state() -> Iterator[None]:
-    numpy_state, python_state = np.random.get_state(), random.getstate()
+def _same_conditions() -> Iterator[None]:
+    numpy_state, python_state, threads = np.random.get_state(), random.getstate(), torch.get_num_threads()
     try:
         with torch.random.fork_rng():
             torch.manual_seed(0)
+            torch.set_num_threads(1)
             np.random.seed(0)
             random.seed(0)
             yield
     finally:
+        torch.set_num_threads(threads)
         np.random.set_state(numpy_state)
         random.setstate(python_state)
 

@@ -99,12 +99,13 @@ def test_checking_needs_examples(tmp_path):
 def test_examples_do_not_change_the_model_or_any_random_state(tmp_path):
     model = things.Staged()
     model.train()
+    threads = torch.get_num_threads()
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     inputs = [["a", "b"]]
     save(model, tmp_path / "a", examples=inputs)
     load(tmp_path / "a", trust=TRUST, check=True)
     assert model.calls == 0 and model.training and inputs == [["a", "b"]], "preprocess empties its input"
-    assert torch.equal(states[0], torch.get_rng_state()) and states[1] == random.getstate()
+    assert torch.get_num_threads() == threads and torch.equal(states[0], torch.get_rng_state()) and states[1] == random.getstate()
     assert states[2] == np.random.get_state()[1].tolist()
 
 
