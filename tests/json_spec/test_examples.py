@@ -105,7 +105,11 @@ def test_examples_do_not_change_the_model_or_any_random_state(tmp_path):
     save(model, tmp_path / "a", examples=inputs)
     load(tmp_path / "a", trust=TRUST, check=True)
     assert model.calls == 0 and model.training and inputs == [["a", "b"]], "preprocess empties its input"
-    assert torch.get_num_threads() == threads and torch.equal(states[0], torch.get_rng_state()) and states[1] == random.getstate()
+    assert (
+        torch.get_num_threads() == threads
+        and torch.equal(states[0], torch.get_rng_state())
+        and states[1] == random.getstate()
+    )
     assert states[2] == np.random.get_state()[1].tolist()
 
 
