@@ -249,7 +249,7 @@ FORMS: dict[str, Form] = {
     "$npscalar": Form(numpy_dtype, {"bytes": text}, {"reads": text}),
     "$class": Form(text),
     "$function": Form(text),
-    "$partial": Form(any_node, {"args": nodes, "keywords": table}),
+    "$partial": Form(any_node, {"args": nodes, "keywords": table}, {"attributes": table}),
     "$method": Form(any_node, {"name": text}),
     "$codec": Form(text, {"state": table}),
     "$ndarray": Form(

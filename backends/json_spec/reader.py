@@ -159,7 +159,10 @@ class Reader:
             function = self.decode(payload)
             if not callable(function):
                 raise ArtifactError("a partial of something that cannot be called")
-            return functools.partial(function, *map(self.decode, node["args"]), **self.decode(node["keywords"]))
+            made = functools.partial(function, *map(self.decode, node["args"]), **self.decode(node["keywords"]))
+            if "attributes" in node:
+                self._fills.append(lambda: vars(made).update(self._attributes(node["attributes"])))
+            return made
         if tag == "$method":
             owner, name = self.decode(payload), node["name"]
             if isinstance(owner, type):

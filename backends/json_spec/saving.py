@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.json_spec import bundle, drift, files
+from backends.json_spec import bundle, drift, files, imported
 from backends.json_spec.digests import digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
@@ -35,12 +35,16 @@ def save(
     *,
     examples: Iterable[Any] | None = None,
     bundle_source: bool = False,
+    unchecked: Iterable[str] = (),
 ) -> None:
     """Write `model` into `directory`, which may be absent, empty, or hold an older artifact.
 
     `examples` are raw inputs as `preprocess` takes them (or `forward`, batch dimension included, where the model has no
     `preprocess`); they travel in the artifact with what the model gives for them, for `load(..., check=True)`.
     `bundle_source=True` carries the source of the model's own modules, for `load(..., trust="bundled")`.
+
+    What the model's classes and functions reach in their modules must be as an import defines it, because a load finds
+    it so; `unchecked` names what may have changed all the same (a cache), as the refusal's message does.
 
     The artifact is written aside, loaded again in this process, compared bit by bit with the model, and only then put
     in place. The model itself is not run, because running may change it: examples run on what was loaded, and once
@@ -50,7 +54,7 @@ def save(
     """
     directory = Path(directory).absolute()
     with files.aside(directory) as beside, collector_paused(), contextlib.ExitStack() as end:
-        written = write_artifact(model, beside, bundle_source)
+        written = write_artifact(model, beside, bundle_source, tuple(unchecked))
         end.callback(written.forget)
         with ThreadPoolExecutor(1) as thread:  # the disk works while the processor compares
             durable = thread.submit(files.make_durable, beside)
@@ -108,7 +112,7 @@ class Written:
         return Artifact(directory, tuple(sorted(modules - own)), sums, home)
 
 
-def write_artifact(model: Any, directory: Path, bundle_source: bool) -> Written:
+def write_artifact(model: Any, directory: Path, bundle_source: bool, unchecked: tuple[str, ...] = ()) -> Written:
     """Write all files of an artifact, examples aside, into an empty directory. Raises Unsupported."""
     graph, regions = Writer().graph(model)
     names = _names(graph) - allowed().keys()
@@ -116,6 +120,8 @@ def write_artifact(model: Any, directory: Path, bundle_source: bool) -> Written:
     if home is not None and not bundle_source:
         raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
     project = Project({name.partition(":")[0] for name in names}, home.source if home is not None else locate)
+    if home is None:
+        imported.check(names, project, unchecked)
     texts = {files.SPEC: spec_text(graph)}
     if (definitions := drift.definitions_text(names, project)) is not None:
         texts[files.DEFINITIONS] = definitions

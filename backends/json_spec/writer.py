@@ -177,6 +177,8 @@ class Writer:
             node = {"$partial": inside(value.func, ".func"), "args": [], "keywords": {}}
             node["args"] = [inside(item, f".args[{n}]") for n, item in enumerate(value.args)]
             node["keywords"] = {key: inside(item, f".keywords[{key!r}]") for key, item in value.keywords.items()}
+            if vars(value):
+                node["attributes"] = self._attributes(vars(value), path)
             slot.node = node
         elif kind is types.MethodType:
             owner, name = value.__self__, value.__name__

@@ -328,3 +328,17 @@ class Maker:
 @lru_cache
 def cached(x):
     return x + 1
+
+
+LIMIT = 5
+COUNTS: list = []
+
+
+class Global:
+    """Its methods read what is outside."""
+
+    scale = 1.0
+    gone = None
+
+    def read(self):
+        return double(LIMIT) + len(COUNTS)

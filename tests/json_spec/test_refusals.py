@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import types
 
 import json_spec_things as things
 import pytest
@@ -96,3 +99,59 @@ def test_what_does_not_load_again_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UnsupportedModel, match="does not come back"):
         save(things.Holder(a=1), tmp_path / "artifact")
     assert not list(tmp_path.iterdir())
+
+
+CHANGED = {
+    "Global.gone": (lambda made: delattr(things.Global, "gone"), r"json_spec_things:Global\.gone .*it is nothing"),
+    "COUNTS": (lambda made: things.COUNTS.append(1), r"json_spec_things:COUNTS was changed .*list of 1, .*list of 0"),
+    "LIMIT": (lambda made: setattr(things, "LIMIT", 7), r"json_spec_things:LIMIT .*it is 7, an import gives 5"),
+    "Global.scale": (lambda made: setattr(things.Global, "scale", 2.0), r"json_spec_things:Global\.scale"),
+    "Global.added": (lambda made: setattr(things.Global, "added", len), r"json_spec_things:Global\.added"),
+    "Global.read": (lambda made: setattr(things.Global, "read", things.double), r"json_spec_things:Global"),
+    "double.by": (lambda made: setattr(things.double, "by", 3), r"json_spec_things:double\.by"),
+}
+
+
+@pytest.fixture
+def restored():
+    """Undoes what a test changes in the module of things."""
+    functions = {"double": dict(vars(things.double))}
+    own, names = dict(vars(things.Global)), (things.LIMIT, list(things.COUNTS))
+    yield
+    things.LIMIT, things.COUNTS[:] = names
+    vars(things.double).clear()
+    vars(things.double).update(functions["double"])
+    for name in set(vars(things.Global)) - set(own):
+        delattr(things.Global, name)
+    for name in ("scale", "read", "gone"):
+        setattr(things.Global, name, own[name])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="compares with a forked copy of the process")
+@pytest.mark.parametrize("what", CHANGED)
+def test_what_was_changed_outside_the_model_is_refused(tmp_path, restored, what):
+    made = things.Holder(part=things.Global())
+    save(made, tmp_path / "a")
+    change, message = CHANGED[what]
+    change(made)
+    with pytest.raises(UnsupportedModel, match=message) as error:
+        save(made, tmp_path / "a")
+    vouched = str(error.value).rpartition("unchecked=[")[2].partition("]")[0].strip("'\"")
+    save(made, tmp_path / "a", unchecked=[vouched, "json_spec_things:Global"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="compares with a forked copy of the process")
+def test_what_the_model_does_not_reach_may_change(tmp_path, restored):
+    things.COUNTS.append(1)
+    save(things.Holder(part=things.Node()), tmp_path / "a")
+
+
+def test_a_module_that_no_import_finds_is_refused(tmp_path):
+    module = types.ModuleType("made_while_running")
+    exec("class Thing:\n    pass", vars(module))
+    sys.modules["made_while_running"] = module
+    try:
+        with pytest.raises(UnsupportedModel, match="made_while_running cannot be imported anew"):
+            save(things.Holder(part=module.Thing()), tmp_path / "a")
+    finally:
+        del sys.modules["made_while_running"]

@@ -1,0 +1,288 @@
+"""Whether the user's classes and functions are as their modules define them: what was changed while the program ran
+(a global, a class attribute, a patched method) is not in the artifact, and would silently be missing after a load.
+
+A copy of the process (`fork`) imports the project's modules anew, describes what the saved names reach, and ends; the
+description of the living ones must be the same. Nothing of it is seen in this process. Where there is no `fork`, where
+the import fails for another reason than a missing module, or takes too long, nothing is checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from backends.json_spec.errors import Unsupported
+from backends.json_spec.sources import Project, is_library
+
+TIMEOUT_S = 20.0
+LENGTH = 2000
+"""Elements of a container that are looked at one by one."""
+QUIET = frozenset(
+    (  # noqa: SIM905
+        "__dict__ __weakref__ __doc__ __module__ __qualname__ __slots__ __hash__ __signature__ __firstlineno__ "
+        "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __static_attributes__ __orig_bases__ "
+        "__abstractmethods__ _abc_impl __parameters__ __dataclass_fields__ __dataclass_params__ __match_args__ "
+        "_member_map_ _value2member_map_ _member_names_"
+    ).split()
+)
+"""Entries of a class that Python itself makes or changes."""
+
+
+def check(names: Iterable[str], project: Project, unchecked: Collection[str] = ()) -> None:
+    """Raise Unsupported where something that `names` reach is not as a fresh import defines it.
+
+    `unchecked` are paths, as the message gives them, of which the caller says that they do not matter.
+    """
+    for module in sorted({name.partition(":")[0] for name in names}):
+        if not _can_be_found(module.partition(".")[0]):
+            raise Unsupported(f"the module {module} cannot be imported anew: put it where an import finds it")
+    names = sorted(name for name in names if project.own(name.partition(":")[0]) is not None)
+    if not names or not hasattr(os, "fork"):
+        return
+    fresh = _in_a_copy(lambda: _fresh(names, project))
+    if fresh is None:
+        return
+    if isinstance(fresh, str):
+        raise Unsupported(f"the module {fresh} cannot be imported anew: put it where an import finds it")
+    now = describe(names, project)
+    gone = [path for path in fresh if path not in now and now.get(_holder(path)) == fresh.get(_holder(path), "")]
+    for path in [*now, *gone]:
+        if now.get(path) != fresh.get(path) and not any(path == one or path.startswith(one) for one in unchecked):
+            was, found = (_brief(side.get(path)) for side in (fresh, now))
+            raise Unsupported(
+                f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "
+                f"neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing needs it"
+            )
+
+
+def _holder(path: str) -> str:
+    """The path of what holds an attribute or an entry."""
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
+def _can_be_found(top: str) -> bool:
+    """Whether an import of a top-level module would find something, as it would in another process."""
+    for finder in sys.meta_path:
+        with contextlib.suppress(Exception):
+            if finder.find_spec(top, None) is not None:
+                return True
+    return False
+
+
+def describe(names: Iterable[str], project: Project) -> dict[str, str]:
+    """Path -> text, for everything of the project that the named classes and functions reach."""
+    walk = _Walk(project)
+    for name in names:
+        module, _, qualname = name.partition(":")
+        thing: Any = sys.modules.get(module)
+        for part in qualname.split("."):
+            thing = getattr(thing, "__dict__", {}).get(part)
+        walk.enter(thing, name)
+    return walk.run()
+
+
+def is_own(module: Any, project: Project) -> bool:
+    """Whether an imported module belongs to the project: its file, which is not read, lies in one of its folders."""
+    file = getattr(sys.modules.get(module), "__file__", None) if isinstance(module, str) else None
+    if not isinstance(file, str):
+        return False
+    path = Path(file)
+    return any(path.is_relative_to(root) for root in project.roots) and not is_library(path)
+
+
+class _Walk:
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._own: dict[Any, bool] = {}
+        self._seen: dict[int, str] = {}
+        self._alive: list[Any] = []
+        self._left: list[tuple[Any, str]] = []
+        self._found: dict[str, str] = {}
+
+    def enter(self, thing: Any, path: str) -> None:
+        self._left.append((thing, path))
+
+    def run(self) -> dict[str, str]:
+        while self._left:
+            thing, path = self._left.pop(0)
+            if type(thing) in _ATOMS:
+                self._found[path] = repr(thing)
+            elif id(thing) in self._seen:
+                self._found[path] = f"is {self._seen[id(thing)]}"
+            else:
+                self._seen[id(thing)] = path
+                self._alive.append(thing)
+                self._found[path] = self._one(thing, path)
+        return self._found
+
+    def _one(self, thing: Any, path: str) -> str:
+        """The text of one thing; its parts are entered."""
+        if isinstance(thing, staticmethod | classmethod):
+            self.enter(thing.__func__, f"{path}()")
+            return type(thing).__name__
+        if isinstance(thing, property):
+            for name in ("fget", "fset"):
+                self.enter(getattr(thing, name), f"{path}.{name}")
+            return "property"
+        if isinstance(thing, types.FunctionType):
+            return self._function(thing, path)
+        if isinstance(thing, type):
+            return self._class(thing, path)
+        if isinstance(thing, types.ModuleType):
+            return f"module {thing.__name__}"
+        if isinstance(thing, enum.Enum):
+            return f"{type(thing).__qualname__}.{thing.name}"
+        if isinstance(thing, torch.Tensor | np.ndarray):
+            return _digest(thing)
+        kind = f"a {type(thing).__module__}.{type(thing).__qualname__}"
+        if isinstance(thing, list | tuple):
+            return self._row(kind, list(thing), path)
+        if isinstance(thing, set | frozenset):
+            return f"{kind} {sorted(map(repr, thing)) if all(type(item) in _ATOMS for item in thing) else len(thing)}"
+        if isinstance(thing, dict):
+            items = [(key, item) for key, item in thing.items() if type(key) in _ATOMS][:LENGTH]
+            for key, item in items:
+                self.enter(item, f"{path}[{key!r}]")
+            return f"{kind} with {[key for key, _ in items]!r} of {len(thing)}"
+        if self._is_own(type(thing)):
+            for name, item in getattr(thing, "__dict__", {}).items():
+                self.enter(item, f"{path}.{name}")
+            self.enter(type(thing), f"{type(thing).__module__}:{type(thing).__qualname__}")
+            return kind
+        with contextlib.suppress(Exception):
+            return f"{kind} of {len(thing)}"
+        return kind
+
+    def _row(self, kind: str, items: list[Any], path: str) -> str:
+        for place, item in enumerate(items[:LENGTH]):
+            self.enter(item, f"{path}[{place}]")
+        return f"{kind} of {len(items)}"
+
+    def _function(self, function: types.FunctionType, path: str) -> str:
+        if not self._is_own(function):
+            return f"{function.__module__}:{function.__qualname__}"
+        for name, item in [*vars(function).items(), *(function.__kwdefaults__ or {}).items()]:
+            if name != "_from_public_api":  # torch's mark on hooks, which the artifact has
+                self.enter(item, f"{path}.{name}")
+        self.enter(function.__defaults__, f"{path}.__defaults__")
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # not yet filled
+                self.enter(cell.cell_contents, f"{path}.<closure>.{name}")
+        for name in sorted(_names(function.__code__)):
+            if name in function.__globals__:
+                self.enter(function.__globals__[name], f"{function.__module__}:{name}")
+        return f"{function.__qualname__} {_code(function.__code__)}"
+
+    def _class(self, cls: type, path: str) -> str:
+        if not self._is_own(cls):
+            return f"{cls.__module__}:{cls.__qualname__}"
+        for name, item in vars(cls).items():
+            if name not in QUIET:
+                self.enter(item, f"{path}.{name}")
+        for base in cls.__bases__:
+            self.enter(base, f"{base.__module__}:{base.__qualname__}")
+        bases = [f"{base.__module__}:{base.__qualname__}" for base in cls.__bases__]
+        return f"{cls.__qualname__}({', '.join(bases)})"
+
+    def _is_own(self, thing: Any) -> bool:
+        module = getattr(thing, "__module__", None)
+        if module not in self._own:
+            self._own[module] = is_own(module, self._project)
+        return self._own[module]
+
+
+_ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Every name that a function looks up, functions within it included."""
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _code(code: types.CodeType) -> str:
+    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    if any(isinstance(const, frozenset) for const in code.co_consts):  # whose order is of the process
+        consts = sorted(consts)
+    facts = (code.co_code, consts, code.co_names, code.co_varnames, code.co_freevars)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _digest(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.device.type != "cpu" or value.is_nested:
+            return f"tensor {value.dtype} {value.layout}"
+        plain = value.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        data = plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+        return f"tensor {value.dtype} {list(value.shape)} {hashlib.sha256(data).hexdigest()[:16]}"
+    data = b"" if value.dtype.hasobject else value.tobytes()
+    return f"array {value.dtype} {value.shape} {hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def _brief(text: str | None) -> str:
+    return "nothing" if text is None else text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fresh(names: list[str], project: Project) -> dict[str, str] | str | None:
+    """In the copy: import anew and describe. The name of a module that is not there, None where an import fails."""
+    for module in [name for name in sys.modules if is_own(name, project)]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
+    for module in dict.fromkeys(name.partition(":")[0] for name in names):
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            return module if error.name == module else None
+        except BaseException:
+            return None
+    return describe(names, project)
+
+
+def _in_a_copy(work: Callable[[], Any]) -> Any:
+    """What `work` returns in a copy of this process; None where it fails or takes longer than TIMEOUT_S."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are threads: the copy uses none of what they hold
+        child = os.fork()
+    if child == 0:
+        try:
+            quiet = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(quiet, descriptor)
+            data = json.dumps(work()).encode()
+            while data:
+                data = data[os.write(writing, data) :]
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        data, deadline = b"", time.monotonic() + TIMEOUT_S
+        while select.select([reading], [], [], max(deadline - time.monotonic(), 0))[0]:
+            piece = os.read(reading, 1 << 16)
+            if not piece:
+                return json.loads(data) if data else None
+            data += piece
+        return None
+    finally:
+        os.close(reading)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
