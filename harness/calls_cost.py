@@ -17,8 +17,10 @@ PREDICTING_S = 0.01
 
 
 def forget(session: Session) -> None:
-    """Drop what was loaded and give its memory back, so that the next load's peak is seen from a level baseline."""
+    """Drop what was loaded, and the original's snapshot, and give their memory back: the next load's peak is then seen
+    from a level baseline."""
     session.loaded = None
+    session.state = {}
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)

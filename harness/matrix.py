@@ -237,7 +237,11 @@ class Run:
         )
 
     def _backend(self, source: ModelSource, backend: str, staged: Stage, folder: Path) -> _Done:
-        """All cells of one backend and model; the processes that the timed rounds need stay open."""
+        """All cells of one backend and model; of a model that works, the process that saved it stays open.
+
+        It is the one that the timed rounds save from and load in: one process a backend, since a process holds 0.2 to
+        0.4 GB and dozens of backends wait for their rounds at a time.
+        """
         done = _Done()
         artifacts: dict[str, round_trip.Saved] = {}
         for name, interpreter in self.settings.cells():
@@ -249,7 +253,6 @@ class Run:
                 twin = next(iter(artifacts.values()), None)
                 saved = round_trip.save(backend, source.builder, staged, where, wanted.saving, twin)
                 artifacts[wanted.saving] = saved
-                done.open.append(saved)
             saved = artifacts[wanted.saving]
             loaded = round_trip.load(saved, wanted, interpreter)
             cell = round_trip.record(self.run_id, saved, loaded, source.name, name)
@@ -258,16 +261,14 @@ class Run:
                 cell.rerun += f" --interpreter {interpreter.shown}"
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded) and self.settings.life != "none":
                 cell.life = life.life(saved, loaded, self.settings.life == "full")
-                if "crashed" in cell.life:  # the timed rounds want a living one
-                    loaded.close()
-                    loaded = round_trip.load(saved, wanted)
             cell.duration_s = time.perf_counter() - started
             done.records.append(cell)
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded):
-                done.open.append(loaded)
-                done.timed, done.timed_cell = (saved, loaded), cell
-            else:
-                loaded.close()
+                done.timed, done.timed_cell = (saved, round_trip.Loaded(loaded.result, saved.worker)), cell
+            loaded.close()
+        for saved in artifacts.values():
+            if done.timed is None or saved is not done.timed[0]:
+                saved.close()
         return done
 
     def _tell(self, text: str) -> None:
@@ -280,10 +281,9 @@ class _Done:
     """What one backend gave for one model, and what of it is still open."""
 
     records: list[Record] = field(default_factory=list)
-    open: list[round_trip.Saved | round_trip.Loaded] = field(default_factory=list)
     timed: tuple[round_trip.Saved, round_trip.Loaded] | None = None
     timed_cell: Record | None = None
 
     def close(self) -> None:
-        for process in self.open:
-            process.close()
+        if self.timed is not None:
+            self.timed[0].close()

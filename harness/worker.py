@@ -8,6 +8,7 @@ which it happened.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import inspect
 import os
 import sys
@@ -62,6 +63,7 @@ def serve(connection: Connection, log: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable()
+    gc.freeze()  # what came with the server stays shared with it: collections would touch, and so copy, its pages
     _empty_main()
     session = Session(threads=torch.get_num_threads())
     torch.set_num_threads(1)
