@@ -21,8 +21,9 @@ _RESERVE = 2_000
 MESSAGE_CHARACTERS = 160
 
 CHOICE_NOTE = (
-    "A count is *models that came back exact or close / models tried* under that condition. "
-    "*Silently wrong* counts cells that loaded and differ from what was saved."
+    "A count is *models that came back exact or close / models tried* under that condition, and behind it how many "
+    "more came back in part. *Silently wrong* counts cells that loaded and differ from what was saved; cells in which "
+    "merely edited code ran are not among them, `source_edited` counts these."
 )
 COST_NOTE = (
     "Medians of interleaved rounds in warm processes. The floor writes, or reads, the same number of tensor bytes in "

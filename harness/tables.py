@@ -177,17 +177,21 @@ def resources(data: pd.DataFrame) -> pd.DataFrame:
 def choice(data: pd.DataFrame) -> pd.DataFrame:
     """One row a backend that a person can choose from: counts of what worked, costs on one model.
 
-    A count is `models that came back exact or close / models tried`. The costs are those of `common_model`, so that
-    the rows can be compared. Traits are not counted.
+    A count is `models that came back exact or close / models tried`, and behind it how many more came back in part.
+    *Silently wrong* leaves out cells in which merely edited code ran: `source_edited` counts these. The costs are those
+    of `common_model`, so that the rows can be compared. Traits are not counted.
     """
     data = cells(data)
-    data = data.assign(works=data["outcome"].isin(WORKS), wrong=data["outcome"] == "mismatch")
+    wrong = (data["outcome"] == "mismatch") & (data["code_ran"] != "edited")
+    data = data.assign(works=data["outcome"].isin(WORKS), part=data["outcome"] == "partial", wrong=wrong)
     rows: dict[str, dict[str, Any]] = {backend: {} for backend in dict.fromkeys(data["backend"])}
-    counts = data.groupby(["backend", "condition"], sort=False)["works"].agg(["sum", "size"])
+    groups = data.groupby(["backend", "condition"], sort=False)
+    counts = groups.agg(works=("works", "sum"), tried=("works", "size"), part=("part", "sum"))
+    texts = {place: f"{row.works}/{row.tried}" + (f" +{row.part} part" if row.part else "")
+             for place, row in zip(counts.index, counts.itertuples(), strict=True)}  # fmt: skip
     for condition in dict.fromkeys(data["condition"]):
         for backend, row in rows.items():
-            place = (backend, condition)
-            row[condition] = "/".join(map(str, counts.loc[place])) if place in counts.index else "–"
+            row[condition] = texts.get((backend, condition), "–")
     for backend, wrong in data.groupby("backend")["wrong"].sum().items():
         rows[backend]["silently wrong"] = int(wrong)
     model = common_model(data)
