@@ -40,7 +40,7 @@ selftest: $(VENV)/.ready  ## measure what is known, and see whether it is found
 	$(BIN)/roundtrip selftest
 
 nightly-run: $(VENV)/.ready  ## everything that can be tried here, into OUTPUT; SHARD=K/N for a part of it
-	$(BIN)/roundtrip bench --condition all --traits --probes --shard $(SHARD) --output $(OUTPUT)
+	$(BIN)/roundtrip bench --condition all --cold-starts all --traits --probes --shard $(SHARD) --output $(OUTPUT)
 
 nightly-report: $(VENV)/.ready  ## SHARDS as one report in reports/nightly, in the history, and what changed since the last
 	$(BIN)/roundtrip merge $(SHARDS) --output reports/nightly

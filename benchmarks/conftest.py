@@ -36,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--life", choices=("none", "quick", "full"), default="quick", help="life after load (quick)")
     group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
     group.addoption("--quick", action="store_true", help="small models and a few rounds, under a minute")
+    group.addoption(
+        "--cold-starts", choices=("none", "some", "all"), default="some",
+        help="new interpreters: of one model once, or of every model three times",
+    )  # fmt: skip
     group.addoption("--output", type=Path, default=None, help="a new folder for the run (default: reports/runs/<id>)")
 
 
@@ -43,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     settings = Settings(
         tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick,
-        life=option.life, interpreters=tuple(option.interpreter),
+        life=option.life, interpreters=tuple(option.interpreter), cold_starts=option.cold_starts,
     )  # fmt: skip
     try:
         config.stash[SETTINGS] = settings.resolved()

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import hashlib
 import mmap
 import pickle
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from harness import inference, proc
-from harness.session import Session, batches_of, read_reference, seed
+from harness.session import Session, batches_of, declared, read_reference, seed
 
 PREDICTING_S = 0.01
 """How long predictions are repeated, at least one of them."""
+
+
+def state_digest(session: Session) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of parameters and buffers, of what was loaded, else of the original.
+
+    For models of gigabytes, of which a snapshot would be a second copy.
+    """
+    model = session.model if session.loaded is None else session.loaded
+    digest = hashlib.sha256()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def forget(session: Session) -> None:
@@ -33,10 +51,6 @@ def first_prediction(session: Session, *, reference: str) -> dict[str, float]:
 
     A prediction is all stages that the loaded object has, on the first example; unpickling it is not in the time.
     """
-    if reference not in session.inputs:
-        written = read_reference(reference)
-        first = pickle.dumps(pickle.loads(written["examples"])[0])
-        session.inputs[reference] = (first, pickle.dumps(batches_of(written)[0]))
     first_s = _predict(session, reference)
     count, spent_s = 0, 0.0
     while spent_s < PREDICTING_S:
@@ -45,8 +59,26 @@ def first_prediction(session: Session, *, reference: str) -> dict[str, float]:
     return {"first_prediction_s": first_s, "predictions_per_s": count / spent_s}
 
 
+def cold_start_inputs(
+    session: Session, *, backend: str, reference: str, path: str, trusted_modules: Sequence[str]
+) -> dict[str, Any]:
+    """Write what a new interpreter predicts to the file `path`; returns the arguments that the load declares."""
+    Path(path).write_bytes(pickle.dumps(_inputs(session, reference)))
+    return declared(session.backend(backend).load, trusted_modules=tuple(trusted_modules))
+
+
+def _inputs(session: Session, reference: str) -> tuple[bytes, bytes]:
+    """The first example, raw and preprocessed, pickled; read from the reference once."""
+    if reference not in session.inputs:
+        written = read_reference(reference)
+        first = pickle.dumps(pickle.loads(written["examples"])[0])
+        session.inputs[reference] = (first, pickle.dumps(batches_of(written)[0]))
+    return session.inputs[reference]
+
+
 def _predict(session: Session, reference: str) -> float:
-    x, batch = (pickle.loads(data) for data in session.inputs[reference])  # fresh ones: preprocess may change its input
+    # fresh ones, since preprocess may change its input
+    x, batch = (pickle.loads(data) for data in _inputs(session, reference))
     seed()
     started = time.perf_counter()
     inference.trace(session.loaded, x, batch)

@@ -35,6 +35,6 @@ for command in (
     telling.list_, running.check, running.bench, running.traits, running.probe,
     telling.report, telling.recommend,
     over_time.history, over_time.compare, over_time.merge,
-    artifacts.inspect, instrument.selftest,
+    artifacts.inspect, instrument.selftest, instrument.growth,
 ):  # fmt: skip
     main.add_command(command)

@@ -6,6 +6,7 @@
     |-- ModelFileError     a model's file is missing, fails to import, or lacks what it should have
     |-- InterpreterError   another Python cannot serve as the one that loads
     |-- OutputExists       the folder to write to is there already
+    |-- NoRoom             the disk or the memory would not hold what is to be measured
     |-- MissingPackage     an optional package that the command needs is not installed
     |-- ShadowedPackage    somebody else's `backends` or `reference_models` would be imported
     `-- RecordsError       records that cannot be read
@@ -52,6 +53,10 @@ class InterpreterError(RoundtripError):
 
 class OutputExists(RoundtripError):
     """The output folder exists; runs are never overwritten and never mixed."""
+
+
+class NoRoom(RoundtripError):
+    """The disk or the memory would not hold what is to be measured; nothing was written yet."""
 
 
 class MissingPackage(RoundtripError):

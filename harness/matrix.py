@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import threading
@@ -19,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import corpus, environment, interpreters, life, measure, probes, registry, round_trip
+from harness import cold_start, corpus, environment, interpreters, life, measure, probes, registry, round_trip
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
 from harness.errors import InterpreterError
 from harness.interpreters import Interpreter
 from harness.process import Worker
-from harness.records import Record, RecordWriter
+from harness.records import Record, RecordWriter, read_records
 from harness.registry import ROOT, ModelSource
 from harness.rounds import Plan
 from harness.staging import Stage, stage
@@ -36,6 +37,10 @@ ALL = "all"
 """In place of a condition's name: every condition that this machine can make."""
 
 QUICK_MODELS = ("nested_fruit", "closure_preprocess", "tabular_wine", "sentiment_gru", "sentiment_gru_lambda")
+COLD_STARTS = {"none": 0, "some": 1, "all": 3}
+"""How often a new interpreter is started for each backend: of COLD_START_MODELS, or with "all" of every model."""
+COLD_START_MODELS = ("imagenet_resnet",)
+"""A start is seconds of importing torch whatever the model is, so that one model tells most of it."""
 QUICK_ROUNDS = 7
 QUICK_BUDGET_S = 3.0
 
@@ -54,6 +59,8 @@ class Settings:
     """How many backends are tried at a time; 0: one a core. Timed rounds have the machine to themselves."""
     budget_s: float = Plan.budget_s
     """For the timed rounds of one model."""
+    cold_starts: str = "none"
+    """One of COLD_STARTS."""
     shard: tuple[int, int] = (1, 1)
     """Part (k, n): every n-th model, file of traits and probed backend, from the k-th on; `merging` has the rest."""
     life: str = "quick"
@@ -125,19 +132,29 @@ class Run:
     """One invocation: folder, environment, records. `tick` is told what is going on, for a progress bar."""
 
     def __init__(
-        self, settings: Settings, output: Path | None = None, tick: Callable[[str], None] = lambda _: None
+        self,
+        settings: Settings,
+        output: Path | None = None,
+        tick: Callable[[str], None] = lambda _: None,
+        resume: bool = False,
     ) -> None:
-        """Create the folder: `output`, or a new one in reports/runs. Raises OutputExists, and as `resolved` does."""
+        """Create the folder: `output`, or a new one in reports/runs; with `resume`, go on with the run that it holds.
+
+        Raises OutputExists, RecordsError, and as `resolved` does.
+        """
         self.settings = settings.resolved()
         self.run_id = new_run_id()
         self.tick = tick
         self._telling = threading.Lock()
         self.folder = output or ROOT / "reports" / "runs" / self.run_id
-        self._writer = RecordWriter(self.folder)
+        self.records: list[Record] = []
+        if resume and (self.folder / "records.jsonl").is_file():
+            self.records = read_records(self.folder).records
+            self.run_id = self.records[0].run_id
+        self._writer = RecordWriter(self.folder, resume)
         with Worker() as worker:
             self.environment = environment.collect(worker.call("about")["threads"])
         (self.folder / "environment.json").write_text(json.dumps(self.environment, indent=2) + "\n")
-        self.records: list[Record] = []
 
     def close(self) -> None:
         self._writer.close()
@@ -213,7 +230,18 @@ class Run:
             if competitor.died is not None:
                 cell.message = f"{cell.message or ''} (in a later round: {competitor.died})".strip()
         records = [record for d in done for record in d.records]
-        return [*records, self._floor_record(source.name, floor)] if competitors else records
+        if competitors:
+            records.append(self._floor_record(source.name, floor))
+            records += self._cold_starts([competitor for competitor, _ in competitors], source.name, folder)
+        return records
+
+    def _cold_starts(self, competitors: Sequence[measure.Competitor], model: str, folder: Path) -> list[Record]:
+        if self.settings.quick or (self.settings.cold_starts == "some" and model not in COLD_START_MODELS):
+            return []
+        living = [competitor for competitor in competitors if competitor.died is None]
+        repeats = COLD_STARTS[self.settings.cold_starts]
+        self._tell(f"{model}: {repeats * len(living)} cold starts")
+        return cold_start.measure(living, repeats, folder / "cold", self.run_id, model) if repeats else []
 
     def _floor_record(self, model: str, floor: measure.Floor) -> Record:
         """What the rounds of a model say of the machine: the floor, its twin, and what went on beside."""
@@ -258,7 +286,7 @@ class Run:
             cell = round_trip.record(self.run_id, saved, loaded, source.name, name)
             if interpreter is not None:
                 cell.interpreter = interpreter.label
-                cell.rerun += f" --interpreter {interpreter.shown}"
+                cell.rerun += f" --interpreter {shlex.quote(interpreter.shown)}"
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded) and self.settings.life != "none":
                 cell.life = life.life(saved, loaded, self.settings.life == "full")
             cell.duration_s = time.perf_counter() - started

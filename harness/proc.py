@@ -129,6 +129,16 @@ def cached_pages(path: Path) -> int | None:
     return None if failed else sum(byte & 1 for byte in resident)
 
 
+def available_memory() -> int | None:
+    """Bytes that can be had without swapping (MemAvailable)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else None
+
+
 class Waiting:
     """How much of a span of time some task waited for a CPU (pressure stall information), or the hypervisor took."""
 

@@ -69,6 +69,7 @@ class Worker:
     """
 
     def __init__(self, interpreter: Interpreter | None = None, children: bool = False) -> None:
+        self._children = children
         self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")
         if interpreter is not None:
             self._connection, self._process = interpreters.start(interpreter, self._log.name)
@@ -119,8 +120,9 @@ class Worker:
         """End the process; a backend's leftovers (threads, open files) end with it."""
         with contextlib.suppress(OSError):
             self._connection.close()
-        self._process.join(0.2)
-        if self._process.is_alive():
+        if self._children:
+            self._process.join(0.2)  # to end them itself
+        if self._process.is_alive():  # nothing that it could still do is wanted
             self._process.kill()
             self._process.join()
         self._log.close()

@@ -119,9 +119,12 @@ FIELDS = frozenset(item.name for item in dataclasses.fields(Record))
 class RecordWriter:
     """Appends records to a new run's folder, a line at a time, so that a killed run keeps what it had."""
 
-    def __init__(self, folder: Path) -> None:
-        """Create `folder`. Raises OutputExists if it is there and not empty."""
+    def __init__(self, folder: Path, resume: bool = False) -> None:
+        """Create `folder`, or with `resume` go on with the records in it. Raises OutputExists if it is not empty."""
         self.folder = folder
+        if resume and (folder / "records.jsonl").is_file():
+            self._file = open(folder / "records.jsonl", "a", encoding="utf-8")
+            return
         if folder.exists() and any(folder.iterdir()):
             raise OutputExists(
                 f"{folder} exists and is not empty; a run is never overwritten or mixed with another",

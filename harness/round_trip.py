@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -279,11 +280,16 @@ def judge(found: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     return result | {"outcome": outcome}
 
 
+def bench_command(backend: str, model: str, condition: str = "fresh_process") -> str:
+    """The command that runs one cell again, for a shell."""
+    return shlex.join(["pytest", "benchmarks/", "--model", model, "--backend", backend, "--condition", condition])
+
+
 def record(run_id: str, saved: Saved, loaded: Loaded, model: str, condition: str) -> Record:
     """The cell's record: its result and the facts of the save."""
     facts = {name: saved.facts[name] for name in ("artifact_bytes", "tensor_bytes") if name in saved.facts}
     cell = Record(run_id=run_id, backend=saved.backend, model=model, condition=condition)
-    cell.rerun = f"pytest benchmarks/ --model {model} --backend {saved.backend} --condition {condition}"
+    cell.rerun = bench_command(saved.backend, model, condition)
     return dataclasses.replace(cell, **facts, **loaded.result)
 
 

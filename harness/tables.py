@@ -24,6 +24,7 @@ import pandas as pd
 
 from harness import ratios
 from harness.claims import verdicts
+from harness.growth_curves import curves as curves_of
 from harness.intervals import BASELINE
 from harness.needs import WORKS, is_trait
 from harness.records import Record
@@ -264,6 +265,25 @@ def other_kinds(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
     return {kind: pd.DataFrame(lines).dropna(axis="columns", how="all") for kind, lines in rows.items()}
 
 
+def growth_curves(records: list[Record]) -> pd.DataFrame:
+    """Backend, sweep and cost: the fitted exponent, and from which size on it takes twice the floor or more."""
+    rows = [
+        {
+            "backend": curve.backend,
+            "sweep": curve.sweep,
+            "cost": curve.what,
+            "exponent": curve.exponent,
+            "standard error": curve.error,
+            "leaves the floor at": curve.leaves_at,
+            "smallest": curve.points[0][0],
+            "largest": curve.points[-1][0],
+            "cost of the largest": curve.points[-1][1],
+        }
+        for curve in curves_of(records)
+    ]
+    return pd.DataFrame(rows)
+
+
 def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     """All tables by name, the reader's first."""
     data = frame(records)
@@ -272,6 +292,8 @@ def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     some = {"probes": probes(records), "resources": resources(data), "traits": traits(data)}
     tables |= {name: table for name, table in some.items() if len(table)}
     tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}
+    if len(curves := growth_curves(records)):
+        tables["growth_curves"] = curves
     return tables | other_kinds(records) | {"cells": data}
 
 

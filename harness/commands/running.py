@@ -78,6 +78,10 @@ def check(
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
 @click.option("--quick", is_flag=True, help="Small models and a few rounds.")
+@click.option(
+    "--cold-starts", type=click.Choice(["none", "some", "all"]), default="some", show_default=True,
+    help="New interpreters: of one model once, or of every model three times.",
+)  # fmt: skip
 @click.option("--traits", is_flag=True, help="The corpus of tiny models too.")
 @click.option("--probes", is_flag=True, help="Safety and transparency too: planted code, damage, same bytes.")
 @click.option("--shard", metavar="K/N", default="1/1", callback=_part, help="Part K of N, for `roundtrip merge`.")
@@ -90,6 +94,7 @@ def bench(
     life: str,
     rounds: int,
     quick: bool,
+    cold_starts: str,
     traits: bool,
     probes: bool,
     shard: tuple[int, int],
@@ -102,7 +107,10 @@ def bench(
     from harness.matrix import Settings
 
     names = registry.trait_names() if traits else ()
-    settings = Settings(backends, models, conditions, rounds, quick, shard=shard, life=life, interpreters=interpreters)
+    settings = Settings(
+        backends, models, conditions, rounds, quick, shard=shard, life=life, interpreters=interpreters,
+        cold_starts=cold_starts,
+    )  # fmt: skip
     run = run_all(settings, output, names, probes)
     cells = [record for record in run.records if record.kind == "cell"]
     show_cells(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
