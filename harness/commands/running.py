@@ -77,6 +77,7 @@ def check(
 @_life
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
+@click.option("--budget", "budget_s", default=25.0, show_default=True, help="Seconds for the rounds of one model.")
 @click.option("--quick", is_flag=True, help="Small models and a few rounds.")
 @click.option(
     "--cold-starts", type=click.Choice(["none", "some", "all"]), default="some", show_default=True,
@@ -93,6 +94,7 @@ def bench(
     interpreters: tuple[str, ...],
     life: str,
     rounds: int,
+    budget_s: float,
     quick: bool,
     cold_starts: str,
     traits: bool,
@@ -108,8 +110,8 @@ def bench(
 
     names = registry.trait_names() if traits else ()
     settings = Settings(
-        backends, models, conditions, rounds, quick, shard=shard, life=life, interpreters=interpreters,
-        cold_starts=cold_starts,
+        backends, models, conditions, rounds, quick, budget_s=budget_s, shard=shard,
+        life=life, interpreters=interpreters, cold_starts=cold_starts,
     )  # fmt: skip
     run = run_all(settings, output, names, probes)
     cells = [record for record in run.records if record.kind == "cell"]
