@@ -17,7 +17,7 @@ import torch
 from harness import inference, proc
 from harness.session import Session, batches_of, declared, read_reference, seed
 
-PREDICTING_S = 0.01
+PREDICTING_S = 0.003
 """How long predictions are repeated, at least one of them."""
 
 

@@ -24,7 +24,7 @@ from harness import cold_start, corpus, environment, interpreters, life, measure
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
 from harness.errors import InterpreterError
 from harness.interpreters import Interpreter
-from harness.process import Worker
+from harness.process import SPENT, Worker
 from harness.records import Record, RecordWriter, read_records
 from harness.registry import ROOT, ModelSource
 from harness.rounds import Plan
@@ -207,6 +207,7 @@ class Run:
         self.records += records
 
     def _cells(self, source: ModelSource, folder: Path, stack: ExitStack) -> list[Record]:
+        profile = _Profile()
         staged = stage(source, folder / "staged")
         folders = [folder / f"{number:02d}" for number in range(len(self.settings.backends))]
         with ThreadPoolExecutor(self.settings.jobs) as pool:  # threads that wait: the work is in the workers
@@ -217,6 +218,7 @@ class Run:
             for job in jobs:
                 stack.callback(lambda job=job: job.exception() or job.result().close())
         done = [job.result() for job in jobs]
+        profile.phase("outcomes_s")
         competitors = [(measure.Competitor(*d.timed, staged.own_modules), d.timed_cell) for d in done if d.timed]
         floor = measure.interleave(
             [competitor for competitor, _ in competitors],
@@ -229,11 +231,13 @@ class Run:
                 setattr(cell, name, value)
             if competitor.died is not None:
                 cell.message = f"{cell.message or ''} (in a later round: {competitor.died})".strip()
+        profile.phase("rounds_s")
         records = [record for d in done for record in d.records]
         if competitors:
             records.append(self._floor_record(source.name, floor))
             records += self._cold_starts([competitor for competitor, _ in competitors], source.name, folder)
-        return records
+        profile.phase("cold_starts_s")
+        return [*records, profile.record(self.run_id, source.name)]
 
     def _cold_starts(self, competitors: Sequence[measure.Competitor], model: str, folder: Path) -> list[Record]:
         if self.settings.quick or (self.settings.cold_starts == "some" and model not in COLD_START_MODELS):
@@ -302,6 +306,26 @@ class Run:
     def _tell(self, text: str) -> None:
         with self._telling:
             self.tick(text)
+
+
+class _Profile:
+    """Where the time of one model went: what passed in each phase, and what calls to workers took, side by side."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, float] = {}
+        self._last, self._before = time.monotonic(), SPENT.copy()
+
+    def phase(self, name: str) -> None:
+        """The phase of that name ends now."""
+        now = time.monotonic()
+        self._phases[name], self._last = now - self._last, now
+
+    def record(self, run_id: str, model: str) -> Record:
+        calls = {f"calls_{name}_s": seconds for name, seconds in (SPENT - self._before).most_common(8)}
+        facts = {name: round(seconds, 3) for name, seconds in (self._phases | calls).items()}
+        return Record(
+            run_id, "harness", model, "all", kind="profile", duration_s=sum(self._phases.values()), facts=facts
+        )
 
 
 @dataclass

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import types
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ TIMEOUT_S = 120.0
 PRELOADED = ("torch", "torch._dynamo", "harness.worker")
 """torch._dynamo is torch's own, takes 1.5 s, and is imported by torchvision and by torch's exporters."""
 
+
+SPENT: Counter[str] = Counter()
+"""Seconds that this process has waited for workers, by call: `matrix` keeps them, so that a run says where its time
+went. Workers side by side add up to more than what passed."""
+_SPENDING = threading.Lock()
 
 _STARTING = threading.Lock()
 """Workers may be started from several threads; what `_bare_main` changes is the whole process's."""
@@ -69,6 +75,10 @@ class Worker:
     """
 
     def __init__(self, interpreter: Interpreter | None = None, children: bool = False) -> None:
+        with _spent("start"):
+            self._start(interpreter, children)
+
+    def _start(self, interpreter: Interpreter | None, children: bool) -> None:
         self._children = children
         self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")
         if interpreter is not None:
@@ -95,14 +105,19 @@ class Worker:
         Raises WorkerFailed when it raised there, WorkerDied when the process ended or passed `timeout_s` seconds
         (TIMEOUT_S unless given).
         """
-        self._send(function, arguments)
-        return self._receive(TIMEOUT_S if timeout_s is None else timeout_s)
+        with _spent(function):
+            self._send(function, arguments)
+            return self._receive(TIMEOUT_S if timeout_s is None else timeout_s)
 
     def call_watched(
         self, function: str, /, *, timeout_s: float = TIMEOUT_S, **arguments: Any
     ) -> tuple[Any, PeakMemory]:
         """As `call`, while its memory is watched: the kernel's peak where that can be reset, and samples from here,
         so that the worker's own threads need no turn."""
+        with _spent(function):
+            return self._call_watched(function, timeout_s, arguments)
+
+    def _call_watched(self, function: str, timeout_s: float, arguments: dict[str, Any]) -> tuple[Any, PeakMemory]:
         pid = self._process.pid
         exact = proc.reset_peak(pid)
         before, samples = proc.memory(pid), []
@@ -118,14 +133,15 @@ class Worker:
 
     def close(self) -> None:
         """End the process; a backend's leftovers (threads, open files) end with it."""
-        with contextlib.suppress(OSError):
-            self._connection.close()
-        if self._children:
-            self._process.join(0.2)  # to end them itself
-        if self._process.is_alive():  # nothing that it could still do is wanted
-            self._process.kill()
-            self._process.join()
-        self._log.close()
+        with _spent("close"):
+            with contextlib.suppress(OSError):
+                self._connection.close()
+            if self._children:
+                self._process.join(0.2)  # to end them itself
+            if self._process.is_alive():  # nothing that it could still do is wanted
+                self._process.kill()
+                self._process.join()
+            self._log.close()
 
     def _send(self, function: str, arguments: dict[str, Any]) -> None:
         try:
@@ -155,6 +171,16 @@ class Worker:
         cause = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
         frame = next((line.strip() for line in lines if line.lstrip().startswith("File ")), "")
         return everywhere("; ".join(part for part in (how, cause, frame) if part))
+
+
+@contextlib.contextmanager
+def _spent(name: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        with _SPENDING:
+            SPENT[name] += time.monotonic() - started
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ class Maps(Pickle):
 def _wait(seconds: float) -> None:
     """Asleep for most of it, since who sleeps is woken at once, and awake at the end, since waking is not exact."""
     end = time.perf_counter() + seconds
-    time.sleep(max(seconds - 0.0003, 0.0))
+    if seconds > 0.002:  # to fall asleep and wake up has a cost of its own, which is much of a short delay
+        time.sleep(seconds - 0.0003)
     while time.perf_counter() < end:
         pass
