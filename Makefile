@@ -19,7 +19,7 @@ help:  ## what there is
 bench: $(VENV)/.ready  ## the main job: the whole matrix, tables in reports/runs/<id>/
 	$(BIN)/python -m pytest benchmarks/
 
-quick: $(VENV)/.ready  ## the matrix in under a minute: small models, few rounds
+quick: $(VENV)/.ready  ## a part of the matrix in about a minute: small models, quick backends, few rounds
 	$(BIN)/python -m pytest benchmarks/ --quick
 
 bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (minutes); speed.csv in reports/runs/<id>/

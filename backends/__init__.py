@@ -21,6 +21,8 @@ class BackendEntry:
     """Top-level import names that must be installed."""
     extra: str | None = None
     """The extra of `roundtrip-bench` that installs them; None when the base install does."""
+    slow: bool = False
+    """A cell takes seconds, for its library's imports or exporters: `--quick` and the everyday tests leave it out."""
 
 
 BUILT_IN: dict[str, BackendEntry] = {
@@ -50,16 +52,20 @@ BUILT_IN: dict[str, BackendEntry] = {
     "json_spec_source": BackendEntry("backends.json_spec.backend:JsonSpecSource", ("safetensors",)),
     "torchscript": BackendEntry("backends.torchscript:TorchScript"),
     "torchscript_trace": BackendEntry("backends.torchscript:TorchScriptTrace"),
-    "torch_export": BackendEntry("backends.torch_export:TorchExport"),
-    "torch_export_static": BackendEntry("backends.torch_export:TorchExportStatic"),
-    "onnx": BackendEntry("backends.onnx_:Onnx", ("onnx", "onnxruntime", "onnxscript"), "onnx"),
-    "onnx_static": BackendEntry("backends.onnx_:OnnxStatic", ("onnx", "onnxruntime", "onnxscript"), "onnx"),
-    "onnx_torchscript": BackendEntry("backends.onnx_:OnnxTorchScript", ("onnx", "onnxruntime"), "onnx"),
+    "torch_export": BackendEntry("backends.torch_export:TorchExport", slow=True),
+    "torch_export_static": BackendEntry("backends.torch_export:TorchExportStatic", slow=True),
+    "onnx": BackendEntry("backends.onnx_:Onnx", ("onnx", "onnxruntime", "onnxscript"), "onnx", slow=True),
+    "onnx_static": BackendEntry("backends.onnx_:OnnxStatic", ("onnx", "onnxruntime", "onnxscript"), "onnx", slow=True),
+    "onnx_torchscript": BackendEntry("backends.onnx_:OnnxTorchScript", ("onnx", "onnxruntime"), "onnx", slow=True),
     "skops": BackendEntry("backends.skops_:Skops", ("skops",), "skops"),
-    "mlflow_pyfunc": BackendEntry("backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow"),
-    "mlflow_pyfunc_from_code": BackendEntry("backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow"),
-    "torchserve_mar": BackendEntry("backends.torchserve_mar:TorchServeMar", ("ts", "model_archiver"), "torchserve"),
-    "bentoml": BackendEntry("backends.bentoml_:BentoML", ("bentoml",), "bentoml"),
+    "mlflow_pyfunc": BackendEntry("backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow", slow=True),
+    "mlflow_pyfunc_from_code": BackendEntry(
+        "backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow", slow=True
+    ),
+    "torchserve_mar": BackendEntry(
+        "backends.torchserve_mar:TorchServeMar", ("ts", "model_archiver"), "torchserve", slow=True
+    ),
+    "bentoml": BackendEntry("backends.bentoml_:BentoML", ("bentoml",), "bentoml", slow=True),
 }
 
 __all__ = ["BUILT_IN", "Backend", "BackendEntry", "UnsupportedModel"]

@@ -41,6 +41,7 @@ COLD_STARTS = {"none": 0, "some": 1, "all": 3}
 """How often a new interpreter is started for each backend: of COLD_START_MODELS, or with "all" of every model."""
 COLD_START_MODELS = ("imagenet_resnet",)
 """A start is seconds of importing torch whatever the model is, so that one model tells most of it."""
+QUICK_CONDITIONS = ("fresh_process", "main_script", "source_absent")
 QUICK_ROUNDS = 7
 QUICK_BUDGET_S = 3.0
 
@@ -76,10 +77,12 @@ class Settings:
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError, InterpreterError."""
-        backends = self.backends or tuple(registry.backend_names())
+        backends = self.backends or tuple(
+            name for name in registry.backend_names() if not (self.quick and registry.backend_entry(name).slow)
+        )
         quick = tuple(name for name in QUICK_MODELS if name in registry.model_names())
         models = self.models or (quick if self.quick else tuple(registry.model_names()))
-        conditions = self.conditions or default_names()
+        conditions = self.conditions or (QUICK_CONDITIONS if self.quick else default_names())
         if ALL in conditions:
             conditions = tuple(name for name in CONDITIONS if name != OTHER_INTERPRETER or interpreters.found())
         for name in backends:

@@ -78,7 +78,7 @@ def check(
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
 @click.option("--budget", "budget_s", default=25.0, show_default=True, help="Seconds for the rounds of one model.")
-@click.option("--quick", is_flag=True, help="Small models and a few rounds.")
+@click.option("--quick", is_flag=True, help="Small models, quick backends, three conditions, a few rounds.")
 @click.option(
     "--cold-starts", type=click.Choice(["none", "some", "all"]), default="some", show_default=True,
     help="New interpreters: of one model once, or of every model three times.",
