@@ -7,7 +7,9 @@ these lines alone, without torch.
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,16 +153,20 @@ class ReadRecords:
 
 
 def read_records(run: Path) -> ReadRecords:
-    """Read a run's records; `run` is its folder or the file itself.
+    """Read a run's records; `run` is its folder or the file itself, plain or packed with gzip (`.gz`).
 
     Lines that are damaged or of a newer schema become `problems`; the rest is still returned.
     Raises RecordsError where there is no file or nothing in it can be read.
     """
-    path = run / "records.jsonl" if run.is_dir() else run
+    path = records_file(run) if run.is_dir() else run
     if not path.is_file():
         raise RecordsError(f"no records at {path}", "A run's folder holds records.jsonl; `roundtrip bench` writes one.")
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise RecordsError(f"{path} cannot be unpacked: {error}", "Copy it again: the file is damaged.") from None
     records, problems = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+    for number, line in enumerate(data.decode("utf-8", errors="replace").split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -171,6 +177,13 @@ def read_records(run: Path) -> ReadRecords:
         detail = problems[0] if problems else f"{path} is empty"
         raise RecordsError(f"no record could be read: {detail}", "The run may have been stopped before its first cell.")
     return ReadRecords(records, problems)
+
+
+def records_file(run: Path) -> Path:
+    """The file of a run's records: records.jsonl, or records.jsonl.gz where only that is there."""
+    plain = run / "records.jsonl"
+    packed = run / "records.jsonl.gz"
+    return packed if packed.is_file() and not plain.is_file() else plain
 
 
 def _parse(line: str) -> Record:

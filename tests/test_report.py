@@ -17,7 +17,7 @@ from harness.backend_docs import backend_doc
 from harness.cli import main
 from harness.errors import RecordsError
 from harness.page import HERE
-from harness.records import Record
+from harness.records import Record, read_records
 from harness.summary import COMMENT_CHARACTERS
 from tests import synthetic
 
@@ -272,3 +272,15 @@ def test_vendored_files_are_the_ones_that_are_listed():
         assert f"v{version}" in head, package
         assert f"{package}@{version}" in (HERE.parent.parent / "Makefile").read_text()
     assert len(list((HERE / "vendor").glob("*.min.js"))) == 2
+
+
+def test_packed_records_are_read(tmp_path):
+    import gzip
+
+    record = Record("run", "pickle", "digits_cnn", "fresh_process", outcome="exact")
+    packed = tmp_path / "records.jsonl.gz"
+    packed.write_bytes(gzip.compress(record.to_json().encode()))
+    assert read_records(tmp_path).records == [record]
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(RecordsError, match="cannot be unpacked"):
+        read_records(tmp_path)
