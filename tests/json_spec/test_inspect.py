@@ -106,7 +106,7 @@ def test_nothing_is_imported(saved, tmp_path, monkeypatch):
 
 
 def test_no_text_steers_the_terminal(saved):
-    folder = saved("a", things.Holder(**{"evil\x1b[2J": 1}, value="\x1b]0;title\x07", other=b"\x1b"))
+    folder = saved("a", things.Holder(value="\x1b]0;title\x07", other=b"\x1b", table={"evil\x1b[2J": 1}))
     assert "\x1b" not in str(inspect(folder)) and "\x07" not in str(inspect(folder))
 
 
