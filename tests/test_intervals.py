@@ -26,6 +26,7 @@ def test_ratios_are_of_the_same_round():
     """A machine that gets ten times slower moves both; the ratio of the medians would be wrong here."""
     drift = [1.0, 1.0, 10.0, 10.0, 10.0]
     assert intervals.paired([2 * d for d in drift], drift) == [2.0] * 5
+    assert intervals.paired([3.0, 1.0], [1.0, 2.0]) == [3.0, 0.5]
     assert intervals.paired([1.0, 2.0], [1.0, 2.0, 3.0]) == [1.0, 1.0]  # one stopped earlier
     assert intervals.paired([1.0, 2.0], [0.0, 2.0]) == [1.0]
 
