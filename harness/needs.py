@@ -334,10 +334,18 @@ def _cost_of_all(records: Sequence[Record], cost: Cost) -> dict[str, dict[str, A
     return table
 
 
+MOST = 0.8
+
+
 def common_model(timed: Sequence[Record]) -> str | None:
-    """Of the models that the most backends could time, the largest in tensor bytes; None where nothing was timed."""
+    """The model by which costs are told: the largest in tensor bytes that MOST of the timed backends could be timed on.
+
+    None where nothing was timed.
+    """
     models: dict[str, tuple[set[str], int]] = {}
     for record in timed:
         backends, size = models.get(record.model, (set(), 0))
         models[record.model] = (backends | {record.backend}, max(size, record.tensor_bytes or 0))
-    return max(models, key=lambda name: (len(models[name][0]), models[name][1]), default=None)
+    most = max((len(backends) for backends, _ in models.values()), default=0)
+    common = [name for name, (backends, _) in models.items() if len(backends) >= MOST * most]
+    return max(common, key=lambda name: (models[name][1], len(models[name][0])), default=None)

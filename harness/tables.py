@@ -24,9 +24,10 @@ import pandas as pd
 
 from harness import ratios
 from harness.claims import verdicts
+from harness.conditions import CONDITIONS
 from harness.growth_curves import curves as curves_of
 from harness.intervals import BASELINE
-from harness.needs import WORKS, is_trait
+from harness.needs import MOST, WORKS, is_trait
 from harness.records import Record
 from harness.remedies import remedy
 from reference_models.traits import TRAITS
@@ -190,7 +191,8 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
     counts = groups.agg(works=("works", "sum"), tried=("works", "size"), part=("part", "sum"))
     texts = {place: f"{row.works}/{row.tried}" + (f" +{row.part} part" if row.part else "")
              for place, row in zip(counts.index, counts.itertuples(), strict=True)}  # fmt: skip
-    for condition in dict.fromkeys(data["condition"]):
+    present = dict.fromkeys(data["condition"])
+    for condition in sorted(present, key=lambda name: list(CONDITIONS).index(name) if name in CONDITIONS else 99):
         for backend, row in rows.items():
             row[condition] = texts.get((backend, condition), "–")
     for backend, wrong in data.groupby("backend")["wrong"].sum().items():
@@ -210,12 +212,13 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def common_model(data: pd.DataFrame) -> str | None:
-    """Of the models that the most backends could time, the largest in tensor bytes; None where nothing was timed."""
+    """As `needs.common_model`: the largest model that most of the timed backends could be timed on, or None."""
     timed = data[data["rounds"] > 0]
     if timed.empty:
         return None
     groups = timed.groupby("model").agg(backends=("backend", "nunique"), size=("tensor_bytes", "max"))
-    return str(groups.sort_values(["backends", "size"]).index[-1])
+    common = groups[groups["backends"] >= MOST * groups["backends"].max()]
+    return str(common.sort_values(["size", "backends"]).index[-1])
 
 
 def failures(data: pd.DataFrame) -> pd.DataFrame:
