@@ -52,8 +52,12 @@ def _readable(*answers: str) -> Callable[[Record], bool]:
     return lambda record: record.facts.get("answer") in answers
 
 
-def _readable_beside_opaque(record: Record) -> bool:
-    return record.facts.get("answer") in ("some", "all") and record.facts.get("opaque_bytes", 0) > 0
+def _comes_back(record: Record) -> bool:
+    return record.outcome == "exact"
+
+
+def _comes_back_with_a_blob(record: Record) -> bool:
+    return record.facts.get("opaque_bytes", 0) > 0 if record.kind == "probe" else _comes_back(record)
 
 
 CLAIMS = (
@@ -97,12 +101,13 @@ CLAIMS = (
         (("dill_recurse", MODEL, "source_edited"),), _code("edited"),
     ),
     Claim(
-        10, "AI-JSONable", "constructor calls as JSON", "the parameters can be read and the model built from them",
-        (("aijson", "*", "readable"),), _readable("some", "all"),
+        10, "AI-JSONable", "constructor calls as JSON, built again from it",
+        "rebuilt without the building script (the weights apart)",
+        (("aijson", MODEL, "fresh_process"),), _comes_back,
     ),
     Claim(
-        11, "AI-JSONable", "together with another format for the weights", "readable parameters beside an opaque blob",
-        (("aijson", "*", "readable"),), _readable_beside_opaque,
+        11, "AI-JSONable", "together with another format for the weights", "a readable graph beside an opaque blob",
+        (("aijson", MODEL, "fresh_process"), ("aijson", "*", "readable")), _comes_back_with_a_blob,
     ),
 )  # fmt: skip
 

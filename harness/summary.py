@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.needs import WORKS
 from harness.records import OUTCOMES
 from harness.tables import cells, markdown
 
@@ -49,6 +50,8 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     wrong = failures[failures.index == "mismatch"]
     if len(wrong):
         parts.append(_Part("failures", f"## Silently wrong\n\n{markdown(wrong)}"))
+    if never := _never(data):
+        parts.append(_Part("failures", f"**Rows that brought nothing back:** {never}"))
     for name, table in tables.items():
         if name.startswith("fidelity_"):
             parts.append(_Part(name, f"## Fidelity: {name.removeprefix('fidelity_')}\n\n{markdown(table)}"))
@@ -91,6 +94,16 @@ def _fit(parts: list[_Part]) -> str:
         names = ", ".join(f"`tables/{name}.csv`" for name in left[:12]) + (" and more" if len(left) > 12 else "")
         kept.append(f"*Left out here, to fit a comment: {names}. `index.html` shows all of it.*")
     return "\n\n".join(kept) + "\n"
+
+
+def _never(data: pd.DataFrame) -> str:
+    """The backends without a single cell that came back, even in part, each with its commonest reason."""
+    told = []
+    for backend, found in cells(data).groupby("backend", sort=False):
+        if not found["outcome"].isin([*WORKS, "partial"]).any():
+            reason = found["message"].dropna().value_counts()
+            told.append(f"`{backend}` ({_short(reason.index[0]) if len(reason) else 'no message'})")
+    return "; ".join(told)
 
 
 def _models(data: pd.DataFrame) -> str:

@@ -36,11 +36,11 @@ def run_cell(tmp_path):
 
 @pytest.fixture(scope="session")
 def expected() -> dict[tuple[str, str, str], str]:
-    """(backend, model, condition) -> outcome, from the files in `expected/`."""
+    """(backend, model, condition) -> outcome, from the files in `expected/`; blank: nobody has looked at it."""
     found = {}
     for path in Path(__file__).with_name("expected").glob("*.csv"):
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
                 model = row.pop("model")
-                found |= {(path.stem, model, condition): outcome for condition, outcome in row.items()}
+                found |= {(path.stem, model, condition): outcome for condition, outcome in row.items() if outcome}
     return found

@@ -63,11 +63,7 @@ def test_nothing_measured_is_said():
             {"error_type": "TypeError"},
         ),
         (9, cell("dill_recurse", code_ran="edited"), {"code_ran": "saved"}),
-        (
-            11,
-            cell("aijson", "nested_fruit", "readable", "", kind="probe", facts={"answer": "all", "opaque_bytes": 9}),
-            {"facts": {"answer": "all", "opaque_bytes": 0}},
-        ),
+        (10, cell("aijson", condition="fresh_process"), {"outcome": "failed"}),
     ],
 )  # fmt: skip
 def test_a_claim_holds_or_no_longer(number, record, other):
@@ -81,6 +77,14 @@ def test_a_claim_about_two_methods_needs_both():
     assert verdict(6, pickle).verdict == "not measured"
     assert verdict(6, pickle, dill).verdict == "holds"
     assert verdict(6, pickle, replace(dill, facts={"answer": "all"})).verdict == "no longer"
+
+
+def test_a_claim_about_a_cell_and_a_probe_needs_both():
+    back = cell("aijson", condition="fresh_process")
+    blob = cell("aijson", condition="readable", outcome="", kind="probe", facts={"answer": "none", "opaque_bytes": 9})
+    assert verdict(11, back, blob).verdict == "holds"
+    assert verdict(11, back).verdict == "not measured"
+    assert verdict(11, back, replace(blob, facts={"opaque_bytes": 0})).verdict == "no longer"
 
 
 def test_another_interpreter_is_no_evidence():

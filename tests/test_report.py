@@ -284,3 +284,19 @@ def test_packed_records_are_read(tmp_path):
     packed.write_bytes(packed.read_bytes()[:-9])
     with pytest.raises(RecordsError, match="cannot be unpacked"):
         read_records(tmp_path)
+
+
+def test_a_row_that_never_succeeds_is_flagged_with_its_reason():
+    from harness.summary import summary
+    from harness.tables import every_table
+
+    records = [
+        Record("run", "pickle", "digits_cnn", "fresh_process", outcome="exact"),
+        Record("run", "graph", "digits_cnn", "fresh_process", outcome="partial"),
+        Record(
+            "run", "skops", "digits_cnn", "fresh_process", outcome="failed", stage="save", message="Cannot construct"
+        ),
+    ]
+    text = summary(every_table(records), None, [])
+    assert "**Rows that brought nothing back:** `skops` (Cannot construct)" in text
+    assert "**Rows" not in summary(every_table(records[:2]), None, [])
