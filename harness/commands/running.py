@@ -65,8 +65,9 @@ def check(
         show_cells(Console(), run.records, messages=True)
         if output:
             click.echo(f"Records: {run.folder / 'records.jsonl'}")
-    first = run.records[0]
-    if all(record.stage == "build" for record in run.records):
+    cells = [record for record in run.records if record.kind == "cell"]
+    first = cells[0]
+    if all(record.stage == "build" for record in cells):
         raise ModelFileError(f"{model} could not be built: {first.error_type}: {first.message}", first.traceback or "")
 
 
