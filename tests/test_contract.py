@@ -16,7 +16,7 @@ from harness.matrix import Run, Settings
 from reference_models.catalog import CATALOG
 
 EVERYDAY = tuple(name for name, entry in BUILT_IN.items() if not entry.slow)
-BLANK = 68
+BLANK = 0
 """Cells that nobody has looked at yet; the number only goes down."""
 SLOW = tuple(name for name, entry in BUILT_IN.items() if entry.slow)
 
