@@ -121,6 +121,8 @@ class _Walk:
     def run(self) -> dict[str, str]:
         while self._left:
             thing, path = self._left.pop(0)
+            if path in self._found:  # a global that several functions read
+                continue
             if type(thing) in _ATOMS:
                 self._found[path] = repr(thing)
             elif id(thing) in self._seen:

@@ -342,3 +342,6 @@ class Global:
 
     def read(self):
         return double(LIMIT) + len(COUNTS)
+
+    def again(self):
+        return len(COUNTS) + LIMIT
