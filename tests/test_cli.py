@@ -12,6 +12,7 @@ import pytest
 
 from harness import report, tables
 from harness.cli import main
+from harness.conditions import CONDITIONS
 from harness.records import Record, RecordWriter, read_records
 
 ROOT = Path(__file__).parent.parent
@@ -189,6 +190,12 @@ def test_the_readmes_commands_exist():
         assert command in main.commands, command
     for option in re.findall(r"`(--(?:backend|model|condition|quick))`", README):
         assert option in (ROOT / "benchmarks" / "conftest.py").read_text()
+
+
+def test_the_readme_lists_every_condition_with_its_question():
+    for condition in CONDITIONS.values():
+        when = "always" if condition.default else "when asked"
+        assert f"| `{condition.name}` | {condition.question} | {when} |" in README
 
 
 def test_the_readmes_table_is_the_published_runs():
