@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import statistics
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,16 @@ pytest.importorskip("scipy")
 BACKENDS = {"pickle": 1.0, "dill": 2.0, "torch_save": 1.3, "json_spec": 0.6}
 
 
-def run(seed: int, slower: dict[str, float] | None = None, rounds: int = 15, run_id: str = "") -> list[Record]:
-    """A run whose machine drifts and jitters by 5 %; `slower` multiplies a backend's loads."""
+def run(
+    seed: int, slower: dict[str, float] | None = None, rounds: int = 15, run_id: str = "", jitter: float = 0.05
+) -> list[Record]:
+    """A run whose machine drifts, and jitters by 5 % unless told otherwise; `slower` multiplies a backend's loads."""
     noise = random.Random(seed)
     speed, drift = noise.uniform(0.7, 1.5), [noise.lognormvariate(0, 0.2) for _ in range(rounds)]
     records = []
     for backend, cost in BACKENDS.items():
         cost *= 0.01 * speed * (slower or {}).get(backend, 1.0)
-        load = [cost * step * noise.lognormvariate(0, 0.05) for step in drift]
+        load = [cost * step * noise.lognormvariate(0, jitter) for step in drift]
         record = Record(
             run_id or f"20261124-0800{seed:02d}-aaaa", backend, "digits_cnn", "fresh_process", outcome="exact"
         )
@@ -65,6 +68,18 @@ def test_a_planted_slowdown_is_found(seed):
     for change in changes.costs:
         assert change.change == pytest.approx(0.2, abs=0.08)
         assert change.rerun == "rerun torch_save"
+
+
+def test_medians_apart_are_no_change_where_intervals_overlap():
+    """Noise alone parts medians by more than the least change; the intervals know."""
+    apart = 0
+    for seed in range(6):
+        before, after = run(seed, jitter=0.6), run(seed + 50, jitter=0.6)
+        assert not compare_runs(before, after).costs
+        medians = [[statistics.median(record.load_s) for record in records] for records in (before, after)]
+        moved = [now / was for was, now in zip(*medians, strict=True)]
+        apart += max(moved) / min(moved) > 1.1
+    assert apart == 6
 
 
 def test_what_got_faster_is_no_regression():
