@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import threading
@@ -138,6 +139,15 @@ def test_what_was_changed_outside_the_model_is_refused(tmp_path, restored, what)
         save(made, tmp_path / "a")
     vouched = str(error.value).rpartition("unchecked=[")[2].partition("]")[0].strip("'\"")
     save(made, tmp_path / "a", unchecked=[vouched, "json_spec_things:Global"])
+
+
+def test_what_python_itself_notes_on_a_class_is_no_change(tmp_path):
+    made = things.Holder(part=things.Global())
+    if "__slotnames__" in vars(things.Global):
+        del things.Global.__slotnames__
+    copy.deepcopy(made)
+    assert "__slotnames__" in vars(things.Global)
+    save(made, tmp_path / "a")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="compares with a forked copy of the process")
