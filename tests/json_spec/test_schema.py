@@ -79,3 +79,15 @@ def test_it_refuses_what_is_not_of_the_format(spec, change):
     spec = json.loads(json.dumps(spec))
     change(spec)
     assert not VALIDATOR.is_valid(spec)
+
+
+def test_the_specification_names_every_tag_and_every_codec_with_its_members():
+    from backends.json_spec.codecs import CODECS
+
+    text = (Path(backends.json_spec.__file__).parent / "FORMAT.md").read_text("utf-8")
+    assert not [tag for tag in FORMS if f"`{tag}`" not in text and tag != "$ref"]
+    rows = {cell: row for row in text.splitlines() if row.startswith("| `") for cell in row.split(" | ")[0].split("`")}
+    for name, codec in CODECS.items():
+        members = [] if codec.fields is None else list(codec.fields)
+        if "the same" not in rows[name]:
+            assert not [member for member in members if f"`{member}`" not in rows[name]], name
