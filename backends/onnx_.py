@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import OrderedDict
 
-from backends.base import Backend
+from backends.base import Backend, UnsupportedModel
 from backends.tracing import Graph, for_inference, one_and_two
 
 # read when onnxruntime is imported; without it, it keeps a device's number in the user's home and reports to its maker
@@ -35,12 +36,13 @@ class Onnx(Backend):
 
         one, two = one_and_two(batches)
         with for_inference(model):
-            outputs, nest = pytree.tree_flatten(model(one))
+            outputs, tree = pytree.tree_flatten(model(one))
+            nest = written_nest(pytree.tree_unflatten(range(len(outputs)), tree))
             inputs = [f"input_{place}" for place in range(len(pytree.tree_leaves(one)))]
             outputs = [f"output_{place}" for place in range(len(outputs))]
             arguments = self.recorded(model, one, two, [*inputs, *outputs])
             torch.onnx.export(f=directory / "model.onnx", input_names=inputs, output_names=outputs, **arguments)
-        (directory / "nests.json").write_text(json.dumps({"output": pytree.treespec_dumps(nest)}))
+        (directory / "nests.json").write_text(json.dumps({"output": nest}))
 
     def recorded(self, model, one, two, names):
         import torch
@@ -58,12 +60,12 @@ class Onnx(Backend):
 
         session = onnxruntime.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
         wanted = {value.name for value in session.get_inputs()}  # an input that nothing uses may be gone
-        nest = pytree.treespec_loads(json.loads((directory / "nests.json").read_text())["output"])
+        nest = json.loads((directory / "nests.json").read_text())["output"]
 
         def call(batch):
             leaves = {f"input_{place}": leaf.numpy() for place, leaf in enumerate(pytree.tree_leaves(batch))}
             found = session.run(None, {name: leaf for name, leaf in leaves.items() if name in wanted})
-            return pytree.tree_unflatten([torch.from_numpy(array) for array in found], nest)
+            return read_nest(nest, [torch.from_numpy(array) for array in found])
 
         return Graph(call)
 
@@ -84,3 +86,29 @@ class OnnxTorchScript(Onnx):
         # without the empty dictionary, a batch that is one would be taken for keyword arguments
         axes = {name: {0: "batch"} for name in names}
         return {"model": model, "args": (two, {}), "dynamo": False, "dynamic_axes": axes}
+
+
+def written_nest(value):
+    """The nest of outputs as JSON, a number in place of each tensor. Raises UnsupportedModel for other containers.
+
+    In words of its own: `torch.utils._pytree.treespec_loads` imports what a file names, and so can be made to run code.
+    """
+    if type(value) in (dict, OrderedDict):
+        return {type(value).__name__: [[key, written_nest(inner)] for key, inner in value.items()]}
+    if type(value) in (list, tuple):
+        return {type(value).__name__: [written_nest(inner) for inner in value]}
+    if isinstance(value, int):
+        return value
+    raise UnsupportedModel(
+        f"the outputs are in a {type(value).__name__}; the outputs nest in lists, tuples and dictionaries only"
+    )
+
+
+def read_nest(nest, leaves):
+    """What `written_nest` wrote, with `leaves` in place of the numbers."""
+    if isinstance(nest, int):
+        return leaves[nest]
+    ((kind, inner),) = nest.items()
+    if kind in ("dict", "OrderedDict"):
+        return {"dict": dict, "OrderedDict": OrderedDict}[kind]((key, read_nest(value, leaves)) for key, value in inner)
+    return {"list": list, "tuple": tuple}[kind](read_nest(value, leaves) for value in inner)

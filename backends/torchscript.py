@@ -5,6 +5,8 @@ compiles the Python source of `forward` and of whatever it calls, control flow i
 language; `torch.jit.trace` records the operations of one call and turns everything that depended on the values into
 constants. `preprocess`, `postprocess` and all attributes that `forward` does not use are lost, silently.
 
+Loading runs the archive's own `__setstate__`, whose language can open and write files.
+
 Use it when a program without Python must run the network and it has to be TorchScript.
 
 Not when anything else will do: torch has deprecated TorchScript in favour of `torch.export`.

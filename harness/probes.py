@@ -7,15 +7,15 @@ Each probe gives one record of kind "probe" for a backend: `condition` is the pr
     tried       how many changed copies, or parameters, were tried
 
     probe             answers                                  how
-    planted_code      runs | does not run                      code is planted in every carrier found in the artifact
+    planted_code      runs | does not run                      `plants` in every carrier found in the artifact
     bit_flip          detected | silent | harmless | crashed   one bit, in six places, one at a time; the worst counts
     truncation        the same                                 the largest file loses its last tenth
     same_bytes        same | differs                           two interpreters save the same model
     readable          all | some | none                        numbers and texts of modules, with their names, in the
                                                                artifact's text files
 
-`does not run` means that none of the planted carriers ran, no more: `evidence` says which were tried. `detected` means
-that loading raised; an error after the load, or a silent difference, does not count as detected.
+`does not run` means that none of the planted carriers ran, no more: `evidence` and `planted` say which were tried.
+`detected` means that loading raised; an error after the load, or a silent difference, does not count as detected.
 
 The model is the first of MODELS that the backend brings back.
 """
@@ -32,7 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, interpreters, registry, round_trip, tamper
+from harness import conditions, interpreters, plants, registry, round_trip, tamper
 from harness.process import Worker
 from harness.records import Record
 from harness.staging import stage
@@ -103,15 +103,27 @@ class _Subject:
 def _planted_code(subject: _Subject) -> dict[str, Any]:
     tried = []
     marker = subject.folder / "marker"
-    for damage in tamper.planted(subject.saved.artifact, subject.folder / "planted", marker):
+    payload = _payload(subject, marker)
+    for damage in tamper.planted(subject.saved.artifact, subject.folder / "planted", payload):
         tried.append(damage.what)
         result = subject.load(damage.folder)
         shutil.rmtree(damage.folder, ignore_errors=True)
-        if marker.exists():
-            return {"answer": "runs", "evidence": f"{damage.what}: it ran", "tried": len(tried)}
-        tried[-1] += f" ({result['outcome']}: {result['message']})"
+        if marker.exists() or plants.ABORTS in (result["message"] or ""):
+            told = {"tried": len(tried), "planted": tried}
+            return {"answer": "runs", "evidence": f"{damage.what}: it ran", **told}
+        tried[-1] += f" ({result['outcome']}: {(result['message'] or '').partition(chr(10))[0]})"
     evidence = "; ".join(tried) or "the artifact has no carrier of code that is known here"
-    return {"answer": "does not run", "evidence": evidence, "tried": len(tried)}
+    if payload.library is None:
+        evidence += "; a shared library was not tried: no C compiler here"
+    return {"answer": "does not run", "evidence": evidence, "tried": len(tried), "planted": tried}
+
+
+def _payload(subject: _Subject, marker: Path) -> plants.Payload:
+    script = subject.folder / "planted.pt"
+    with Worker() as worker:
+        worker.call("plant_torchscript", path=str(script), marker=str(marker))
+    library = plants.shared_library(subject.folder, marker)
+    return plants.Payload(marker, subject.stage.module, script.read_bytes(), library)
 
 
 def _damage(subject: _Subject, damages: Iterable[tamper.Damage]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import probes, tamper
+from harness import plants, probes, tamper
 from harness.cli import main
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -26,9 +27,12 @@ def artifact(tmp_path):
     return folder
 
 
-def plant(artifact: Path, tmp_path: Path) -> tuple[list[tamper.Damage], Path]:
+def plant(artifact: Path, tmp_path: Path, **more) -> tuple[dict[str, tamper.Damage], Path]:
+    """The copies by the kind of what was planted."""
     marker = tmp_path / "marker"
-    return list(tamper.planted(artifact, tmp_path / "copies", marker)), marker
+    payload = plants.Payload(marker, "mine", **more)
+    damages = tamper.planted(artifact, tmp_path / "copies", payload)
+    return {damage.what.partition(":")[0]: damage for damage in damages}, marker
 
 
 def zipped(**members: bytes) -> bytes:
@@ -71,7 +75,8 @@ PICKLE = pickle.dumps({"weight": [1.0, 2.0]})
 )
 def test_a_planted_pickle_runs_where_it_is_loaded(data, read, artifact, tmp_path):
     (artifact / "model.bin").write_bytes(data)
-    (damage,), marker = plant(artifact, tmp_path)
+    damages, marker = plant(artifact, tmp_path)
+    damage = damages["a pickle that calls os.mkdir"]
     assert "model.bin" in damage.what
     assert not marker.exists()
     pickle.loads(read((damage.folder / "model.bin").read_bytes()))
@@ -81,7 +86,8 @@ def test_a_planted_pickle_runs_where_it_is_loaded(data, read, artifact, tmp_path
 
 def test_planted_python_runs_where_it_is_imported(artifact, tmp_path):
     (artifact / "handler.py").write_text('"""Doc."""\nfrom __future__ import annotations\nx = 1\n')
-    (damage,), marker = plant(artifact, tmp_path)
+    damages, marker = plant(artifact, tmp_path)
+    damage = damages["a line of Python"]
     exec(compile((damage.folder / "handler.py").read_text(), "handler.py", "exec"), {})
     assert marker.is_dir()
 
@@ -89,14 +95,83 @@ def test_planted_python_runs_where_it_is_imported(artifact, tmp_path):
 def test_json_names_become_calls(artifact, tmp_path):
     (artifact / "graph.json").write_text(json.dumps({"a": {"call": "torch.nn.Linear", "in": 3}, "b": "torch:relu"}))
     damages, marker = plant(artifact, tmp_path)
-    texts = [(damage.folder / "graph.json").read_text() for damage in damages]
-    assert len(texts) == 3
-    assert any('"os.mkdir"' in text and '"os:mkdir"' in text and str(marker) in text for text in texts)
+    texts = {kind: (damage.folder / "graph.json").read_text() for kind, damage in damages.items()}
+    named = json.loads(texts["other names in the JSON"])
+    assert named == {"a": {"call": "os.mkdir", "in": str(marker)}, "b": "os:mkdir"}
+    through = json.loads(texts["names through the model's own module in the JSON"])
+    assert through == {"a": {"call": "mine.torch.hub.os.mkdir", "in": str(marker)}, "b": "mine:torch.hub.os.mkdir"}
 
 
 def test_weights_are_no_carrier(artifact, tmp_path):
+    """They are only replaced whole, by a pickle."""
     (artifact / "weights.bin").write_bytes(bytes([0x80, 0x02]) + bytes(range(256)))
-    assert plant(artifact, tmp_path)[0] == []
+    assert list(plant(artifact, tmp_path)[0]) == ["a pickle in place of the binary files"]
+
+
+@pytest.mark.parametrize("data", [b"mine:build\n", b'{"make": "mine:build"}', pickle.dumps("mine:build", protocol=2)])
+def test_the_function_that_builds_the_model_becomes_another(data, artifact, tmp_path):
+    (artifact / "constructor").write_bytes(data)
+    damages, _ = plant(artifact, tmp_path)
+    for kind, name in (("named as the function", b"os:abort"), ("named so through", b"mine:torch.hub.os.abort")):
+        (damage,) = (damage for found, damage in damages.items() if kind in found)
+        changed = (damage.folder / "constructor").read_bytes()
+        assert name in changed and b"mine:build" not in changed
+        if data[:1] == b"\x80":
+            assert pickle.loads(changed) == name.decode()
+
+
+def test_a_package_lets_its_own_list_import_what_is_planted(artifact, tmp_path):
+    import torch
+
+    with torch.package.PackageExporter(artifact / "model.pt") as exporter:
+        exporter.save_pickle("model", "model.pkl", [1, 2])
+    damages, marker = plant(artifact, tmp_path)
+    folder = damages["a pickle that calls os.mkdir"].folder
+    torch.package.PackageImporter(folder / "model.pt").load_pickle("model", "model.pkl")
+    assert marker.is_dir()
+
+
+def test_a_planted_torchscript_archive_writes_a_file(tmp_path):
+    import torch
+
+    from harness import calls_probe
+
+    path, marker = tmp_path / "planted.pt", tmp_path / "marker"
+    calls_probe.plant_torchscript(None, path=str(path), marker=str(marker))
+    assert not marker.exists()
+    with pytest.warns(FutureWarning):
+        torch.jit.load(path)
+    assert marker.is_file()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler `cc`: Debian's package gcc has one")
+def test_a_planted_nest_loads_a_library(artifact, tmp_path):
+    """Why the `onnx` rows write the nest of outputs in words of their own."""
+    from torch.utils import _pytree as pytree
+
+    nest = pytree.treespec_dumps(pytree.tree_structure({"a": 1}))
+    (artifact / "nests.json").write_text(json.dumps({"output": nest}))
+    library = plants.shared_library(tmp_path, tmp_path / "marker")
+    damages, marker = plant(artifact, tmp_path, library=library)
+    folder = damages["a shared library named as the keys of a nest"].folder
+    pytree.treespec_loads(json.loads((folder / "nests.json").read_text())["output"])
+    assert marker.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("backend", "answer"),
+    [
+        ("torch_package", "runs"),
+        ("torchscript", "runs"),
+        ("onnx_static", "does not run"),
+        ("state_dict", "does not run"),
+    ],
+)
+def test_what_is_known_of_real_backends(backend, answer, monkeypatch):
+    monkeypatch.setattr(probes, "PROBES", {"planted_code": probes.PROBES["planted_code"]})
+    (record,) = probes.probe(backend, "test", lambda text: None)
+    assert record.facts["answer"] == answer, record.facts["planted"]
+    assert len(record.facts["planted"]) == record.facts["tried"] > 0
 
 
 def test_digests_fit_again(artifact, tmp_path):
@@ -104,7 +179,8 @@ def test_digests_fit_again(artifact, tmp_path):
 
     (artifact / "model.pkl").write_bytes(PICKLE)
     (artifact / "SHA256SUMS").write_text(f"{hashlib.sha256(PICKLE).hexdigest()}  model.pkl\n")
-    (damage,), _ = plant(artifact, tmp_path)
+    damages, _ = plant(artifact, tmp_path)
+    damage = damages["a pickle that calls os.mkdir"]
     stated = (damage.folder / "SHA256SUMS").read_text().split()[0]
     assert stated == hashlib.sha256((damage.folder / "model.pkl").read_bytes()).hexdigest()
 
