@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import intervals, measure, proc, round_trip, selftest_backends, synthetic
+from harness import intervals, measure, proc, rankings, round_trip, selftest_backends, synthetic
 from harness.conditions import condition
 from harness.errors import MissingPackage, UnknownName
 from harness.measure import Competitor, Floor
@@ -261,26 +261,13 @@ def judge_memory(name: str, found: int | None, plain: int | None) -> Check:
 
 def judge_ranking(first: dict[str, dict], second: dict[str, dict]) -> Check:
     """No pair of backends that is told apart in both runs has another order in the second."""
-    agree, contradict, silent = 0, [], 0
-    names = list(first)
-    for what in ("save_s", "load_s"):
-        for place, one in enumerate(names):
-            for other in names[place + 1 :]:
-                verdicts = {_compared(run[one][what], run[other][what]).verdict for run in (first, second)}
-                if "no difference" in verdicts:
-                    silent += 1
-                elif len(verdicts) == 1:
-                    agree += 1
-                else:
-                    contradict.append(f"{one}, {other} at {what.removesuffix('_s')}")
-    verdict = FAIL if contradict else PASS if agree else TOO_NOISY
-    message = f"{agree} pairs ordered alike, {silent} not told apart in one of the runs, {len(contradict)} contradict"
-    return Check(
-        "ranking",
-        verdict,
-        f"{message}: {'; '.join(contradict)}" if contradict else message,
-        {"agree": agree, "not_told_apart": silent, "contradict": contradict},
-    )
+    found = rankings.Ranking(0, 0, ())
+    for metric in rankings.METRICS:
+        found += rankings.compare(
+            *({name: costs[metric] for name, costs in run.items()} for run in (first, second)), metric
+        )
+    verdict = FAIL if found.reordered else PASS if found.alike else TOO_NOISY
+    return Check("ranking", verdict, found.text, dataclasses.asdict(found))
 
 
 def judge_own_cost(processes: Sequence[float], cells: Sequence[float], waiting_share: float | None) -> Check:

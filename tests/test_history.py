@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import history
+from harness import history, rankings
 from harness.changes import compare_runs
 from harness.cli import main
 from harness.errors import RecordsError
@@ -51,6 +51,20 @@ def write(folder: Path, records: list[Record]) -> Path:
 
 
 # --- what changed ---
+
+
+def test_rankings_of_two_runs():
+    """4 backends: 6 pairs, each at save and load."""
+    found = rankings.compare_runs(run(1), run(51))
+    assert (found.alike, found.silent, found.reordered) == (12, 0, ())
+    found = rankings.compare_runs(run(1), run(51, {"dill": 0.4}))
+    assert (found.alike, found.silent) == (8, 0)
+    assert found.reordered[0] == "pickle, dill at save of digits_cnn" and len(found.reordered) == 4
+    found = rankings.compare_runs(run(1), run(51, {"dill": 0.65}, jitter=0.2))
+    assert found.silent >= 2 and not found.reordered
+    noisy = [dataclasses.replace(record, too_noisy="two equal floors differ") for record in run(51, {"dill": 0.4})]
+    assert rankings.compare_runs(run(1), noisy) == rankings.Ranking(0, 0, ())
+    assert rankings.compare_runs(run(1), run(51, rounds=5)).silent == 12
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -116,7 +130,7 @@ def test_a_cell_that_is_gone_is_a_regression():
 
 def test_one_backend_alone_is_held_against_the_floor():
     assert not compare_runs(run(1)[:1], run(2)[:1]).costs
-    assert {change.metric for change in compare_runs(run(1)[:1], run(2, {"pickle": 1.4})[:1]).costs} == {"load", "save"}
+    assert {change.metric for change in compare_runs(run(1)[:1], run(2, {"pickle": 2.0})[:1]).costs} == {"load", "save"}
 
 
 def test_few_rounds_say_nothing():

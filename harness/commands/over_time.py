@@ -76,10 +76,12 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
     A cost counts when the intervals of both medians do not overlap and it moved by 10 % or more; what all backends and
     the floor share, the machine, is taken out.
     """
+    from harness import rankings
     from harness.changes import compare_runs
     from harness.records import read_records
 
-    changes = compare_runs(read_records(first).records, read_records(second).records)
+    runs = [read_records(folder).records for folder in (first, second)]
+    changes = compare_runs(*runs)
     for note in changes.notes:
         click.echo(f"Note: {note}.")
     for change in changes.outcomes:
@@ -105,6 +107,7 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
         f"{worse} worse, {better} better, {changes.new} new cells; "
         f"{changes.compared_cells} cells and {changes.compared_costs} costs compared."
     )
+    click.echo(f"Rankings: {rankings.compare_runs(*runs).text}.")
     if fail_on and changes.is_regression:
         context.exit(1)
 
