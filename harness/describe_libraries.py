@@ -30,7 +30,9 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, numpy.ndarray):
         return _array(value, builder)
     if issubclass(cls, numpy.generic):
-        return _array(numpy.asarray(value), builder) | {"type": builder.type_name(cls), "identity": False}
+        node = _array(numpy.asarray(value), builder) | {"type": builder.type_name(cls), "identity": False}
+        node.pop("storage", None)  # it is a constant: whether two places hold one or two of it cannot matter
+        return node
     if issubclass(cls, numpy.dtype):
         return builder.node("constant", value, identity=False, facts={"value": _dtype(value)})
     if issubclass(cls, numpy.ufunc):

@@ -37,6 +37,8 @@ class Session:
     """The original, in a saving process."""
     state: dict = field(default_factory=dict)
     """The original's snapshot, taken just before it was saved."""
+    ran: frozenset[tuple[str, str]] = frozenset()
+    """(path, message) of what running the original changed of its class, which a copy in the same process shares."""
     loaded: Any = None
     inputs: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     """Reference -> its first example, raw and preprocessed, pickled: what is predicted in timed rounds."""

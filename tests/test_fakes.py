@@ -38,6 +38,11 @@ def test_the_honest_one_is_exact(run_cell):
     assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "equal"}
 
 
+def test_what_running_the_original_changed_of_its_class_is_not_the_backends_doing(run_cell):
+    record = run_cell(f"{FAKES}:Honest", "trait/autocast_decorator", "same_process")
+    assert record.outcome == "exact", record
+
+
 @pytest.mark.parametrize("name", CAUGHT)
 def test_a_wrong_backend_is_caught(run_cell, name):
     outcome, words = CAUGHT[name]

@@ -16,6 +16,7 @@ import contextlib
 import enum
 import math
 import random
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ BRANCHES = (Mapping, list, tuple, torch.Tensor)
 def run(model: Any, x: Any) -> dict[str, Any]:
     """Stage -> what it gave, for the stages that the model has. Raises whatever the model raises, with the stage."""
     taps: dict[str, Any] = {}
-    with _modes(model), _same_conditions():
+    with _modes(model), _wrappers(model), _same_conditions():
         batch = x
         if has := _has(model, "preprocess"):
             taps["preprocess"] = _stage("preprocess", model.preprocess, x)
@@ -133,6 +134,30 @@ def _modes(model: Any) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
+
+
+@contextlib.contextmanager
+def _wrappers(model: Any) -> Iterator[None]:
+    """Put back what objects that wrap methods keep, as `torch.autocast` does where it decorates `forward`.
+
+    They belong to the class, which the copy that runs shares with the model that is being saved.
+    """
+    parts = model.modules() if isinstance(model, nn.Module) else [model]
+    classes = {cls for part in parts for cls in type(part).__mro__}
+    methods = [item for cls in classes for item in vars(cls).values() if isinstance(item, types.FunctionType)]
+    held = []
+    for cell in (cell for method in methods for cell in method.__closure__ or ()):
+        with contextlib.suppress(ValueError):  # not yet filled
+            content = cell.cell_contents
+            if isinstance(getattr(content, "__dict__", None), dict) and not isinstance(content, types.FunctionType):
+                held.append((content, dict(vars(content))))
+    try:
+        yield
+    finally:
+        for content, state in held:
+            if vars(content) != state:
+                vars(content).clear()
+                vars(content).update(state)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,12 @@ def _can_be_found(top: str) -> bool:
     return False
 
 
-def describe(names: Iterable[str], project: Project) -> dict[str, str]:
-    """Path -> text, for everything of the project that the named classes and functions reach."""
-    walk = _Walk(project)
+def describe(names: Iterable[str], project: Project, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Path -> text, for everything of the project that the named classes and functions reach.
+
+    `environment`: variables by name, of which those that the functions read are told; by default those of now.
+    """
+    walk = _Walk(project, os.environ if environment is None else environment)
     for name in names:
         module, _, qualname = name.partition(":")
         thing: Any = sys.modules.get(module)
@@ -107,8 +110,8 @@ def is_own(module: Any, project: Project) -> bool:
 
 
 class _Walk:
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, project: Project, environment: Mapping[str, str]) -> None:
+        self._project, self._environment = project, environment
         self._own: dict[Any, bool] = {}
         self._seen: dict[int, str] = {}
         self._alive: list[Any] = []
@@ -186,9 +189,15 @@ class _Walk:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             with contextlib.suppress(ValueError):  # not yet filled
                 self.enter(cell.cell_contents, f"{path}.<closure>.{name}")
-        for name in sorted(_names(function.__code__)):
-            if name in function.__globals__:
-                self.enter(function.__globals__[name], f"{function.__module__}:{name}")
+        names = sorted(_names(function.__code__) & function.__globals__.keys())
+        for name in names:
+            self.enter(function.__globals__[name], f"{function.__module__}:{name}")
+        if not ENVIRONMENT.isdisjoint(_names(function.__code__)):
+            values = [function.__globals__[name] for name in names]
+            read = _texts(function.__code__).union(value for value in values if type(value) is str)
+            self._found[f"{path}.<environment>"] = "of the variables that it names"
+            for variable in sorted(read & self._environment.keys()):
+                self._found[f"{path}.<environment>[{variable!r}]"] = repr(self._environment[variable])
         return f"{function.__qualname__} {_code(function.__code__)}"
 
     def _class(self, cls: type, path: str) -> str:
@@ -209,6 +218,21 @@ class _Walk:
         return self._own[module]
 
 
+ENVIRONMENT = frozenset(["environ", "environb", "getenv", "getenvb"])
+"""What a function that reads an environment variable mentions."""
+
+
+def environment_at_start() -> dict[str, str] | None:
+    """The variables that the process was started with; None where the system does not tell."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/environ").read_bytes().rstrip(b"\0").split(b"\0")
+        if all(b"=" in line for line in lines):
+            return {
+                os.fsdecode(name): os.fsdecode(value) for name, _, value in (line.partition(b"=") for line in lines)
+            }
+    return None
+
+
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
 
 
@@ -216,6 +240,12 @@ def _names(code: types.CodeType) -> set[str]:
     """Every name that a function looks up, functions within it included."""
     inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
     return set(code.co_names).union(*map(_names, inner))
+
+
+def _texts(code: types.CodeType) -> set[str]:
+    """Every text that stands in a function, functions within it included."""
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return {const for const in code.co_consts if type(const) is str}.union(*map(_texts, inner))
 
 
 def _code(code: types.CodeType) -> str:
@@ -253,7 +283,7 @@ def _fresh(names: list[str], project: Project) -> dict[str, str] | str | None:
             return module if error.name == module else None
         except BaseException:
             return None
-    return describe(names, project)
+    return describe(names, project, environment_at_start())
 
 
 def _in_a_copy(work: Callable[[], Any]) -> Any:

@@ -178,6 +178,11 @@ def test_a_tensor_and_an_array_that_share_memory():
     assert seen(pair(False), pair(True), snapshot_model) == [("model.array", "aliasing")]
 
 
+def test_one_scalar_of_numpy_in_two_places_may_come_back_as_two():
+    one = np.float32(0.1)
+    assert seen(Plain(a=one, b=one), Plain(a=np.float32(0.1), b=np.float32(0.1)), snapshot_model) == []
+
+
 def test_strides_and_storages_of_outputs_are_nobodys_affair():
     whole = torch.zeros(2, 3)
     assert seen([whole, whole.t()], [whole.t().contiguous().t(), whole.t().clone()]) == []

@@ -50,6 +50,21 @@ def test_the_saved_model_passes(artifact):
     assert {path.name for path in artifact.iterdir()} >= {"examples.json", "examples.safetensors"}
 
 
+def test_running_the_examples_changes_no_decorator_of_the_class(tmp_path):
+    keeps = next(
+        c.cell_contents for c in things.Decorated.forward.__closure__ if isinstance(c.cell_contents, torch.autocast)
+    )
+    before = dict(vars(keeps))
+    save(things.Decorated(), tmp_path / "a", examples=[torch.ones(1, 2)])
+    assert vars(keeps) == before
+    load(tmp_path / "a", trust=TRUST, check=True)
+    assert vars(keeps) == before
+    things.Decorated()(torch.ones(1, 2))
+    assert vars(keeps) != before, "torch no longer keeps anything there"
+    vars(keeps).clear()
+    vars(keeps).update(before)
+
+
 def test_another_model_is_found_out(artifact):
     change_weight(artifact, by=0.5)
     load(artifact, trust=TRUST)

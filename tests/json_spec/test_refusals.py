@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import types
+from pathlib import Path
 
 import json_spec_things as things
 import pytest
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from backends.base import UnsupportedModel
-from backends.json_spec import load, save
+from backends.json_spec import imported, load, save
 
 
 def local_function():
@@ -154,6 +155,29 @@ def test_what_python_itself_notes_on_a_class_is_no_change(tmp_path):
 def test_what_the_model_does_not_reach_may_change(tmp_path, restored):
     things.COUNTS.append(1)
     save(things.Holder(part=things.Node()), tmp_path / "a")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not tell how a process began")
+@pytest.mark.parametrize("name", ["ROUNDTRIP_GAIN", "ROUNDTRIP_OFFSET"])
+def test_an_environment_variable_that_the_program_set_is_refused(name, tmp_path, monkeypatch):
+    made = things.Holder(part=things.Environment())
+    monkeypatch.setenv("ROUNDTRIP_UNREAD", "1")
+    save(made, tmp_path / "a")
+    monkeypatch.setenv(name, "2")
+    with pytest.raises(
+        UnsupportedModel, match=rf"Environment\.read\.<environment>\['{name}'\] .*it is '2', .* nothing"
+    ):
+        save(made, tmp_path / "a")
+    save(made, tmp_path / "a", unchecked=["json_spec_things:Environment.read.<environment>"])
+    monkeypatch.delenv(name)
+    save(made, tmp_path / "a")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not tell how a process began")
+def test_an_environment_variable_that_the_program_removed_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(imported, "environment_at_start", lambda: {"ROUNDTRIP_GAIN": "2"})
+    with pytest.raises(UnsupportedModel, match=r"ROUNDTRIP_GAIN'\] .*it is nothing, an import gives '2'"):
+        save(things.Holder(part=things.Environment()), tmp_path / "a")
 
 
 def test_a_module_that_no_import_finds_is_refused(tmp_path):
