@@ -127,6 +127,14 @@ def _answers(good: str, *probes: str) -> Callable[[Case], bool | None]:
     return judge
 
 
+def _trains_on(case: Case) -> bool | None:
+    """A step of training from the loaded model: the same loss, gradients, state of the optimizer and new weights."""
+    step = case.record.life.get("train_step", "not applicable")
+    if case.record.kind != "cell" or is_trait(case.record.model) or step.startswith("not applicable"):
+        return None
+    return step == "equal"
+
+
 def _proved(_: Case) -> None:
     """Only records that say so themselves, in `facts["proves"]`."""
 
@@ -166,8 +174,8 @@ NEEDS = (
     Need("over_1gb", "content", "Over 1 GB", "manages over 1 GB", "fails over 1 GB",
          "A model of more than 1 GB of tensors is saved and loaded.", _large),
     Need("trainable", "after", "Can be trained further", "trains on as the original would",
-         "does not train on as the original would", "One optimiser step from the loaded model equals the original's.",
-         _proved),
+         "does not train on as the original would", "One optimiser step from the loaded model equals the original's: "
+         "loss, gradients, the optimiser's state, weights after it.", _trains_on),
     Need("readable", "after", "Parameters readable in the file", "its parameters can be read without loading",
          "not all parameters can be read without loading", "Known settings are looked for in the artifact's text.",
          _answers("all", "readable")),

@@ -6,6 +6,7 @@ that has it; nothing is cut in the middle of a table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ COMMENT_CHARACTERS = 65_536
 _RESERVE = 2_000
 """Kept for the list of what was left out."""
 MESSAGE_CHARACTERS = 160
+SILENT_SHOWN = 15
 
 CHOICE_NOTE = (
     "A count is *models that came back exact or close / models tried* under that condition, and behind it how many "
@@ -44,6 +46,8 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     if environment is not None:
         parts.append(_Part("", environment_line(environment)))
     parts.append(_Part("choice", f"## Which one?\n\n{CHOICE_NOTE}\n\n{markdown(tables['choice'])}"))
+    if "questions" in tables:
+        parts.append(_Part("questions", f"## What people ask first\n\n{markdown(tables['questions'])}"))
     if "probes" in tables:
         parts.append(_Part("probes", f"## Safety and transparency\n\n{markdown(tables['probes'])}"))
     failures = _grouped(tables["failures"])
@@ -52,6 +56,13 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
         parts.append(_Part("failures", f"## Silently wrong\n\n{markdown(wrong)}"))
     if never := _never(data):
         parts.append(_Part("failures", f"**Rows that brought nothing back:** {never}"))
+    if "silent" in tables:
+        worst = tables["silent"].head(SILENT_SHOWN).set_index("trait")
+        note = (
+            f"Cells that load and are wrong without a word: {int(tables['silent']['wrong'].sum())}. The difficulties "
+            "that most backends get so; `tables/difficulties.csv` has every difficulty × backend."
+        )
+        parts.append(_Part("silent", f"## Difficulties that come back silently wrong\n\n{note}\n\n{markdown(worst)}"))
     for name, table in tables.items():
         if name.startswith("fidelity_"):
             parts.append(_Part(name, f"## Fidelity: {name.removeprefix('fidelity_')}\n\n{markdown(table)}"))
@@ -70,7 +81,9 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     return _fit(parts)
 
 
-_KNOWN = {"choice", "claims", "cost", "failures", "probes", "traits", "cells"}
+_KNOWN = {
+    "choice", "claims", "cost", "failures", "probes", "traits", "cells", "questions", "silent", "difficulties"
+}  # fmt: skip
 
 
 class _Part:
@@ -78,7 +91,14 @@ class _Part:
 
     def __init__(self, table: str, text: str) -> None:
         self.table = table
-        self.text = text
+        self.text = text if table == "choice" else _compact(text)
+
+
+def _compact(text: str) -> str:
+    """Markdown's tables without the spaces and dashes that align them for the eye: half of a wide table is these."""
+    lines = [re.sub(r"-{3,}", "--", re.sub(r" {2,}", " ", line)) if line[:1] == "|" else line
+             for line in text.split("\n")]  # fmt: skip
+    return "\n".join(lines)
 
 
 def _fit(parts: list[_Part]) -> str:

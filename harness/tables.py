@@ -3,7 +3,10 @@
 choice       one row a backend: what it managed, what it costs over the floor
 fidelity     backend x model, one table a condition: outcomes
 probes       backend x probe of safety or transparency: the answers
+questions    backend x what people ask first: the answer, with the commonest message
 traits       backend x family of traits, under each condition: how many came back
+silent       the traits that backends get silently wrong, the most often so first
+difficulties trait x backend, under each condition: outcomes
 cost         backend x model: size, save, load, first prediction
 resources    backend x model: memory, bytes written, cold page cache, predictions a second
 failures     every cell that is not exact, with its message, a remedy and the command to run it again
@@ -17,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,7 +30,8 @@ from harness.claims import verdicts
 from harness.conditions import CONDITIONS
 from harness.growth_curves import curves as curves_of
 from harness.intervals import BASELINE
-from harness.needs import MOST, WORKS, is_trait
+from harness.needs import MOST, WORKS, backend_names, is_trait
+from harness.questions import answers
 from harness.records import Record
 from harness.remedies import remedy
 from reference_models.traits import TRAITS
@@ -102,6 +106,12 @@ def family(model: str) -> str:
     return trait.family if trait else "other"
 
 
+def exercises(model: str) -> str:
+    """What a trait exercises; empty for one that is no longer in the corpus."""
+    trait = TRAITS.get(model.removeprefix("trait/"))
+    return trait.exercises if trait else ""
+
+
 def traits(data: pd.DataFrame) -> pd.DataFrame:
     """Backend and condition down, families across: `came back / tried`, and how many came back silently wrong."""
     chosen = cells(data, traits=True)
@@ -119,6 +129,41 @@ def traits(data: pd.DataFrame) -> pd.DataFrame:
     )
     table = texts.unstack("family")
     return table.reset_index().set_index("backend")
+
+
+def difficulties(data: pd.DataFrame) -> pd.DataFrame:
+    """Trait and condition down, backends across: outcomes; with the trait's family and what it exercises."""
+    chosen = cells(data, traits=True)
+    if chosen.empty:
+        return pd.DataFrame()
+    table = chosen.pivot_table(
+        index=["model", "condition"], columns="backend", values="outcome", aggfunc=_worst, sort=False
+    ).reset_index()
+    table.columns.name = None
+    table.insert(1, "family", table["model"].map(family))
+    table.insert(2, "exercises", table["model"].map(exercises))
+    return table.rename(columns={"model": "trait"}).fillna("not run")
+
+
+def silent(data: pd.DataFrame) -> pd.DataFrame:
+    """One row a trait and condition that some backend gets silently wrong: how many do, and which."""
+    wrong = cells(data, traits=True)
+    wrong = wrong[wrong["outcome"] == "mismatch"]
+    if wrong.empty:
+        return pd.DataFrame()
+    groups = wrong.groupby(["model", "condition"], sort=False)
+    table = groups.agg(wrong=("backend", "size"), backends=("backend", ", ".join)).reset_index()
+    table.insert(1, "exercises", table["model"].map(exercises))
+    return table.rename(columns={"model": "trait"}).sort_values("wrong", ascending=False, kind="stable")
+
+
+def questions(records: Sequence[Record]) -> pd.DataFrame:
+    """Backends down, what people ask first across, the answers in the cells."""
+    rows = [
+        {"backend": name} | {answer.question: answer.text for answer in answers(records, name)}
+        for name in backend_names(records)
+    ]
+    return pd.DataFrame(rows).set_index("backend") if rows else pd.DataFrame()
 
 
 def cost(data: pd.DataFrame) -> pd.DataFrame:
@@ -292,7 +337,8 @@ def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     data = frame(records)
     tables = {"choice": choice(data), "cost": _with_baseline(cost(data), records), "failures": failures(data)}
     tables["claims"] = claims(records)
-    some = {"probes": probes(records), "resources": resources(data), "traits": traits(data)}
+    some = {"questions": questions(records), "probes": probes(records), "resources": resources(data)}
+    some |= {"traits": traits(data), "silent": silent(data), "difficulties": difficulties(data)}
     tables |= {name: table for name, table in some.items() if len(table)}
     tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}
     if len(curves := growth_curves(records)):

@@ -44,6 +44,8 @@ def records(count: int = 27, traits: int = 0, seed: int = 0) -> list[Record]:
         skill = (number + 1) / count
         made += [*_cells(chance, backend, skill), *_probes(chance, backend), *_costs(chance, backend, skill)]
         made += [_cell(chance, backend, f"trait/{name}", "fresh_process", skill) for name in list(TRAITS)[:traits]]
+    for record in [record for record in made if record.model.startswith("trait/")][:: max(traits // 2, 1)]:
+        _make_wrong(record)
     made += [Record(RUN_ID, "floor", model, "fresh_process", kind="floor", facts={"waiting_share": 0.01})
              for model in CATALOG]  # fmt: skip
     for record in made:
@@ -85,11 +87,7 @@ def _cell(
     if condition == "source_edited":
         record.code_ran = chance.choice(("saved", "edited", "refused"))
     if outcome == "mismatch":
-        record.taps["postprocess"] = "different"
-        record.differences = 40
-        record.state = [{"kind": "value", "path": f"model.layers.{place}.weight[0]", "message": "was 0.5, is now 0.25"}
-                        for place in range(12)]  # fmt: skip
-        record.message = "model.layers.0.weight[0]: was 0.5, is now 0.25"
+        _make_wrong(record)
     elif outcome == "partial":
         record.taps = {"preprocess": "absent", "forward": "equal", "postprocess": "absent"}
     elif outcome != "exact":
@@ -99,6 +97,15 @@ def _cell(
     if condition == "fresh_process" and outcome in ("exact", "close", "partial") and model in CATALOG:
         _time(chance, record, skill)
     return record
+
+
+def _make_wrong(record: Record) -> None:
+    record.outcome = "mismatch"
+    record.taps["postprocess"] = "different"
+    record.differences = 40
+    record.state = [{"kind": "value", "path": f"model.layers.{place}.weight[0]", "message": "was 0.5, is now 0.25"}
+                    for place in range(12)]  # fmt: skip
+    record.message = "model.layers.0.weight[0]: was 0.5, is now 0.25"
 
 
 def _time(chance: random.Random, record: Record, skill: float) -> None:

@@ -71,6 +71,12 @@ FORWARD_ONLY = {"preprocess": "absent", "forward": "equal", "postprocess": "abse
         ("readable", probe("readable", "some"), (0, 1)),
         ("other_language", Record("r", "x", "m", "", kind="http", facts={"proves": {"other_language": True}}), (1, 0)),
         ("trainable", cell(facts={"proves": {"trainable": False}}), (0, 1)),
+        ("trainable", cell(life={"train_step": "equal"}), (1, 0)),
+        ("trainable", cell(life={"train_step": "different: loss: was 1.0, is now 2.0"}), (0, 1)),
+        ("trainable", cell(life={"train_step": "failed: TypeError: a Graph has no parameters"}), (0, 1)),
+        ("trainable", cell(life={"train_step": "not applicable: the original raises ValueError"}), None),
+        ("trainable", cell(model="trait/x", life={"train_step": "equal"}), None),
+        ("trainable", cell(), None),
     ],
 )  # fmt: skip
 def test_what_a_record_says(need, record, expected):

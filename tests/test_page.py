@@ -14,6 +14,7 @@ import pytest
 
 from harness import recommend, report
 from harness.needs import facts_table
+from harness.questions import QUESTIONS
 from harness.recommend import Choice
 from harness.records import read_records
 from tests import synthetic
@@ -213,6 +214,32 @@ def test_the_matrix_counts_what_the_records_say(page, run):
     assert counts()["detector"] == one.outcome
 
 
+def test_every_difficulty_opens_to_its_evidence(page, run):
+    traits = [record for record in read_records(run).records if record.model.startswith("trait/")]
+    wrong = [record for record in traits if record.outcome == "mismatch"]
+    browser = page()
+    click(browser, "[name=view][value=difficulties]")
+    assert find(browser, "#heat h3")[0].text.startswith(f"Silently wrong: {len(wrong)} cells")
+    shown = {button.get_attribute("aria-label") for button in find(browser, "#heat .family[open] button.silent")}
+    assert shown == {f"{record.backend}: {record.model}: mismatch" for record in wrong}
+    click(browser, "#heat .family:not([open]) summary")
+    browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")  # toggle events
+    letters = find(browser, "#heat .family:last-of-type button")
+    assert {letter.text for letter in letters} <= set("ECP✕FU†?")
+    click(browser, "#heat button.silent")
+    first = find(browser, "#evidence .cell")[0]
+    assert "model.layers.0.weight[0]: was 0.5, is now 0.25" in first.text
+    assert first.find_element("css selector", ".rerun pre").text
+
+
+def test_a_backends_page_answers_what_people_ask_first(page, run):
+    browser = page("#backend-pickle")
+    asked = [item.text for item in find(browser, "#backend-pickle .questions dt")]
+    assert [text.split("\n")[-1] for text in asked] == list(QUESTIONS)
+    click(browser, "#backend-pickle .questions button")
+    assert find(browser, "#evidence .cell")
+
+
 CHARTS = (
     "size-load",
     "memory",
@@ -279,6 +306,7 @@ def test_axe_finds_nothing_serious(browser, run, theme):
     browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
     for details in ("#backend-pickle", "#backend-json_spec", "#model-detector", "#chart-memory details"):
         browser.execute_script(f"document.querySelector('{details}').open = true")
+    browser.execute_script("document.querySelector('[name=view][value=difficulties]').click()")
     axe.inject()
 
     def serious() -> list[str]:
@@ -289,6 +317,7 @@ def test_axe_finds_nothing_serious(browser, run, theme):
         ]
 
     assert serious() == []
+    browser.execute_script("document.querySelector('[name=view][value=conditions]').click()")
     browser.execute_script("document.querySelector('#heat .wrong').closest('button').click()")
     assert serious() == []
 

@@ -2,7 +2,8 @@
 
 `render` fills the template `index.html.j2` with what Python prepares (`payload`: cells and facts as JSON; `sections`:
 one section a backend and a reference model) and puts styles, scripts and the charting library into it. `ranking.js`
-decides, `page.js` shows, `charts.js` draws; what the last two share is in `elements.js`.
+decides, `page.js` shows, `charts.js` draws; `traits.js` is the matrix's table of single difficulties; what the last
+three share is in `elements.js`.
 
 Charts: Observable Plot on d3, in `vendor/` with versions and licences (`make vendor` takes newer ones). Vendored,
 because no package of PyPI carries them, and because a page that opens from disk can load nothing. Chosen because it
@@ -43,6 +44,7 @@ def render(records: Sequence[Record], environment: dict[str, Any] | None, proble
         libraries=[_inline(name) for name in LIBRARIES],
         ranking=_inline("ranking.js"),
         helpers=_inline("elements.js"),
+        traits_script=_inline("traits.js"),
         charts=_inline("charts.js"),
         script=_inline("page.js"),
         data=_json(payload.build(records, environment)),

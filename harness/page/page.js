@@ -139,7 +139,8 @@ const isTrait = (cell) => DATA.models[cell.m].startsWith("trait/");
 const VIEWS = {
   conditions: { label: "By condition", rows: (cell) => !isTrait(cell), column: (cell) => DATA.conditions[cell.c], choose: false },
   models: { label: "By model", rows: (cell) => !isTrait(cell), column: (cell) => DATA.models[cell.m], choose: true },
-  traits: { label: "By difficulty", rows: isTrait, column: (cell) => DATA.families[DATA.models[cell.m]], choose: true },
+  traits: { label: "By kind of difficulty", rows: isTrait, column: (cell) => DATA.families[DATA.models[cell.m]], choose: true },
+  difficulties: { label: "Every difficulty", rows: isTrait, choose: true },
 };
 
 const matrixCells = DATA.cells.map((cell, number) => [cell, number]).filter(([cell]) => !cell.kind);
@@ -150,9 +151,12 @@ function setUpMatrix() {
     element("label", {}, element("input", { type: "radio", name: "view", value: name, checked: name === state.view, onchange: () => { state.view = name; showMatrix(); } }), view.label)));
   const under = element("select", { id: "under", "aria-label": "Condition", onchange: () => { state.under = under.value; showMatrix(); } });
   $("matrix-controls").append(choices, element("label", { id: "under-label" }, "under ", under));
-  $("heat-legend").append(element("span", { className: "l4" }, "all"), element("span", { className: "l3" }, "most"), element("span", { className: "l2" }, "some"),
+  legends.counts.append(element("span", { className: "l4" }, "all"), element("span", { className: "l3" }, "most"), element("span", { className: "l2" }, "some"),
     element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("b", { className: "wrong" }, "✕2"), " of them silently wrong: loaded, and not what was saved");
+  legends.letters.append(...traitTable.legend());
 }
+
+const legends = { counts: element("span"), letters: element("span") };
 
 function showMatrix() {
   const view = VIEWS[state.view], under = $("under");
@@ -160,6 +164,12 @@ function showMatrix() {
   if (!conditions.includes(state.under)) state.under = conditions.includes("fresh_process") ? "fresh_process" : conditions[0];
   under.replaceChildren(...conditions.map((name) => element("option", { value: name, selected: name === state.under }, spaced(name))));
   $("under-label").hidden = !view.choose;
+  $("heat-legend").replaceChildren(state.view === "difficulties" ? legends.letters : legends.counts);
+  if (state.view === "difficulties") {
+    const numbers = matrixCells.filter(([cell]) => isTrait(cell) && DATA.conditions[cell.c] === state.under).map(([, number]) => number);
+    $("heat").replaceChildren(...traitTable.show(numbers));
+    return;
+  }
 
   const table = new Map(), columns = new Map();
   for (const [cell, number] of matrixCells) {
@@ -247,7 +257,7 @@ function inside(cell) {
       element("pre", { className: "differences" }, cell.state.map(([path, message]) => `${path}: ${message}`).join("\n")));
   }
   if (cell.traceback !== undefined) parts.push(element("details", {}, element("summary", {}, "Traceback"), element("pre", {}, DATA.strings[cell.traceback])));
-  const rerun = cell.rerun ?? DATA.rerun.replace("{backend}", DATA.backends[cell.b]).replace("{model}", DATA.models[cell.m]).replace("{condition}", DATA.conditions[cell.c]);
+  const rerun = cell.rerun ?? (isTrait(cell) ? DATA.rerun_trait : DATA.rerun).replace("{backend}", DATA.backends[cell.b]).replace("{model}", DATA.models[cell.m]).replace("{condition}", DATA.conditions[cell.c]);
   if (rerun) {
     const button = element("button", { type: "button", className: "copy", onclick: () => copy(rerun, button) }, "Copy");
     parts.push(element("p", { className: "small" }, "Run it again:"), element("div", { className: "rerun" }, element("pre", {}, rerun), button));

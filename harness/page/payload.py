@@ -1,17 +1,22 @@
 """What the page's scripts read: every record, shortened, and the facts that the ranking needs.
 
     {"strings": [text], "backends": [name], "models": [name], "conditions": [name], "questions": {condition: text},
-     "families": {trait: family}, "cells": [Cell], "facts": as `needs.facts_table`, "common_model": name,
-     "rerun": RERUN}
+     "families": {trait: family}, "exercises": {trait: text}, "cells": [Cell or 0], "found": [Cell],
+     "packed": [number, backend, model, condition, found, ...], "facts": as `needs.facts_table`, "common_model": name,
+     "rerun": RERUN, "rerun_trait": RERUN_TRAIT}
 
 A Cell leaves out what is empty. Long texts that repeat (messages, tracebacks) are numbers into `strings`. Fields that
 this module does not know by name, those of later harnesses, arrive in `more` and are shown as they are. `rerun` is left
-out where it is `RERUN` filled in.
+out where it is `RERUN`, or of a trait `RERUN_TRAIT`, filled in.
+
+Cells of traits come by the ten thousand and say the same few hundred things. They are 0 in `cells`; `packed` has five
+numbers for each: which cell, backend, model, condition, and what was found, a number into `found`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +26,12 @@ from harness.conditions import CONDITIONS
 from harness.needs import common_model, facts_table, is_trait
 from harness.records import Record
 from harness.remedies import remedy
-from harness.tables import family
+from harness.tables import exercises, family
 
 RERUN = "pytest benchmarks/ --model {model} --backend {backend} --condition {condition}"
+RERUN_TRAIT = "roundtrip check {model} --backend {backend} --condition {condition}"
 DIFFERENCES_SHOWN = 6
+DIFFERENCES_OF_TRAITS_SHOWN = 2
 TRACEBACK_CHARACTERS = 1_200
 
 _SHOWN_ELSEWHERE = {
@@ -54,7 +61,8 @@ def build(records: Sequence[Record], environment: dict[str, Any] | None) -> dict
         for key in ("backend", "model", "condition")
     }
     index = {key: {name: number for number, name in enumerate(values)} for key, values in names.items()}
-    cells = [_cell(record, index, strings, defaults) for record in records]
+    cells: list[dict | int] = [_cell(record, index, strings, defaults) for record in records]
+    packed, found = _packed(cells, [record.kind == "cell" and is_trait(record.model) for record in records])
     timed = [record for record in records if record.kind == "cell" and record.load_s]
     return {
         "backends": names["backend"],
@@ -62,12 +70,28 @@ def build(records: Sequence[Record], environment: dict[str, Any] | None) -> dict
         "conditions": names["condition"],
         "questions": {name: CONDITIONS[name].question for name in names["condition"] if name in CONDITIONS},
         "families": {name: family(name) for name in names["model"] if is_trait(name)},
+        "exercises": {name: exercises(name) for name in names["model"] if is_trait(name)},
         "cells": cells,
+        "packed": packed,
+        "found": found,
         "strings": list(strings.numbers),
         "facts": facts_table(records, str((environment or {}).get("python", ""))),
         "common_model": common_model(timed),
         "rerun": RERUN,
+        "rerun_trait": RERUN_TRAIT,
     }
+
+
+def _packed(cells: list[dict | int], traits: Sequence[bool]) -> tuple[list[int], list[dict]]:
+    """`packed` and `found`; the traits' cells become 0."""
+    packed: list[int] = []
+    numbers: dict[str, int] = {}
+    for place, cell in enumerate(cells):
+        if traits[place]:
+            where = [cell.pop(name) for name in ("b", "m", "c")]
+            packed += [place, *where, numbers.setdefault(json.dumps(cell), len(numbers))]
+            cells[place] = 0
+    return packed, [json.loads(text) for text in numbers]
 
 
 def _default(item: dataclasses.Field) -> Any:
@@ -75,6 +99,8 @@ def _default(item: dataclasses.Field) -> Any:
 
 
 def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, defaults: dict[str, Any]) -> dict:
+    trait = record.kind == "cell" and is_trait(record.model)
+    shown = DIFFERENCES_OF_TRAITS_SHOWN if trait else DIFFERENCES_SHOWN
     cell: dict[str, Any] = {
         "b": index["backend"][record.backend],
         "m": index["model"][record.model],
@@ -84,9 +110,9 @@ def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, d
         "stage": record.stage,
         "error": record.error_type,
         "message": strings(record.message),
-        "traceback": strings(_tail(record.traceback)),
+        "traceback": None if trait else strings(_tail(record.traceback)),
         "taps": record.taps if set(record.taps.values()) - {"equal"} else None,
-        "state": [[str(item.get("path")), str(item.get("message"))] for item in record.state[:DIFFERENCES_SHOWN]],
+        "state": [[str(item.get("path")), str(item.get("message"))] for item in record.state[:shown]],
         "differences": record.differences or None,
         "remedy": strings(remedy(record)) if record.kind == "cell" else None,
         "on": record.interpreter,
@@ -102,7 +128,8 @@ def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, d
 
 
 def _usual_rerun(record: Record) -> str:
-    return RERUN.format(model=record.model, backend=record.backend, condition=record.condition)
+    usual = RERUN_TRAIT if is_trait(record.model) else RERUN
+    return usual.format(model=record.model, backend=record.backend, condition=record.condition)
 
 
 def _tail(text: str | None) -> str | None:

@@ -16,6 +16,7 @@ from harness.claims import verdicts
 from harness.conditions import CONDITIONS
 from harness.needs import GROUPS, SCENARIOS, WORKS, all_needs, backend_names, is_trait
 from harness.page.payload import cost_of
+from harness.questions import answers
 from harness.ratios import noise
 from harness.records import Record
 from harness.remedies import remedy
@@ -46,7 +47,7 @@ def context(records: Sequence[Record], environment: dict[str, Any] | None) -> di
     needs = all_needs(records)
     return {
         "backends": [_backend(name, [row for row in numbered if row[1].backend == name], environment)
-                     for name in backends],
+                     | {"answers": answers(records, name)} for name in backends],
         "models": [_model(name, [row for row in numbered if row[1].model == name]) for name in models],
         "counts": {
             "backends": len(backends),
