@@ -11,7 +11,7 @@ OUTPUT ?= reports/shards/1
 SHARDS ?= reports/shards/*
 PYTHON312 ?= python3.12
 
-.PHONY: chromium vendor help bench bench-json-spec quick test lint nightly nightly-tests nightly-run nightly-report selftest fuzz allow-list golden interpreters bench-interpreters clean
+.PHONY: chromium languages vendor help bench bench-json-spec quick test lint nightly nightly-tests nightly-run nightly-report selftest fuzz allow-list golden interpreters bench-interpreters clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -77,8 +77,14 @@ interpreters: $(OTHERS)/.venv-py312/.ready $(OTHERS)/.venv-torch213/.ready  ## a
 bench-interpreters: interpreters  ## the matrix, loaded under those
 	$(BIN)/python -m pytest benchmarks/ --rounds 0 --condition fresh_process --condition other_interpreter
 
+languages: $(VENV)/.ready  ## C++ and JavaScript, to try whether an artifact runs without Python (g++, node and npm; 300 MB)
+	mkdir -p .languages && cd .languages && npm install --silent --no-save --ignore-scripts --prefix . onnxruntime-node@1.30.0
+	torch=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])') && g++ -std=c++20 -O1 \
+		-I$$torch/include -I$$torch/include/torch/csrc/api/include harness/languages/run_torchscript.cpp \
+		-o .languages/run_torchscript -L$$torch/lib -Wl,-rpath,$$torch/lib -ltorch -ltorch_cpu -lc10
+
 clean:  ## remove the environments and all runs
-	rm -rf $(VENV) .venv-py312 .venv-torch213 reports/runs reports/shards reports/nightly reports/last
+	rm -rf $(VENV) .languages .venv-py312 .venv-torch213 reports/runs reports/shards reports/nightly reports/last
 
 # The environment, made again when what it holds changes.
 $(VENV)/.ready: pyproject.toml constraints.txt build-constraints.txt

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import warnings
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from harness import inference
 from harness.session import Session
 
 
@@ -49,3 +54,52 @@ def plant_torchscript(session: Session, *, path: str, marker: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated
         torch.jit.save(torch.jit.script(_Planted(marker)), path)
+
+
+def forward_case(session: Session, *, folder: str) -> None:
+    """Write the original's first batch as files for other languages, and what `forward` answers."""
+    from backends.tracing import for_inference
+
+    batch = inference.example_batches(session.model, list(session.user_module.examples())[:1])[0]
+    with for_inference(session.model):
+        answer = session.model.forward(batch)
+    place = Path(folder)
+    torch.save(batch, place / "input.torch")
+    torch.save(_leaves(answer), place / "expected.torch")
+    inputs = [
+        {
+            "name": f"input_{number}",  # as the backends name them
+            "type": str(leaf.dtype).removeprefix("torch."),
+            "dims": list(leaf.shape),
+            "data": base64.b64encode(leaf.contiguous().numpy().tobytes()).decode(),
+        }
+        for number, leaf in enumerate(_leaves(batch))
+    ]
+    (place / "input.json").write_text(json.dumps(inputs))
+
+
+def forward_answer(session: Session, *, folder: str, kind: str) -> str:
+    """`equal` or `different`, with the largest difference of what another language answered from the original's."""
+    place = Path(folder)
+    expected = torch.load(place / "expected.torch", weights_only=True)
+    if kind == "torch":
+        found = _leaves(torch.load(place / "output", weights_only=True))
+    else:
+        found = [
+            torch.frombuffer(bytearray(base64.b64decode(leaf["data"])), dtype=getattr(torch, leaf["type"])).reshape(
+                leaf["dims"]
+            )
+            for leaf in json.loads((place / "output").read_text())
+        ]
+    if [leaf.shape for leaf in found] != [leaf.shape for leaf in expected]:
+        return f"different: shapes {[list(leaf.shape) for leaf in found]}"
+    pairs = [(leaf.double(), other.double()) for leaf, other in zip(found, expected, strict=True) if leaf.numel()]
+    largest = max((float((leaf - other).abs().max()) for leaf, other in pairs), default=0.0)
+    close = all(torch.allclose(leaf, other, rtol=1e-4, atol=1e-5) for leaf, other in pairs)
+    return f"{'equal' if close else 'different'}: the largest difference is {largest:.2g}"
+
+
+def _leaves(value: Any) -> list[torch.Tensor]:
+    from torch.utils import _pytree as pytree
+
+    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]

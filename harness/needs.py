@@ -156,7 +156,7 @@ NEEDS = (
          "breaks when the source is renamed or moved", "The module is renamed, or the class moved to another one.",
          lambda case: case.loads("source_renamed", "class_moved"), ("source_renamed", "class_moved")),
     Need("other_language", "where", "Runs in another language", "runs outside Python", "runs only in Python",
-         "The artifact answers in a runtime without Python.", _proved),
+         "`forward` is run by C++ (libtorch) or JavaScript (onnxruntime) and compared.", _proved),
     Need("safe_load", "trust", "No code runs on load", "runs no code that the file chooses",
          "runs code that the file chooses", "A harmless payload is planted in the artifact; did loading run it?",
          _answers("does not run", "planted_code")),

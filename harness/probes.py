@@ -13,6 +13,8 @@ Each probe gives one record of kind "probe" for a backend: `condition` is the pr
     same_bytes        same | differs                           two interpreters save the same model
     readable          all | some | none                        numbers and texts of modules, with their names, in the
                                                                artifact's text files
+    other_language    runs | differs | does not run |          `forward` in C++ and JavaScript, see `other_language`;
+                      unavailable                              unavailable where these are not installed
 
 `does not run` means that none of the planted carriers ran, no more: `evidence` and `planted` say which were tried.
 `detected` means that loading raised; an error after the load, or a silent difference, does not count as detected.
@@ -32,7 +34,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, interpreters, plants, registry, round_trip, tamper
+from harness import conditions, interpreters, other_language, plants, registry, round_trip, tamper
 from harness.process import Worker
 from harness.records import Record
 from harness.staging import stage
@@ -196,10 +198,15 @@ def _text(data: bytes) -> str | None:
     return text if text.isprintable() or not re.search(r"[\x00-\x08\x0e-\x1f]", text) else None
 
 
+def _other_language(subject: _Subject) -> dict[str, Any]:
+    return other_language.tried(subject.saved.worker, subject.saved.artifact, subject.folder / "other_language")
+
+
 PROBES: dict[str, Callable[[_Subject], dict[str, Any]]] = {
     "planted_code": _planted_code,
     "bit_flip": _bit_flip,
     "truncation": _truncation,
     "same_bytes": _same_bytes,
     "readable": _readable,
+    "other_language": _other_language,
 }
