@@ -1,323 +1,30 @@
 """The whole graph is checked here, before anything is imported or made: forms, references and names.
 
-`FORMS` is the grammar: for every tag what its payload and its fields must be. The reader relies on it: what passes has
-the types and sizes that the reader takes for granted, and every name in it is one that the caller's `trust` allows.
+What passes has the forms of `forms.py`, and every name in it is one that the caller's `trust` allows. Most of what a
+model's graph holds are references, tuples, tensors that fill their entry and modules with tables of attributes; these
+are recognised first, and what is not exactly like that is held against its form in full.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Any
 
 from backends.json_spec.codecs import CODECS
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.forms import FORMS, NAMED, PLAIN_TENSORS, sizes, table, tag_of
 from backends.json_spec.text import DEPTH_LIMIT
 from backends.json_spec.trust import check_name
 
-INT_DIGITS = 100_000
-"""Hexadecimal digits of a whole number."""
-TEXT_LIMIT = 10_000
-"""Characters of a decimal number or a path."""
 REGEX_LIMIT, REGEX_SETS = 200_000, 5000
 """Characters, and character sets `[...]`, of all regular expressions together: a set can take 10 ms to compile."""
-DIMENSIONS = 64
-"""Of a tensor or an array, as in NumPy; torch computes with no more either."""
-SIZE_LIMIT = 2**62
 
-Check = Callable[[Any], bool]
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a tagged value must look like."""
-
-    payload: Check
-    needed: dict[str, Check] = field(default_factory=dict)
-    optional: dict[str, Check] = field(default_factory=dict)
-
-
-def any_node(_: Any) -> bool:
-    """A node, which the walk checks in its turn."""
-    return True
-
-
-def text(value: Any) -> bool:
-    """A text of any length."""
-    return type(value) is str
-
-
-def short_text(value: Any) -> bool:
-    """A text of at most TEXT_LIMIT characters."""
-    return type(value) is str and len(value) <= TEXT_LIMIT
-
-
-def whole(value: Any) -> bool:
-    """A whole number of 64 bits: the parser refuses larger ones."""
-    return type(value) is int
-
-
-def size(value: Any) -> bool:
-    """A whole number that can be a size or an offset."""
-    return type(value) is int and 0 <= value < SIZE_LIMIT
-
-
-def flag(value: Any) -> bool:
-    """`true`: flags that are not set are not written."""
-    return value is True
-
-
-def boolean(value: Any) -> bool:
-    """`true` or `false`."""
-    return type(value) is bool
-
-
-def nodes(value: Any) -> bool:
-    """A list of nodes."""
-    return type(value) is list
-
-
-def table(value: Any) -> bool:
-    """An object whose keys are names, none of which could be taken for a tag or would act on a terminal."""
-    return type(value) is dict and all(key[:1] != "$" and key.isprintable() for key in value)
-
-
-def texts(value: Any) -> bool:
-    """A list of texts."""
-    return type(value) is list and all(map(text, value))
-
-
-def number(value: Any) -> bool:
-    """A whole or a floating-point number."""
-    return type(value) in (int, float)
-
-
-def hooks(value: Any) -> bool:
-    """A list of hooks."""
-    return type(value) is list and all(
-        type(one) is dict and "on" in one and all(key in HOOK and HOOK[key](item) for key, item in one.items())
-        for one in value
-    )
-
-
-def pairs(value: Any) -> bool:
-    """A list of `[key, value]`."""
-    return type(value) is list and all(type(pair) is list and len(pair) == 2 for pair in value)
-
-
-def sizes(value: Any) -> bool:
-    """A shape, or strides that are not negative."""
-    if type(value) is not list or len(value) > DIMENSIONS:
-        return False
-    for one in value:  # noqa: SIM110 - as all(map(size, value)), in half the time
-        if type(one) is not int or not 0 <= one < SIZE_LIMIT:
-            return False
-    return True
-
-
-def strides(value: Any) -> bool:
-    """Strides of NumPy, which may be negative."""
-    return (
-        type(value) is list
-        and len(value) <= DIMENSIONS
-        and all(type(step) is int and -(2**62) < step < 2**62 for step in value)
-    )
-
-
-def wholes(count: int | None = None) -> Check:
-    """A list of whole numbers, of this many if given."""
-    return lambda value: type(value) is list and len(value) == (count or len(value)) and all(map(whole, value))
-
-
-def one_of(*values: Any) -> Check:
-    """Exactly one of these texts."""
-    return lambda value: type(value) is str and value in values
-
-
-def matches(pattern: str) -> Check:
-    """A text of this form."""
-    compiled = re.compile(pattern)
-    return lambda value: short_text(value) and compiled.fullmatch(value) is not None
-
-
-def first_is(check: Check, *rest: Check) -> Check:
-    """A list of exactly these."""
-    checks = (check, *rest)
-    return lambda value: (
-        type(value) is list
-        and len(value) == len(checks)
-        and all(one(item) for one, item in zip(checks, value, strict=True))
-    )
-
-
-def maybe(check: Check) -> Check:
-    """That, or null."""
-    return lambda value: value is None or check(value)
-
-
-def big_int(value: Any) -> bool:
-    """Hexadecimal, as Python writes it, and beyond 64 bits."""
-    return type(value) is str and len(value) <= INT_DIGITS and _BIG.fullmatch(value) is not None
-
-
-_BIG = re.compile(r"-?0x[1-9a-f][0-9a-f]{15,}")
-NUMPY_DTYPE = r"[<>|][?biufcSUO]\d{1,9}|[<>][Mm]8(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
-FIELD = r"[<>|][iufcSMm]\d{1,9}(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
-DEVICE = r"[a-z]{1,20}(:\d{1,3})?"
-TORCH_NAME = r"[a-z]\w{0,40}"
-DECIMAL = r"-?(\d+(\.\d*)?|\.\d+)(E[+-]?\d{1,18})?|-?Infinity|-?s?NaN\d*"
-
-_plain_dtype, _field_dtype = matches(NUMPY_DTYPE), matches(FIELD)
-
-
-def numpy_dtype(value: Any) -> bool:
-    """NumPy's short text, or for records a list of `[field, short text]`; fields hold neither truth values nor text."""
-    if type(value) is not list:
-        return _plain_dtype(value)
-    return 0 < len(value) <= 1000 and all(
-        type(one) is list and len(one) == 2 and short_text(one[0]) and _field_dtype(one[1]) for one in value
-    )
-
-
-COMMON: dict[str, Check] = {
-    "parameter": flag,
-    "requires_grad": boolean,
-    "class": any_node,
-    "grad": any_node,
-    "attributes": table,
-}
-"""Fields of tensors of every layout."""
-CALLED: dict[str, Check] = {"call": table, "caller": text}
-"""Fields of objects whose making was noted; `load` calls nothing and looks up no caller."""
-HOOK: dict[str, Check] = {
-    "on": text,
-    "call": any_node,
-    "weight_norm": text,
-    "with_module": boolean,
-    "public": flag,
-    "with_kwargs": flag,
-    "always_call": flag,
-}
-"""Fields of a module's hook; which of them a kind of hook may have is for the reader to know."""
-
-FORMS: dict[str, Form] = {
-    "$ref": Form(text),
-    "$int": Form(big_int),
-    "$float": Form(one_of("nan", "inf", "-inf", "-0.0")),
-    "$complex": Form(first_is(any_node, any_node)),
-    "$bytes": Form(text),
-    "$bytearray": Form(text),
-    "$blob": Form(size, {"entry": text}),
-    "$tuple": Form(nodes),
-    "$list": Form(nodes),
-    "$set": Form(nodes),
-    "$frozenset": Form(nodes),
-    "$dict": Form(pairs),
-    "$ordereddict": Form(pairs),
-    "$counter": Form(pairs),
-    "$defaultdict": Form(first_is(any_node, pairs)),
-    "$deque": Form(first_is(maybe(size), nodes)),
-    "$namedtuple": Form(text, {"items": nodes}),
-    "$enum": Form(text, {}, {"member": text, "members": texts}),
-    "$range": Form(first_is(any_node, any_node, any_node)),
-    "$slice": Form(first_is(any_node, any_node, any_node)),
-    "$decimal": Form(matches(DECIMAL)),
-    "$uuid": Form(matches(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")),
-    "$path": Form(short_text),
-    "$pureposixpath": Form(short_text),
-    "$purewindowspath": Form(short_text),
-    "$date": Form(matches(r"\d{4}-\d\d-\d\d")),
-    "$fraction": Form(first_is(any_node, any_node)),
-    "$datetime": Form(first_is(*[whole] * 8, any_node)),
-    "$time": Form(first_is(*[whole] * 5, any_node)),
-    "$timedelta": Form(wholes(3)),
-    "$timezone": Form(first_is(wholes(3), maybe(short_text))),
-    "$regex": Form(first_is(any_node, whole)),
-    "$zoneinfo": Form(matches(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}")),
-    "$dtype": Form(matches(TORCH_NAME)),
-    "$qscheme": Form(matches(TORCH_NAME)),
-    "$finfo": Form(matches(TORCH_NAME)),
-    "$iinfo": Form(matches(TORCH_NAME)),
-    "$layout": Form(matches(TORCH_NAME)),
-    "$memory_format": Form(matches(TORCH_NAME)),
-    "$device": Form(matches(DEVICE)),
-    "$size": Form(wholes()),
-    "$ellipsis": Form(flag),
-    "$notimplemented": Form(flag),
-    "$npdtype": Form(numpy_dtype),
-    "$npscalar": Form(numpy_dtype, {"bytes": text}, {"reads": text}),
-    "$class": Form(text),
-    "$function": Form(text),
-    "$partial": Form(any_node, {"args": nodes, "keywords": table}, {"attributes": table}),
-    "$method": Form(any_node, {"name": text}),
-    "$codec": Form(text, {"state": table}),
-    "$ndarray": Form(
-        numpy_dtype, {"shape": sizes}, {"strides": strides, "entry": text, "offset": size, "read_only": flag}
-    ),
-    "$objectarray": Form(sizes, {"items": nodes}),
-    "$tensor": Form(
-        matches(TORCH_NAME),
-        {"shape": sizes},
-        {
-            "stride": sizes,
-            "entry": text,
-            "offset": size,
-            "conj": flag,
-            "neg": flag,
-            "device": matches(DEVICE),
-            **COMMON,
-        },
-    ),
-    "$sparse": Form(
-        one_of("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"),
-        {"shape": sizes, "values": any_node},
-        {
-            "indices": any_node,
-            "coalesced": flag,
-            "crow_indices": any_node,
-            "col_indices": any_node,
-            "ccol_indices": any_node,
-            "row_indices": any_node,
-            **COMMON,
-        },
-    ),
-    "$quantized": Form(
-        one_of("qint8", "quint8", "qint32"),
-        {"values": any_node},
-        {"scale": number, "zero_point": whole, "scales": any_node, "zero_points": any_node, "axis": size, **COMMON},
-    ),
-    "$module": Form(
-        text,
-        {"training": boolean},
-        {
-            "parameters": table,
-            "buffers": table,
-            "modules": table,
-            "non_persistent": texts,
-            "parametrized": texts,
-            "hooks": hooks,
-            "full_backward": boolean,
-            "computed": texts,
-            "attributes": table,
-            **CALLED,
-        },
-    ),
-    "$handle": Form(any_node, {}, {"on": text, "place": size}),
-    "$object": Form(text, {}, {"content": any_node, "attributes": table, "slots": table, **CALLED}),
-}
-"""Tag -> the form of its payload and of the fields that must and that may stand beside it."""
-
-NAMED = {tag: tag[1:] for tag in ("$enum", "$namedtuple", "$module", "$object", "$class", "$function")}
-"""Tags whose payload is a name, and what the name stands for."""
-
-
-def tag_of(node: dict[str, Any]) -> str | None:
-    """The tag of a tagged value; None for a plain object."""
-    for key in node:
-        if key[:1] == "$":
-            return key
-    return None
+_INNER = frozenset([list, dict])
+_DTYPES = frozenset(["float32", "float16", "bfloat16", "float64", "int64"])
+_TENSOR_NODES = ("attributes", "grad", "class")
+"""Fields of a tensor that hold nodes; the others were checked as they are."""
+_TABLES = frozenset(["parameters", "buffers", "modules", "attributes"])
+"""Fields of a module that are tables of nodes."""
 
 
 def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> None:
@@ -325,54 +32,112 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
 
     With `trust=None` any name will do: for readers that import nothing.
     """
-    checked: set[tuple[str, str]] = set()
-    regexes: list[str] = []
-    for where, graph in [("root", root), *objects.items()]:
-        if not where.isprintable():
-            raise ArtifactError(f"an object is called {where[:200]!r}, which no terminal should be asked to show")
-        level: list[Any] = [graph]
+    walk = _Walk(objects, trust)
+    walk.check("root", root)
+    for name, node in objects.items():
+        if not name.isprintable():
+            raise ArtifactError(f"an object is called {name[:200]!r}, which no terminal should be asked to show")
+        if type(node) is not dict or tuple(node) not in PLAIN_TENSORS or not _is_plain_tensor(node):
+            walk.check(name, node)
+    regexes = walk.regexes
+    if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
+        raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
+
+
+def _is_plain_tensor(node: dict[str, Any]) -> bool:
+    """Whether the values of fields as in PLAIN_TENSORS fit the form of `$tensor`, and hold no nodes."""
+    dtype = node["$tensor"]
+    return (
+        type(dtype) is str
+        and dtype in _DTYPES
+        and type(node["entry"]) is str
+        and node.get("parameter", True) is True
+        and sizes(node["shape"])
+    )
+
+
+class _Walk:
+    """One graph being checked, object by object."""
+
+    def __init__(self, objects: dict[str, Any], trust: Collection[str] | None) -> None:
+        self._objects, self._trust = objects, trust
+        self._named: set[tuple[str, str]] = set()
+        """Names, and the tags that they stood in, that may."""
+        self._keys: set[str] = set()
+        """Keys of tables that may be."""
+        self.regexes: list[str] = []
+
+    def check(self, where: str, graph: Any) -> None:
+        """Check one named object, or the root."""
+        objects, level = self._objects, [graph]
         for _ in range(DEPTH_LIMIT):
             left: list[Any] = []
             for node in level:
                 if type(node) is list:
                     left += [item for item in node if type(item) in _INNER]
-                elif type(node) is dict:
-                    tag = tag_of(node)
-                    if tag is not None:
-                        payload = node[tag]
-                        if len(node) > 1 or type(payload) is not _SIMPLE.get(tag):
-                            _check_form(tag, node, where)
-                        if tag == "$ref":
-                            if payload not in objects:
-                                raise ArtifactError(
-                                    f"{where} refers to {payload[:200]!r}, which the file does not define"
-                                )
-                            continue
-                        if tag == "$tensor":
-                            left += [node[name] for name in _TENSOR_NODES if name in node]
-                            continue
-                        if tag in NAMED and trust is not None and (payload, tag) not in checked:
-                            check_name(payload, NAMED[tag], trust)
-                            checked.add((payload, tag))
-                        elif tag == "$codec" and payload not in CODECS:
-                            raise ArtifactError(f"{where} needs the codec {payload[:200]!r}, which is not registered")
-                        elif tag == "$regex":
-                            regexes.append(str(payload[0]))
-                    left += [item for item in node.values() if type(item) in _INNER]
+                    continue
+                if type(node) is not dict:
+                    continue
+                if len(node) == 1:
+                    if type(payload := node.get("$ref")) is str:
+                        if payload not in objects:
+                            raise ArtifactError(f"{where} refers to {payload[:200]!r}, which the file does not define")
+                        continue
+                    if type(payload := node.get("$tuple")) is list:
+                        left += [item for item in payload if type(item) in _INNER]
+                        continue
+                tag = tag_of(node)
+                if tag == "$module" and self._is_plain_module(node, left):
+                    continue
+                if tag is not None:
+                    self._check_tagged(tag, node, where)
+                    if tag == "$tensor":
+                        left += [node[name] for name in _TENSOR_NODES if name in node]
+                        continue
+                left += [item for item in node.values() if type(item) in _INNER]
             if not left:
-                break
+                return
             level = left
-        else:
-            raise ArtifactError(f"{where} is nested more than {DEPTH_LIMIT} levels deep")
-    if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
-        raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
+        raise ArtifactError(f"{where} is nested more than {DEPTH_LIMIT} levels deep")
 
+    def _is_plain_module(self, node: dict[str, Any], left: list[Any]) -> bool:
+        """Whether a module has tables of nodes and nothing else, all in their form; their values go into `left`."""
+        inner: list[Any] = []
+        for key, value in node.items():
+            if key in _TABLES:
+                if type(value) is not dict or not value.keys() <= self._keys:
+                    if not table(value):
+                        return False
+                    self._keys.update(value)
+                inner += [item for item in value.values() if type(item) in _INNER]
+            elif key == "$module":
+                if type(value) is not str:
+                    return False
+            elif key != "training" or type(value) is not bool:
+                return False
+        if "training" not in node:
+            return False
+        self._check_name(node["$module"], "$module")
+        left += inner
+        return True
 
-_INNER = frozenset([list, dict])
-_SIMPLE = {"$ref": str, "$tuple": list}
-"""Tags without fields, of which there are many -> the type that is all there is to check of their payload."""
-_TENSOR_NODES = ("attributes", "grad", "class")
-"""Fields of a tensor that hold nodes; the others were checked as they are."""
+    def _check_tagged(self, tag: str, node: dict[str, Any], where: str) -> None:
+        """Check a tagged value, but for the nodes in it."""
+        _check_form(tag, node, where)
+        payload = node[tag]
+        if tag == "$ref" and payload not in self._objects:
+            raise ArtifactError(f"{where} refers to {payload[:200]!r}, which the file does not define")
+        if tag in NAMED:
+            self._check_name(payload, tag)
+        elif tag == "$codec" and payload not in CODECS:
+            raise ArtifactError(f"{where} needs the codec {payload[:200]!r}, which is not registered")
+        elif tag == "$regex":
+            self.regexes.append(str(payload[0]))
+
+    def _check_name(self, name: str, tag: str) -> None:
+        if (name, tag) not in self._named and self._trust is not None:
+            check_name(name, NAMED[tag], self._trust)
+            self._named.add((name, tag))
 
 
 def _check_form(tag: str, node: dict[str, Any], where: str) -> None:

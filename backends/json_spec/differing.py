@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends.json_spec.audit import tag_of
+from backends.json_spec.forms import tag_of
 from backends.json_spec.inspecting import TABLES, Artifact, holds_parts
 from backends.json_spec.layouts import read_strided
 from backends.json_spec.leaves import read_array

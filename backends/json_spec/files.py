@@ -59,9 +59,9 @@ def read_file(path: Path, limit: int) -> bytes:
     with open(handle, "rb") as file:
         if size > limit:
             raise ArtifactError(f"{path.name} has more than {limit} bytes")
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ArtifactError(f"{path.name} has more than {limit} bytes")
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise ArtifactError(f"{path.name} was written to while it was read")
     return data
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from backends.json_spec.audit import sizes
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.forms import sizes
 from backends.json_spec.text import parse
 
 ALIGNMENT = 64
@@ -38,14 +38,19 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
         raise ArtifactError(f"the header of {what} is not an object")
     entries, end, first = {}, 0, 8 + length
     for name, entry in header.items():
-        if not isinstance(entry, dict) or entry.keys() != _FIELDS:
+        if type(entry) is not dict or entry.keys() != _FIELDS:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has other fields than dtype, shape, data_offsets")
         offsets, shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
         if not isinstance(dtype, str) or dtype not in itemsizes:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has an unknown dtype")
         if not sizes(shape):
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that is none")
-        if not (sizes(offsets) and len(offsets) == 2 and offsets[0] == end < offsets[1]):
+        if not (
+            type(offsets) is list
+            and len(offsets) == 2
+            and type(offsets[0]) is type(offsets[1]) is int
+            and offsets[0] == end < offsets[1]
+        ):
             raise ArtifactError(f"entry {name[:200]!r} of {what} has offsets that overlap, leave a gap or run back")
         held = offsets[1] - offsets[0]
         if math.prod(shape) * itemsizes[dtype] != held:

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from backends.json_spec.audit import audit, tag_of
+from backends.json_spec.audit import audit
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import WEIGHTS
+from backends.json_spec.forms import tag_of
 from backends.json_spec.leaves import read_dtype
 from backends.json_spec.loading import read_spec
 from backends.json_spec.shown import TENSORS, class_name, printable, shown, size_text, tensor_text

@@ -13,6 +13,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from backends.json_spec.errors import ArtifactError, refuse
+from backends.json_spec.forms import PLAIN_TENSORS
 from backends.json_spec.regions import View, view_of_tensor
 from backends.json_spec.tensors import DTYPES, Weights
 
@@ -120,6 +121,17 @@ def _quantized_node(plain: torch.Tensor, inside: Inside, path: str) -> dict[str,
     else:
         refuse(path, f"a tensor quantized by {plain.qscheme()}", "save its dequantized values")
     return node
+
+
+def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
+    """The Parameter or tensor that fills its entry and has nothing else to tell; None where it is not so simple."""
+    if tuple(node) not in PLAIN_TENSORS:
+        return None
+    dtype = PLAIN_DTYPES.get(node["$tensor"])
+    tensor = None if dtype is None else weights.whole(node["entry"], dtype, node["shape"])
+    if tensor is None or "parameter" not in node:
+        return tensor
+    return finish(tensor, node, None)
 
 
 PLAIN_FIELDS = frozenset(["$tensor", "shape", "entry", "parameter", "requires_grad", "attributes", "grad", "class"])

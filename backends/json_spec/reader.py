@@ -22,11 +22,11 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from backends.json_spec import layouts, objects
-from backends.json_spec.audit import NAMED, audit, tag_of
 from backends.json_spec.bundle import Bundle
 from backends.json_spec.calls import CALL
 from backends.json_spec.codecs import copied_bytes, restore
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.forms import NAMED, tag_of
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar
 from backends.json_spec.modules import BARE, restore_class, restore_derived, restore_handle, restore_hooks
 from backends.json_spec.tensors import Weights
@@ -38,8 +38,8 @@ MEMBERS = {"parameters": torch.Tensor, "buffers": torch.Tensor, "modules": nn.Mo
 """Tables of a module, and what they hold beside None."""
 LEAVES = frozenset([str, int, float, bool, type(None)])
 """Nodes that stand for themselves."""
-_BARE = [(key, value, type(value) if hasattr(value, "__len__") else None) for key, value in BARE.items()]
-"""Attribute of every module -> its value, or what makes one."""
+_BARE = [(key, type(value)) for key, value in BARE.items() if hasattr(value, "__len__")]
+"""Attribute of every module that is a container, and its type."""
 COPIED_SLACK_BYTES = 16 << 20
 """What is copied or computed at load is in the file once for every copy; more than twice that is an attempt to fill the
 memory."""
@@ -63,6 +63,10 @@ class Reader:
         self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
         self._handles: dict[Any, Any] = {}
         self._last: list[Callable[[], None]] = []
+        self._plain_modules: dict[str, type] = {}
+        """Name -> class of modules that derive from no built-in type."""
+        self._distinct: set[tuple[tuple[str, ...], ...]] = set()
+        """Names of members of modules that were seen to be distinct."""
 
     def build(self, root: Any) -> Any:
         """The model. Raises ArtifactError where the graph makes no sense."""
@@ -120,9 +124,16 @@ class Reader:
         if len(self._building) > REFERENCE_LIMIT:
             raise ArtifactError(f"{name} is reached by more than {REFERENCE_LIMIT} references within each other")
         node = self._objects[name]
-        if type(node) is dict and "$tensor" in node and "class" not in node:  # leads nowhere: the short way
-            made = self._built[name] = self._tensor("$tensor", node)
-            return made
+        if type(node) is dict:  # most objects by the short way: a tensor leads nowhere, a module is filled later
+            if (cls := self._plain_modules.get(node.get("$module", ""))) is not None and "call" not in node:
+                made = self._built[name] = object.__new__(cls)
+                self._modules.append((made, node))
+                self._fills.append(functools.partial(self._fill_object, made, node))
+                return made
+            if "$tensor" in node and "class" not in node:
+                made = layouts.read_plain(node, self._weights)
+                made = self._built[name] = self._tensor("$tensor", node) if made is None else made
+                return made
         if isinstance(node, list) or (isinstance(node, dict) and tag_of(node) is None):
             made = self._built[name] = [] if isinstance(node, list) else {}
             self._fills.append(lambda: _fill_plain(made, node, self.decode))
@@ -232,7 +243,9 @@ class Reader:
         made = self._instance(cls, node)
         if isinstance(made, nn.Module):
             self._modules.append((made, node))
-        self._fills.append(lambda: self._fill_object(made, node))
+            if objects.native_base(cls) is object:
+                self._plain_modules[node[tag]] = cls
+        self._fills.append(functools.partial(self._fill_object, made, node))
         return made
 
     def _instance(self, cls: type, node: dict[str, Any]) -> Any:
@@ -259,28 +272,22 @@ class Reader:
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
         if isinstance(made, nn.Module):
             state = vars(made)
-            for key, default, make in _BARE:
-                state[key] = default if make is None else make()
+            state.update(BARE)
+            for key, make in _BARE:
+                state[key] = make()
             state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
-            names = [*state, *node.get("attributes", ())]
             for key, kind in MEMBERS.items():
-                if key not in node:
-                    continue
-                members = self._attributes(node[key])
-                if not all(item is None or isinstance(item, kind) for item in members.values()):
-                    raise ArtifactError(f"the {key} of a module hold something else")
-                if not all(name and "." not in name for name in members):
-                    raise ArtifactError(f"the {key} of a module have a name that is empty or has a dot")
-                state["_" + key].update(members)
-                names += members
-            if len(set(names)) != len(names):  # one would hide the other, and what is shown is not what runs
-                raise ArtifactError("two members of a module have one name, or the name of a field of torch's own")
+                if key in node:
+                    for item in self._attributes(node[key], state["_" + key]).values():
+                        if item is not None and not isinstance(item, kind):
+                            raise ArtifactError(f"the {key} of a module hold something else")
+            self._check_members(node)
             if "non_persistent" in node:
                 state["_non_persistent_buffers_set"].update(node["non_persistent"])
             if "hooks" in node:
                 restore_hooks(made, node["hooks"], self.decode, self._handles)
         if "attributes" in node:
-            vars(made).update(self._attributes(node["attributes"]))
+            self._attributes(node["attributes"], vars(made))
         if "call" in node:
             called = node.get("caller", node.get("$module", node.get("$object")))
             vars(made)[CALL] = {"of": called, "arguments": self._attributes(node["call"])}
@@ -290,11 +297,33 @@ class Reader:
                 raise ArtifactError(f"{type(made).__qualname__} has no slot {name!r}")
             slot.__set__(made, item)
 
-    def _attributes(self, nodes: Any) -> dict[str, Any]:
+    def _check_members(self, node: dict[str, Any]) -> None:
+        """Refuse two members of one name: one would hide the other, and what is shown is not what runs."""
+        tables = [tuple(node[key]) for key in MEMBERS if key in node]
+        members = (tuple(node.get("attributes", ())), *tables)
+        if members in self._distinct:
+            return
+        if not all(name and "." not in name for table in tables for name in table):
+            raise ArtifactError("a parameter, buffer or child of a module has a name that is empty or has a dot")
+        names = [*BARE, *(name for table in members for name in table)]
+        if len(set(names)) != len(names):
+            raise ArtifactError("two members of a module have one name, or the name of a field of torch's own")
+        self._distinct.add(members)
+
+    def _attributes(self, nodes: Any, made: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The values of a table, put into `made` where it is given."""
         if not isinstance(nodes, dict):
             raise ArtifactError("attributes are not an object")
-        decode = self.decode
-        return {key: item if type(item) in LEAVES else decode(item) for key, item in nodes.items()}
+        made = {} if made is None else made
+        for key, item in nodes.items():
+            kind = type(item)
+            if kind in LEAVES:
+                made[key] = item
+            elif kind is dict and len(item) == 1 and "$ref" in item:
+                made[key] = self._reference(item["$ref"])
+            else:
+                made[key] = self.decode(item)
+        return made
 
     def _resolve(self, name: str, kind: str) -> Any:
         if (name, kind) not in self._resolved:
@@ -315,6 +344,3 @@ def _simple_keys(tag: str, payload: Any) -> bool:
         payload = payload[1]
     keys = payload if tag == "$set" else [pair[0] for pair in payload]
     return not any(isinstance(key, dict | list) for key in keys)
-
-
-__all__ = ["Reader", "audit"]

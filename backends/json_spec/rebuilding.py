@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from backends.json_spec.aijson import VARIABLE, from_aijson, is_aijson
-from backends.json_spec.audit import audit, tag_of
+from backends.json_spec.audit import audit
 from backends.json_spec.calls import note, noted
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import WEIGHTS, read_file
+from backends.json_spec.forms import tag_of
 from backends.json_spec.loading import SPEC_LIMIT, load, read_spec
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums

@@ -15,8 +15,8 @@ import numpy as np
 from backends.json_spec import bundle, drift, files, imported
 from backends.json_spec.digests import digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
+from backends.json_spec.forms import NAMED
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
-from backends.json_spec.reader import NAMED
 from backends.json_spec.regions import Region
 from backends.json_spec.sources import Project, imports, locate
 from backends.json_spec.sums import read_sums, sums_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from backends.json_spec.audit import tag_of
+from backends.json_spec.forms import tag_of
 
 LENGTH = 100
 """Characters of a value on one line."""

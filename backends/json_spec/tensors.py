@@ -127,6 +127,8 @@ class Weights:
         self.size_bytes = size
         self._entries = read_header(self._map, size, path.name, SIZES)
         self._copied: set[str] = set()
+        self._fresh = dict(self._entries)
+        """Entries of which there is no view yet."""
         self._bytes: dict[str, torch.Tensor] = {}
         self._whole: dict[str, torch.Tensor] = {}
         self._copies: dict[tuple[str, str], torch.Tensor] = {}
@@ -174,12 +176,12 @@ class Weights:
 
     def whole(self, entry: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor | None:
         """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way."""
-        if entry in self._whole or entry in self._bytes or dtype is torch.bool:
+        if (place := self._fresh.pop(entry, None)) is None or dtype is torch.bool or entry.startswith(FILLER):
             return None
-        start, size = self.place(entry)
-        if math.prod(shape) * dtype.itemsize != size:
+        start, size = place
+        if math.prod(shape) * (itemsize := dtype.itemsize) != size:
             return None
-        tensor = torch.frombuffer(self._map, dtype=dtype, offset=start, count=size // dtype.itemsize)
+        tensor = torch.frombuffer(self._map, dtype=dtype, offset=start, count=size // itemsize)
         self._whole[entry] = tensor
         return tensor if len(shape) == 1 else tensor.resize_(shape)
 
@@ -245,6 +247,7 @@ class Weights:
         """An entry as uint8, always the same storage for the same entry."""
         if entry not in self._bytes:
             start, size = self.place(entry)
+            self._fresh.pop(entry, None)
             if entry in self._whole:
                 storage = self._whole[entry].untyped_storage()
                 self._bytes[entry] = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))

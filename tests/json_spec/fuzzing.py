@@ -35,8 +35,8 @@ import torch
 from seeds import SEEDS
 
 from backends.json_spec import ArtifactError, load, save
-from backends.json_spec.audit import FORMS
 from backends.json_spec.codecs import CODECS
+from backends.json_spec.forms import FORMS
 from backends.json_spec.trust import allowed
 
 LIBRARIES = {

@@ -16,7 +16,7 @@ from torch import nn
 
 import backends.json_spec
 from backends.json_spec import save
-from backends.json_spec.audit import FORMS, HOOK
+from backends.json_spec.forms import FORMS, HOOK
 
 SCHEMA = json.loads((Path(backends.json_spec.__file__).parent / "spec.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
