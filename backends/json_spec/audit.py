@@ -27,9 +27,10 @@ _TABLES = frozenset(["parameters", "buffers", "modules", "attributes"])
 """Fields of a module that are tables of nodes."""
 
 
-def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> None:
+def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> int:
     """Check forms, references and names of the whole graph. Raises ArtifactError, UntrustedName among them.
 
+    Returns how many keys the objects in `root` and `objects` have, those of `objects` included.
     With `trust=None` any name will do: for readers that import nothing.
     """
     walk = _Walk(objects, trust)
@@ -39,9 +40,12 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
             raise ArtifactError(f"an object is called {name[:200]!r}, which no terminal should be asked to show")
         if type(node) is not dict or tuple(node) not in PLAIN_TENSORS or not _is_plain_tensor(node):
             walk.check(name, node)
+        else:
+            walk.keys += len(node)
     regexes = walk.regexes
     if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
         raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
+    return walk.keys + len(objects)
 
 
 def _is_plain_tensor(node: dict[str, Any]) -> bool:
@@ -66,6 +70,7 @@ class _Walk:
         self._keys: set[str] = set()
         """Keys of tables that may be."""
         self.regexes: list[str] = []
+        self.keys = 0
 
     def check(self, where: str, graph: Any) -> None:
         """Check one named object, or the root."""
@@ -78,6 +83,7 @@ class _Walk:
                     continue
                 if type(node) is not dict:
                     continue
+                self.keys += len(node)
                 if len(node) == 1:
                     if type(payload := node.get("$ref")) is str:
                         if payload not in objects:
@@ -103,6 +109,7 @@ class _Walk:
     def _is_plain_module(self, node: dict[str, Any], left: list[Any]) -> bool:
         """Whether a module has tables of nodes and nothing else, all in their form; their values go into `left`."""
         inner: list[Any] = []
+        keys = 0
         for key, value in node.items():
             if key in _TABLES:
                 if type(value) is not dict or not value.keys() <= self._keys:
@@ -110,6 +117,7 @@ class _Walk:
                         return False
                     self._keys.update(value)
                 inner += [item for item in value.values() if type(item) in _INNER]
+                keys += len(value)
             elif key == "$module":
                 if type(value) is not str:
                     return False
@@ -119,6 +127,7 @@ class _Walk:
             return False
         self._check_name(node["$module"], "$module")
         left += inner
+        self.keys += keys
         return True
 
     def _check_tagged(self, tag: str, node: dict[str, Any], where: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.forms import sizes
-from backends.json_spec.text import parse
+from backends.json_spec.text import parse, parse_uncounted
 
 ALIGNMENT = 64
 """Every entry starts at a multiple of this, as torch's own CPU allocations do; kernels may round differently else."""
@@ -33,7 +33,8 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
     length = int.from_bytes(data[:8], "little")
     if length > min(size - 8, HEADER_LIMIT):
         raise ArtifactError(f"{what} is damaged: its header claims {length} bytes")
-    header = parse(data[8 : 8 + length], f"the header of {what}", flat=True)
+    text = data[8 : 8 + length]
+    header, keys = parse_uncounted(text, f"the header of {what}")
     if not isinstance(header, dict):
         raise ArtifactError(f"the header of {what} is not an object")
     entries, end, first = {}, 0, 8 + length
@@ -59,6 +60,8 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
             raise ArtifactError(f"entry {name[:200]!r} of {what} does not start at a multiple of {ALIGNMENT} bytes")
         entries[name] = (first + offsets[0], held)
         end = offsets[1]
+    if keys != len(header) * (1 + len(_FIELDS)):
+        parse(text, f"the header of {what}", flat=True)
     if first + end != size:
         raise ArtifactError(f"{what} has {size} bytes where its header describes {first + end}")
     return entries

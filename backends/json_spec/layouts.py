@@ -123,6 +123,9 @@ def _quantized_node(plain: torch.Tensor, inside: Inside, path: str) -> dict[str,
     return node
 
 
+_make_subclass, _Parameter = torch.Tensor._make_subclass, torch.nn.Parameter
+
+
 def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
     """The Parameter or tensor that fills its entry and has nothing else to tell; None where it is not so simple."""
     if tuple(node) not in PLAIN_TENSORS:
@@ -131,7 +134,9 @@ def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
     tensor = None if dtype is None else weights.whole(node["entry"], dtype, node["shape"])
     if tensor is None or "parameter" not in node:
         return tensor
-    return finish(tensor, node, None)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        return finish(tensor, node, None)
+    return _make_subclass(_Parameter, tensor, True)  # what Parameter() comes to
 
 
 PLAIN_FIELDS = frozenset(["$tensor", "shape", "entry", "parameter", "requires_grad", "attributes", "grad", "class"])

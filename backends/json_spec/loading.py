@@ -19,7 +19,7 @@ from backends.json_spec.files import SPEC, WEIGHTS, read_file
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
 from backends.json_spec.tensors import Weights
-from backends.json_spec.text import parse
+from backends.json_spec.text import parse, parse_uncounted
 from backends.json_spec.trust import trusted_names
 from backends.json_spec.writer import FORMAT, VERSION
 
@@ -98,9 +98,14 @@ class Artifact:
 
     def graph(self, name: str, format: str, version: int) -> dict[str, Any]:
         """A text with a graph in it, parsed and audited: nothing is imported yet. Raises ArtifactError."""
-        graph = read_graph(self.directory, self.sums, name, format, version)
+        data = read_text(self.directory, self.sums, name)
+        graph, keys = parse_uncounted(data, name)
+        check_members(graph, name, format, version)
         try:
-            audit(graph["root"], graph["objects"], self.all_trust())
+            if audit(graph["root"], graph["objects"], self.all_trust()) + len(graph) != keys:
+                graph = parse(data, name, flat=True)  # raises where a key stands twice in an object
+                check_members(graph, name, format, version)
+                audit(graph["root"], graph["objects"], self.all_trust())
         except UntrustedName as error:
             if self.bundle is not None and not self.bundle.files:
                 raise UntrustedName(f"{error}. The artifact carries no source: save with bundle_source=True") from None
@@ -158,14 +163,24 @@ def read_spec(directory: Path, sums: Mapping[str, str] | None = None) -> dict[st
 
 def read_graph(directory: Path, sums: Mapping[str, str] | None, name: str, format: str, version: int) -> dict[str, Any]:
     """A text with a graph in it, parsed; its names are not yet audited. Raises ArtifactError."""
+    graph = parse(read_text(directory, sums, name), name, flat=True)  # the audit looks at every level
+    check_members(graph, name, format, version)
+    return graph
+
+
+def read_text(directory: Path, sums: Mapping[str, str] | None, name: str) -> bytes:
+    """The bytes of a text with a graph in it, compared with its digest where digests are given."""
     data = read_file(directory / name, SPEC_LIMIT)
     check_file(name, data, sums)
-    graph = parse(data, name, flat=True)  # the audit looks at every level
+    return data
+
+
+def check_members(graph: Any, name: str, format: str, version: int) -> None:
+    """Raise ArtifactError unless a text's content is of this format and version and has its members."""
     if not isinstance(graph, dict) or graph.get("format") != format or graph.get("version") != version:
         raise ArtifactError(f"{name} is not a {format} file of version {version}")
     if type(graph["version"]) is not int or list(graph) != MEMBERS or not isinstance(graph["objects"], dict):
         raise ArtifactError(f"{name} does not have exactly the members {MEMBERS}")
-    return graph
 
 
 @contextlib.contextmanager

@@ -50,6 +50,9 @@ REFERENCE_LIMIT = 100
 class Reader:
     """One graph being built; `audit` has passed."""
 
+    _in_order = True
+    """Whether modules and tensors are made in the order of the file, in which what they hold comes before them."""
+
     def __init__(
         self, objects: dict[str, Any], weights: Weights, trust: Collection[str], bundle: Bundle | None = None
     ) -> None:
@@ -63,16 +66,39 @@ class Reader:
         self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
         self._handles: dict[Any, Any] = {}
         self._last: list[Callable[[], None]] = []
-        self._plain_modules: dict[str, type] = {}
-        """Name -> class of modules that derive from no built-in type."""
+        self._plain_classes: dict[str, type | None] = {}
         self._distinct: set[tuple[tuple[str, ...], ...]] = set()
         """Names of members of modules that were seen to be distinct."""
 
     def build(self, root: Any) -> Any:
         """The model. Raises ArtifactError where the graph makes no sense."""
+        if self._in_order:
+            self._make_in_order()
         model = self.decode(root)
         self.complete()
         return model
+
+    def _make_in_order(self) -> None:
+        """Make the tensors and modules that come by a short way; all else is made where something refers to it."""
+        built, weights = self._built, self._weights
+        for name, node in self._objects.items():
+            if type(node) is not dict or name in built:
+                continue
+            if "$tensor" in node:
+                if (tensor := layouts.read_plain(node, weights)) is not None:
+                    built[name] = tensor
+            elif "$module" in node and (cls := self._plain_class(node["$module"])) is not None:
+                module = built[name] = object.__new__(cls)
+                self._modules.append((module, node))
+                self._fill_object(module, node)
+
+    def _plain_class(self, name: str) -> type | None:
+        """The class of modules that have no built-in type under them; None where a name is of another kind."""
+        if name not in self._plain_classes:
+            cls = self._resolve(name, "module")
+            plain = issubclass(cls, nn.Module) and objects.native_base(cls) is object
+            self._plain_classes[name] = cls if plain else None
+        return self._plain_classes[name]
 
     def complete(self) -> None:
         """Fill all that was made empty, and let torch compute again what it derives."""
@@ -124,16 +150,9 @@ class Reader:
         if len(self._building) > REFERENCE_LIMIT:
             raise ArtifactError(f"{name} is reached by more than {REFERENCE_LIMIT} references within each other")
         node = self._objects[name]
-        if type(node) is dict:  # most objects by the short way: a tensor leads nowhere, a module is filled later
-            if (cls := self._plain_modules.get(node.get("$module", ""))) is not None and "call" not in node:
-                made = self._built[name] = object.__new__(cls)
-                self._modules.append((made, node))
-                self._fills.append(functools.partial(self._fill_object, made, node))
-                return made
-            if "$tensor" in node and "class" not in node:
-                made = layouts.read_plain(node, self._weights)
-                made = self._built[name] = self._tensor("$tensor", node) if made is None else made
-                return made
+        if type(node) is dict and "$tensor" in node and "class" not in node:  # leads nowhere: the short way
+            made = self._built[name] = self._tensor("$tensor", node)
+            return made
         if isinstance(node, list) or (isinstance(node, dict) and tag_of(node) is None):
             made = self._built[name] = [] if isinstance(node, list) else {}
             self._fills.append(lambda: _fill_plain(made, node, self.decode))
@@ -243,8 +262,6 @@ class Reader:
         made = self._instance(cls, node)
         if isinstance(made, nn.Module):
             self._modules.append((made, node))
-            if objects.native_base(cls) is object:
-                self._plain_modules[node[tag]] = cls
         self._fills.append(functools.partial(self._fill_object, made, node))
         return made
 
@@ -269,23 +286,28 @@ class Reader:
         self._schedule(CONTAINERS[base], made, payload)
         return made
 
+    def _fill_module(self, made: nn.Module, node: dict[str, Any]) -> None:
+        """Give a module what every module has."""
+        state = vars(made)
+        state.update(BARE)
+        for key, make in _BARE:
+            state[key] = make()
+        state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
+        for key, kind in MEMBERS.items():
+            if key in node:
+                for item in self._attributes(node[key], state["_" + key]).values():
+                    if item is not None and not isinstance(item, kind):
+                        raise ArtifactError(f"the {key} of a module hold something else")
+        self._check_members(node)
+        if "non_persistent" in node:
+            state["_non_persistent_buffers_set"].update(node["non_persistent"])
+        if "hooks" in node:
+            restore_hooks(made, node["hooks"], self.decode, self._handles)
+
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
+        """Give an object all that its node tells."""
         if isinstance(made, nn.Module):
-            state = vars(made)
-            state.update(BARE)
-            for key, make in _BARE:
-                state[key] = make()
-            state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
-            for key, kind in MEMBERS.items():
-                if key in node:
-                    for item in self._attributes(node[key], state["_" + key]).values():
-                        if item is not None and not isinstance(item, kind):
-                            raise ArtifactError(f"the {key} of a module hold something else")
-            self._check_members(node)
-            if "non_persistent" in node:
-                state["_non_persistent_buffers_set"].update(node["non_persistent"])
-            if "hooks" in node:
-                restore_hooks(made, node["hooks"], self.decode, self._handles)
+            self._fill_module(made, node)
         if "attributes" in node:
             self._attributes(node["attributes"], vars(made))
         if "call" in node:
@@ -314,13 +336,16 @@ class Reader:
         """The values of a table, put into `made` where it is given."""
         if not isinstance(nodes, dict):
             raise ArtifactError("attributes are not an object")
-        made = {} if made is None else made
+        made, built = {} if made is None else made, self._built
         for key, item in nodes.items():
             kind = type(item)
             if kind in LEAVES:
                 made[key] = item
-            elif kind is dict and len(item) == 1 and "$ref" in item:
-                made[key] = self._reference(item["$ref"])
+            elif kind is dict and "$ref" in item:
+                name = item["$ref"]
+                made[key] = built[name] if name in built else self._reference(name)
+            elif kind is dict and "$tuple" in item and LEAVES.issuperset(map(type, item["$tuple"])):
+                made[key] = tuple(item["$tuple"])
             else:
                 made[key] = self.decode(item)
         return made

@@ -118,6 +118,8 @@ def _checked(source: Any) -> dict[str, Any]:
 class Rebuilder(Reader):
     """A reader that calls what was noted instead of setting attributes."""
 
+    _in_order = False  # what a constructor makes itself is referred to no more
+
     def decode(self, node: Any) -> Any:
         if isinstance(node, Given):
             node.used = True

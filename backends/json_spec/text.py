@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _LONG_NUMBER, _DIGITS_ALIKE = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 """What any whole number beyond 64 bits has in it, once all digits are alike."""
 _INNER = frozenset([list, dict])
+_SPACES_ALIKE = bytes.maketrans(b"\t\n\r", b"   ")
 
 
 def parse(data: bytes, what: str, *, flat: bool = False) -> Any:
@@ -35,10 +37,6 @@ def parse(data: bytes, what: str, *, flat: bool = False) -> Any:
 
     `flat`: the caller accepts no nesting beyond a few levels, and checks that itself.
     """
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > NODE_LIMIT:
-        raise ArtifactError(f"{what} holds more than {NODE_LIMIT} values")
-    if sys.getrecursionlimit() > 5 * DEPTH_LIMIT:  # else the parser itself stops in time
-        _check_depth(data, what)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
@@ -46,10 +44,31 @@ def parse(data: bytes, what: str, *, flat: bool = False) -> Any:
             _twice(pairs, what)
         return value
 
+    return _parse(data, what, flat, unique)
+
+
+def parse_uncounted(data: bytes, what: str) -> tuple[Any, int]:
+    """As `parse` with `flat`, but equal keys are not refused: of these the last is taken. And the keys in the text.
+
+    Whoever walks the value anyway counts the keys of all objects in it. Where there are as many as the number that is
+    given here, no two keys of an object are equal; where it is another, `parse` must decide. The number is never too
+    small: what looks like the end of a key, `":`, is counted, also where it is the beginning of a text.
+    """
+    value = _parse(data, what, True, None)
+    if b" :" in data.translate(_SPACES_ALIKE):  # a key ends in another way, or a text looks like that
+        return value, -1
+    return value, data.count(b'":')
+
+
+def _parse(data: bytes, what: str, flat: bool, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None) -> Any:
+    if len(data) > NODE_LIMIT and data.count(b",") + data.count(b"[") + data.count(b"{") > NODE_LIMIT:
+        raise ArtifactError(f"{what} holds more than {NODE_LIMIT} values")
+    if sys.getrecursionlimit() > 5 * DEPTH_LIMIT:  # else the parser itself stops in time
+        _check_depth(data, what)
     try:
         value = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=unique,
+            object_pairs_hook=pairs_hook,
             parse_constant=lambda name: _literal(name, what),
             parse_float=lambda digits: _float(digits, what),
             parse_int=None if 0 < sys.get_int_max_str_digits() <= 2 * DIGITS_LIMIT else lambda d: _int(d, what),
@@ -58,8 +77,9 @@ def parse(data: bytes, what: str, *, flat: bool = False) -> Any:
         raise ArtifactError(f"{what} is not valid JSON: {error}") from error
     except RecursionError as error:
         raise ArtifactError(f"{what} is nested too deeply") from error
-    if b"\\u" in data or _LONG_NUMBER in data.translate(_DIGITS_ALIKE):
-        _check(value, what, b"\\u" in data)
+    escapes = b"\\" in data and b"\\u" in data  # of one byte it is found much sooner
+    if escapes or _LONG_NUMBER in data.translate(_DIGITS_ALIKE):
+        _check(value, what, escapes)
     elif not flat:
         _check_levels(value, what)
     return value
