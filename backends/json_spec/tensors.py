@@ -25,6 +25,8 @@ from backends.json_spec.header import ALIGNMENT, FILLER, read_header
 from backends.json_spec.regions import Region
 
 WRITE_BUFFER = 1 << 20
+_NOWHERE = (0, -1)
+_frombuffer = torch.frombuffer
 THREAD_BYTES = 1 << 16
 """Less than this is hashed sooner than it is handed to another thread."""
 DTYPES = {
@@ -176,12 +178,11 @@ class Weights:
 
     def whole(self, entry: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor | None:
         """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way."""
-        if (place := self._fresh.pop(entry, None)) is None or dtype is torch.bool or entry.startswith(FILLER):
+        start, size = self._fresh.pop(entry, _NOWHERE)
+        count = math.prod(shape)
+        if count * dtype.itemsize != size or dtype is torch.bool or entry.startswith(FILLER):
             return None
-        start, size = place
-        if math.prod(shape) * (itemsize := dtype.itemsize) != size:
-            return None
-        tensor = torch.frombuffer(self._map, dtype=dtype, offset=start, count=size // itemsize)
+        tensor = _frombuffer(self._map, dtype=dtype, offset=start, count=count)
         self._whole[entry] = tensor
         return tensor if len(shape) == 1 else tensor.resize_(shape)
 

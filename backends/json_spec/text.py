@@ -9,6 +9,8 @@ from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
+import numpy as np
+
 from backends.json_spec.errors import ArtifactError
 
 WIDTH = 110
@@ -26,7 +28,6 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _LONG_NUMBER, _DIGITS_ALIKE = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 """What any whole number beyond 64 bits has in it, once all digits are alike."""
 _INNER = frozenset([list, dict])
-_SPACES_ALIKE = bytes.maketrans(b"\t\n\r", b"   ")
 
 
 def parse(data: bytes, what: str, *, flat: bool = False) -> Any:
@@ -55,9 +56,11 @@ def parse_uncounted(data: bytes, what: str) -> tuple[Any, int]:
     small: what looks like the end of a key, `":`, is counted, also where it is the beginning of a text.
     """
     value = _parse(data, what, True, None)
-    if b" :" in data.translate(_SPACES_ALIKE):  # a key ends in another way, or a text looks like that
+    letters = np.frombuffer(data, np.uint8)
+    before = letters[:-1][letters[1:] == ord(":")]
+    if (before <= ord(" ")).any():  # a key ends in another way, or a text looks like that
         return value, -1
-    return value, data.count(b'":')
+    return value, int(np.count_nonzero(before == ord('"')))
 
 
 def _parse(data: bytes, what: str, flat: bool, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None) -> Any:
