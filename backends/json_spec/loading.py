@@ -100,16 +100,16 @@ class Artifact:
         """A text with a graph in it, parsed and audited: nothing is imported yet. Raises ArtifactError."""
         data = read_text(self.directory, self.sums, name)
         graph, keys = parse_uncounted(data, name)
-        check_members(graph, name, format, version)
         try:
-            if audit(graph["root"], graph["objects"], self.all_trust()) + len(graph) != keys:
-                graph = parse(data, name, flat=True)  # raises where a key stands twice in an object
-                check_members(graph, name, format, version)
-                audit(graph["root"], graph["objects"], self.all_trust())
-        except UntrustedName as error:
-            if self.bundle is not None and not self.bundle.files:
+            check_members(graph, name, format, version)
+            counted = audit(graph["root"], graph["objects"], self.all_trust()) + len(graph)
+        except ArtifactError as error:
+            parse(data, name, flat=True)  # that a key stands twice in an object is the better reason
+            if isinstance(error, UntrustedName) and self.bundle is not None and not self.bundle.files:
                 raise UntrustedName(f"{error}. The artifact carries no source: save with bundle_source=True") from None
             raise
+        if counted != keys:
+            parse(data, name, flat=True)
         return graph
 
     def all_trust(self) -> tuple[str, ...]:
