@@ -3,8 +3,9 @@
 Classes and functions by import path, everything else as data; nothing that the file chooses is run at load. What
 cannot be expressed (a lambda, an open file) is refused at save. The examples travel in the artifact with what the
 model gave for them, SHA-256 of every tensor is compared at load, and source that changed since the save is reported
-instead of run. `json_spec_source` carries the source of the model's own modules as well, and runs it under private
-names, whatever is importable where it is loaded. See FORMAT.md.
+instead of run. A script's own classes get the name by which an import finds the script. `json_spec_source` carries the
+source of the model's own modules as well, and runs it under private names, whatever is importable where it is loaded.
+See FORMAT.md.
 
 Use it when the file must be read, compared and loaded safely, and the source is at hand.
 

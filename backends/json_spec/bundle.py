@@ -23,6 +23,7 @@ from typing import Any
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import SOURCE, read_file
+from backends.json_spec.script import MAIN, script_module
 from backends.json_spec.sources import Source
 
 FILE_LIMIT = 1 << 24
@@ -36,7 +37,9 @@ _LOCK = threading.RLock()
 
 
 def plain_name(module: str) -> str:
-    """The module's own name, for a module that runs under a private one."""
+    """The module's own name, for a module that runs under a private one or as the script."""
+    if module == MAIN:
+        return script_module() or module
     return _PRIVATE.sub("", module, count=1)
 
 

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from backends.json_spec import script
+from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import Project, is_library
 
@@ -53,10 +55,12 @@ def check(names: Iterable[str], project: Project, unchecked: Collection[str] = (
         if not _can_be_found(module.partition(".")[0]):
             raise Unsupported(f"the module {module} cannot be imported anew: put it where an import finds it")
     names = sorted(name for name in names if project.own(name.partition(":")[0]) is not None)
-    if not names or not hasattr(os, "fork"):
+    if not names:
         return
-    fresh = _in_a_copy(lambda: _fresh(names, project))
+    fresh = _in_a_copy(lambda: _fresh(names, project)) if hasattr(os, "fork") else None
     if fresh is None:
+        if unknown := sorted(name for name in names if script.module_of(name.partition(":")[0])):
+            raise Unsupported(f"{unknown[0]} cannot be imported anew: move it out of the script to a module of its own")
         return
     if isinstance(fresh, str):
         raise Unsupported(f"the module {fresh} cannot be imported anew: put it where an import finds it")
@@ -93,7 +97,7 @@ def describe(names: Iterable[str], project: Project, environment: Mapping[str, s
     walk = _Walk(project, os.environ if environment is None else environment)
     for name in names:
         module, _, qualname = name.partition(":")
-        thing: Any = sys.modules.get(module)
+        thing: Any = script.module_of(module) or sys.modules.get(module)
         for part in qualname.split("."):
             thing = getattr(thing, "__dict__", {}).get(part)
         walk.enter(thing, name)
@@ -155,7 +159,7 @@ class _Walk:
             return f"{type(thing).__qualname__}.{thing.name}"
         if isinstance(thing, torch.Tensor | np.ndarray):
             return _digest(thing)
-        kind = f"a {type(thing).__module__}.{type(thing).__qualname__}"
+        kind = f"a {_named(type(thing))}"
         if isinstance(thing, list | tuple):
             return self._row(kind, list(thing), path)
         if isinstance(thing, set | frozenset):
@@ -168,7 +172,7 @@ class _Walk:
         if self._is_own(type(thing)):
             for name, item in getattr(thing, "__dict__", {}).items():
                 self.enter(item, f"{path}.{name}")
-            self.enter(type(thing), f"{type(thing).__module__}:{type(thing).__qualname__}")
+            self.enter(type(thing), _named(type(thing)))
             return kind
         with contextlib.suppress(Exception):
             return f"{kind} of {len(thing)}"
@@ -181,7 +185,7 @@ class _Walk:
 
     def _function(self, function: types.FunctionType, path: str) -> str:
         if not self._is_own(function):
-            return f"{function.__module__}:{function.__qualname__}"
+            return _named(function)
         for name, item in [*vars(function).items(), *(function.__kwdefaults__ or {}).items()]:
             if name != "_from_public_api":  # torch's mark on hooks, which the artifact has
                 self.enter(item, f"{path}.{name}")
@@ -191,7 +195,7 @@ class _Walk:
                 self.enter(cell.cell_contents, f"{path}.<closure>.{name}")
         names = sorted(_names(function.__code__) & function.__globals__.keys())
         for name in names:
-            self.enter(function.__globals__[name], f"{function.__module__}:{name}")
+            self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
         if not ENVIRONMENT.isdisjoint(_names(function.__code__)):
             values = [function.__globals__[name] for name in names]
             read = _texts(function.__code__).union(value for value in values if type(value) is str)
@@ -202,14 +206,13 @@ class _Walk:
 
     def _class(self, cls: type, path: str) -> str:
         if not self._is_own(cls):
-            return f"{cls.__module__}:{cls.__qualname__}"
+            return _named(cls)
         for name, item in vars(cls).items():
             if name not in QUIET:
                 self.enter(item, f"{path}.{name}")
         for base in cls.__bases__:
-            self.enter(base, f"{base.__module__}:{base.__qualname__}")
-        bases = [f"{base.__module__}:{base.__qualname__}" for base in cls.__bases__]
-        return f"{cls.__qualname__}({', '.join(bases)})"
+            self.enter(base, _named(base))
+        return f"{cls.__qualname__}({', '.join(map(_named, cls.__bases__))})"
 
     def _is_own(self, thing: Any) -> bool:
         module = getattr(thing, "__module__", None)
@@ -231,6 +234,11 @@ def environment_at_start() -> dict[str, str] | None:
                 os.fsdecode(name): os.fsdecode(value) for name, _, value in (line.partition(b"=") for line in lines)
             }
     return None
+
+
+def _named(thing: Any) -> str:
+    """`module:qualname`; of the script what an import calls it."""
+    return f"{plain_name(str(thing.__module__))}:{thing.__qualname__}"
 
 
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])

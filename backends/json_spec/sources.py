@@ -59,7 +59,7 @@ class Source:
         """Name -> the statements at the top of the module that bind it; ALWAYS -> those that bind none."""
         found: dict[str, list[ast.stmt]] = {ALWAYS: []}
         for place, statement in enumerate(self.tree.body):
-            if _is_main_guard(statement) or (place == 0 and _is_text(statement)):
+            if is_main_guard(statement) or (place == 0 and _is_text(statement)):
                 continue
             for name in set(_bound(statement)) or {ALWAYS}:
                 found.setdefault(name, []).append(statement)
@@ -101,7 +101,8 @@ class Source:
                     yield base, alias.name, alias.asname or alias.name
 
 
-def _is_main_guard(statement: ast.stmt) -> bool:
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Whether a statement is one that only a script runs: `if __name__ == "__main__":`."""
     return isinstance(statement, ast.If) and "__name__" in {
         node.id for node in ast.walk(statement.test) if isinstance(node, ast.Name)
     }

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backends.json_spec import script
 from backends.json_spec.bundle import Bundle, plain_name
 from backends.json_spec.errors import ArtifactError, UntrustedName, refuse
 
@@ -178,7 +179,8 @@ def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None 
     module_name, _, qualname = name.partition(":")
     try:
         carried = bundle is not None and module_name in bundle and name not in allowed()
-        module = bundle.import_module(module_name) if carried else importlib.import_module(module_name)
+        module = bundle.import_module(module_name) if carried else script.module_of(module_name)
+        module = module or importlib.import_module(module_name)
     except Exception as error:  # whatever the trusted module raises
         raise ArtifactError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     thing = _find(module, qualname)
@@ -190,7 +192,7 @@ def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None 
         fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType | functools._lru_cache_wrapper)
     else:
         fits = isinstance(thing, type)
-    if not fits or thing.__module__ != (module.__name__ if carried else module_name) or thing.__qualname__ != qualname:
+    if not fits or thing.__module__ != module.__name__ or thing.__qualname__ != qualname:
         raise UntrustedName(f"{name} is not a {'function' if kind == 'function' else 'class'} defined there")
     return thing
 
@@ -235,8 +237,8 @@ def name_of(thing: Any, path: str) -> str:
         refuse(path, "a lambda", "give it a module-level name")
     if qualname and "<locals>" in qualname:
         refuse(path, f"the local {kind} {qualname}", f"define the {kind} at module level")
-    if module == "__main__":
-        refuse(path, f"the {kind} {qualname} of __main__", f"move the {kind} to a module that can be imported")
+    if module == script.MAIN and (way_out := script.refusal()):
+        refuse(path, f"the {kind} {qualname} of __main__", way_out)
     name = f"{plain_name(str(module))}:{qualname}"
     if not module or not qualname or _find(sys.modules.get(module), qualname) is not thing:
         refuse(

@@ -362,7 +362,7 @@ def _check_method(cls: type, name: str, path: str) -> None:
     """Refuse a bound method that no reader would bind, whatever modules it trusts."""
     known = f"{cls.__module__}:{cls.__qualname__}" in allowed() or cls in VALUES or cls in CONTAINERS or codec_name(cls)
     try:
-        method(cls, name, () if known else (cls.__module__,))
+        method(cls, name, () if known else (plain_name(cls.__module__),))
     except ArtifactError:
         refuse(path, f"the method {name} of a {cls.__qualname__}", "call it in a function of your module")
 

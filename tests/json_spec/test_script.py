@@ -1,0 +1,140 @@
+"""Classes of a script: saved under the name by which an import finds them, where that is what the script runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CLASS = """\
+import torch
+from torch import nn
+from backends.json_spec import load, save
+
+SCALE = 2.0
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+        self.stage = self.layer_of
+
+    def layer_of(self, x):
+        return self.layer(x) * SCALE
+
+    def forward(self, x):
+        return self.stage(x)
+
+    def postprocess(self, y):
+        return {"sign": bool(y > 0)}
+
+"""
+GUARD = 'if __name__ == "__main__":\n'
+REFUSED = "import pathlib; from backends.base import UnsupportedModel\n"
+TRIES = """\
+    try:
+        save(Net(), "artifact")
+    except UnsupportedModel as error:
+        print(error)
+    else:
+        print("saved")
+"""
+MODULE = r"move it to a module that can be imported"
+GUARD_IT = r"importing train would do what the script does: put that under `if __name__"
+
+
+def python(folder, *arguments, stdin=None):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+def load_elsewhere(folder, trust, artifact):
+    code = (
+        f"import torch; from backends.json_spec import load; m = load({str(artifact)!r}, trust={trust!r}, check=True)\n"
+        f"print(type(m).__module__, m(torch.ones(1, 2)).shape[0])"
+    )
+    return python(folder, "-c", code)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+def test_a_scripts_class_is_that_of_its_module(folder, tmp_path):
+    body = """\
+    model = Net()
+    save(model, "artifact", examples=[torch.ones(1, 2)])
+    save(model, "carried", examples=[torch.ones(1, 2)], bundle_source=True)
+    again = load("artifact", trust=["train"], check=True)
+    print(type(again) is Net, "train" in __import__("sys").modules)
+"""
+    (folder / "train.py").write_text(CLASS + GUARD + body)
+    assert python(folder, "train.py") == "True False"
+    assert '"$module": "train:Net"' in (folder / "artifact" / "spec.json").read_text()
+    assert load_elsewhere(folder, ["train"], folder / "artifact") == "train 1"
+    assert load_elsewhere(tmp_path, "bundled", folder / "carried").endswith(".train 1")
+    (folder / "train.py").write_text((folder / "train.py").read_text().replace("SCALE = 2.0", "SCALE = 3.0"))
+    with pytest.raises(AssertionError, match=r"SourceDrift: .*train: SCALE was edited"):
+        load_elsewhere(folder, ["train"], folder / "artifact")
+
+
+@pytest.mark.nightly
+def test_a_script_in_a_package_has_its_full_name(folder):
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").write_text("")
+    (folder / "shop" / "train.py").write_text(
+        CLASS + GUARD + '    save(Net(), "artifact", examples=[torch.ones(1, 2)])\n'
+    )
+    python(folder, "-m", "shop.train")
+    assert load_elsewhere(folder, ["shop"], folder / "artifact") == "shop.train 1"
+
+
+REFUSALS = {
+    "unguarded": (REFUSED + CLASS + "if True:\n" + TRIES, GUARD_IT),
+    "main()": (REFUSED + CLASS + "def main():\n" + TRIES + "main()\n", GUARD_IT),
+    "trains": (REFUSED + CLASS + "for _ in range(3):\n    pass\n" + GUARD + TRIES, GUARD_IT),
+    "global": (REFUSED + CLASS + GUARD + "    SCALE = 5.0\n" + TRIES, r"train:SCALE was changed while .* 5\.0.* 2\.0"),
+    "edited": (
+        REFUSED + CLASS + GUARD + "    path = pathlib.Path(__file__)\n"
+        '    path.write_text(path.read_text().replace("bool(y > 0)", "bool(y > 1)"))\n' + TRIES,
+        r"train:Net\.postprocess was changed while the program ran",
+    ),
+    "fails": (
+        REFUSED + CLASS + 'if __name__ != "__main__":\n    raise OSError\n' + GUARD + TRIES,
+        r"train:Net cannot be imported anew: move it out of the script",
+    ),
+}  # fmt: skip
+
+
+QUICK = ("unguarded", "global")
+"""The others take a process each too, and wait for the night."""
+
+
+@pytest.mark.parametrize(
+    "what", [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in REFUSALS]
+)
+def test_a_script_that_an_import_does_not_give_is_refused(what, folder):
+    text, message = REFUSALS[what]
+    (folder / "train.py").write_text(text)
+    told = python(folder, "train.py")
+    assert re.search(message, told), told
+    assert told.count("\n") == 0, "the script ran again"
+
+
+@pytest.mark.parametrize("name", ["-", pytest.param("my-train.py", marks=pytest.mark.nightly)])
+def test_what_no_import_finds_is_refused(name, folder):
+    text = REFUSED + CLASS + GUARD + TRIES
+    if name != "-":
+        (folder / name).write_text(text)
+    assert MODULE in python(folder, name, stdin=text if name == "-" else None)
