@@ -3,11 +3,15 @@
     python fuzzing.py FOLDER --seed 1 --count 300        # or --seconds 600
     python fuzzing.py FOLDER --replay                    # load what lies in FOLDER/current again
 
-A mutation changes the parsed spec (values, keys, names, references, tags, whole branches), its text, the header of the
-weights, or their bytes. Findings: an error that is not of ArtifactError's tree, a load that takes more than 20 s or
-memory beyond a limit, and, by an audit hook of the interpreter, an import outside the allow-list, a file opened outside
-the artifact, code compiled or executed, a process or a connection. The mutant in work lies in FOLDER/current, so that
-a crash leaves it behind; those with findings are kept beside it.
+A mutation changes the parsed spec or examples (values, keys, names, references, tags, whole branches), their text, the
+header of a file of tensors, or its bytes; of carried source also which files there are, what they are called, what
+SHA256SUMS says of them, and their lines. Examples are run (`check=True`), carried source from the artifact alone, and a
+tokenizer that loads is asked to encode a text.
+
+Findings: an error that is not of ArtifactError's tree, a load that takes more than 20 s or memory beyond a limit, and,
+by an audit hook of the interpreter, an import outside the allow-list, a file opened outside the artifact, code compiled
+or executed that is not carried, a process or a connection. The mutant in work lies in FOLDER/current, so that a crash
+leaves it behind; those with findings are kept beside it.
 """
 
 from __future__ import annotations
@@ -31,12 +35,15 @@ from pathlib import Path
 from typing import Any
 
 import crafting
+import json_spec_things as things
 import torch
-from seeds import SEEDS
+from seeds import SEEDS, tokenizer
 
 from backends.json_spec import ArtifactError, load, save
 from backends.json_spec.codecs import CODECS
+from backends.json_spec.digests import sha256
 from backends.json_spec.forms import FORMS
+from backends.json_spec.sums import sums_text
 from backends.json_spec.trust import allowed
 
 LIBRARIES = {
@@ -44,6 +51,32 @@ LIBRARIES = {
     "tripwires", "tripwire_package", "tzdata",
 }  # fmt: skip
 HERE = Path(__file__).parent
+CARRIED = {
+    "shop/__init__.py": "from shop.parts import Part\n",
+    "shop/model.py": """\
+import math
+import shop.parts as parts
+from torch import nn
+from . import Part
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net, self.part = nn.Linear(2, 1), Part(3)
+
+    def forward(self, batch):
+        return parts.scaled(self.net(batch), self.part) + math.pi
+""",
+    "shop/parts.py": """\
+class Part:
+    def __init__(self, by):
+        self.by = by
+
+def scaled(x, part):
+    return x * part.by
+""",
+}
+"""A project whose source travels; nothing of it is importable while mutants load."""
 TRUSTED_SOURCES = ("json_spec_things.py", "tripwires.py", "tripwire_package")
 """What a loader may read to see whether trusted definitions have changed."""
 FORBIDDEN = {"exec", "compile", "marshal.loads", "pickle.find_class", "ctypes.dlopen", "shutil", "socket", "subprocess"}
@@ -172,6 +205,62 @@ def _name(container: Any, key: Any, places: Any, chance: random.Random) -> None:
     return None
 
 
+SOURCE_NAMES = [
+    "source/shop.py", "source/shop/__main__.py", "source/../shop/model.py", "source/os.py", "source/torch.py",
+    "source//x.py", "source/shop/model/__init__.py", "source/shop/mod-el.py", "source/shop/model.pyc", "source",
+    "/etc/passwd", "source/ü.py",
+]  # fmt: skip
+LINES = [
+    "import shop.missing", "from . import missing", "from .... import x", "import shop.model", "from shop import *",
+    "import os.path", "class Net: pass", "class Part(dict): pass", "Part = None", "raise OSError('no')", "x = (", "\t1",
+    "def __getattr__(name): return name", "import json as shop", "__all__ = ['a']", "del __name__", "__path__ = 5",
+]  # fmt: skip
+
+
+def _mutate_source(target: Path, chance: random.Random) -> None:
+    """Change the files of carried source, or the lines about them; SHA256SUMS fits but for one in eight."""
+    sums = target / "SHA256SUMS"
+    file = chance.choice(sorted(path for path in (target / "source").rglob("*") if path.is_file()))
+    kind, before = chance.randrange(7), sums.read_bytes()
+    if kind < 2:
+        lines = file.read_text("utf-8").splitlines()
+        lines.insert(chance.randrange(len(lines) + 1), chance.choice(LINES))
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+    elif kind == 2:
+        file.write_bytes(_damaged(file.read_bytes(), chance))
+    elif kind == 3:
+        other = target / "source" / chance.choice(["other.py", "shop.py", "shop/x.py", "shop/__main__.py", "a/b/c.py"])
+        other.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(other)
+    elif kind == 4:
+        file.unlink()
+        if chance.random() < 0.7:
+            chance.choice([file.mkdir, lambda: file.symlink_to("/etc/passwd"), lambda: os.mkfifo(file)])()
+    _sum_up(target)
+    if kind > 4:
+        lines = sums.read_text("utf-8").splitlines()
+        place = chance.randrange(len(lines))
+        digest, _, name = lines[place].partition("  ")
+        new = [
+            f"{digest}  {chance.choice(SOURCE_NAMES)}",
+            f"{digest}  {name}",
+            "",
+            lines[place][:-1],
+            f"{'0' * 64}  {name}",
+        ]
+        lines[place : place + chance.randrange(2)] = [chance.choice(new)]
+        sums.write_text("".join(f"{line}\n" for line in (sorted(lines, key=lambda x: x[66:]))), "utf-8")
+    elif chance.random() < 0.125:
+        sums.write_bytes(before)
+
+
+def _sum_up(target: Path) -> None:
+    """SHA256SUMS of all texts and all plain files of source."""
+    files = [path for path in (*target.glob("*.json"), *(target / "source").rglob("*")) if path.is_file()]
+    names = {path.relative_to(target).as_posix(): path for path in files if not path.is_symlink()}
+    (target / "SHA256SUMS").write_bytes(sums_text({name: sha256(path.read_bytes()) for name, path in names.items()}))
+
+
 CHANGES = [_replace, _nudge, _nudge, _rename, _drop, _repeat, _swap, _wrap, _name]
 
 
@@ -180,13 +269,18 @@ def write_mutant(seed: Path, target: Path, chance: random.Random) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(seed, target)
     kind = chance.random()
+    carried = (target / "source").is_dir()
+    examples = (target / "examples.json").exists() and chance.random() < 0.8
+    text, tensors = ("examples.json", "examples.safetensors") if examples else ("spec.json", "weights.safetensors")
+    if carried and chance.random() < 0.7:
+        return _mutate_source(target, chance)
     with contextlib.suppress(IndexError, KeyError):  # nothing left to change
         if kind < 0.72:
-            _mutate_json(target / "spec.json", chance)
+            _mutate_json(target / text, chance)
         elif kind < 0.75:
             _mutate_json(target / chance.choice(["definitions.json", "digests.json"]), chance)
         elif kind < 0.85:
-            path = target / "weights.safetensors"
+            path = target / tensors
             data = path.read_bytes()
             start = 8 + int.from_bytes(data[:8], "little")
             header = json.loads(data[8:start])
@@ -196,11 +290,12 @@ def write_mutant(seed: Path, target: Path, chance: random.Random) -> None:
             length = len(text) if chance.random() < 0.9 else chance.choice([0, 1, 2**63, 2**64 - 1, len(data)])
             path.write_bytes(length.to_bytes(8, "little") + text + data[start:])
         else:
-            path = target / chance.choice(
-                ["weights.safetensors", "spec.json", "weights.safetensors", "definitions.json"]
-            )
+            path = target / chance.choice([tensors, text, tensors, "definitions.json"])
             path.write_bytes(_damaged(path.read_bytes(), chance))
-    if chance.random() < 0.95:
+    if carried:
+        crafting.sign(target)
+        _sum_up(target)
+    elif chance.random() < 0.95:
         digests = (target / "digests.json").read_bytes()
         crafting.sign(target)
         if chance.random() < 0.05:
@@ -243,14 +338,21 @@ class Watch:
         self.seen: list[str] = []
         self._allowed = (str(folder), "/proc/", "/sys/", *(str(HERE / name) for name in TRUSTED_SOURCES))
 
+    def _is_carried(self, file: Any) -> bool:
+        return isinstance(file, str) and file.startswith(f"{self._allowed[0]}/current/source/")
+
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
             return
         bad = event in FORBIDDEN or event.partition(".")[0] in FORBIDDEN
         if event == "compile":
-            bad = arguments[1] != "<unknown>"  # ast.parse: what is only parsed cannot run
+            bad = arguments[1] != "<unknown>" and not self._is_carried(arguments[1])  # ast.parse cannot run anything
+        elif event == "exec":
+            bad = not self._is_carried(getattr(arguments[0], "co_filename", None))
+        elif event == "ctypes.dlopen":
+            bad = str(arguments[0]) != "libnvidia-ml.so.1"  # torch asks whether there is a GPU whose state to keep
         elif event == "import":
-            bad = arguments[0].partition(".")[0] not in LIBRARIES
+            bad = arguments[0].partition(".")[0] not in LIBRARIES  # of carried source it would be `shop`
         elif event == "open":
             bad = isinstance(arguments[0], str | bytes) and not os.fsdecode(arguments[0]).startswith(self._allowed)
             bad = bad and arguments[0] != os.devnull and "/zoneinfo/" not in os.fsdecode(arguments[0])
@@ -282,14 +384,20 @@ def touch(value: Any, limit: int = 5000) -> None:
 def attempt(folder: Path, watch: Watch, verify: Any) -> tuple[str, str]:
     """("loaded" | "refused" | a kind of finding, what came of it)."""
     watch.seen.clear()
+    bundled = (folder / "source").is_dir()
     signal.setitimer(signal.ITIMER_REAL, HANG_S)
     try:
         watch.on = True
         try:
-            model = load(folder, trust=crafting.TRUST, verify=verify)
+            trust = "bundled" if bundled else crafting.TRUST
+            model = load(folder, trust=trust, verify=verify, check=(folder / "examples.json").exists())
         finally:
             watch.on = False
         touch(model)
+        for value in getattr(model, "__dict__", {}).values():
+            if type(value).__name__ == "SentencePieceProcessor" and type(value).__module__ == "sentencepiece":
+                with contextlib.suppress(RuntimeError):
+                    value.encode("an apple ")
         result = "loaded", ""
     except ArtifactError as error:
         result = "refused", f"{type(error).__name__}: {error}"
@@ -315,7 +423,30 @@ def warm_up(folder: Path) -> list[Path]:
         for verify in (True, False, "lazy"):
             touch(load(folder / "seeds" / name, trust=crafting.TRUST, verify=verify))
         seeds.append(folder / "seeds" / name)
+    for name, model, given in (("staged", things.Staged(), ["abc", "ga"]), ("tokenizer", tokenizer(), None)):
+        save(model, folder / "seeds" / name, examples=given)
+        seeds += [folder / "seeds" / name] * 2
+    seeds += [_carrying(folder)] * 2
     return seeds
+
+
+def _carrying(folder: Path) -> Path:
+    """An artifact with source, of a project that is then gone."""
+    for name, text in CARRIED.items():
+        path = folder / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    sys.path.insert(0, str(folder / "project"))
+    importlib.invalidate_caches()
+    net = importlib.import_module("shop.model").Net()
+    target = folder / "seeds" / "carried"
+    save(net, target, examples=[torch.ones(1, 2)], bundle_source=True)
+    sys.path.remove(str(folder / "project"))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+    shutil.rmtree(folder / "project")
+    touch(load(target, trust="bundled", check=True))
+    return target
 
 
 def main() -> int:
@@ -341,13 +472,16 @@ def main() -> int:
         return 0
     counts: collections.Counter[str] = collections.Counter()
     reasons: collections.Counter[str] = collections.Counter()
+    of_seeds: collections.Counter[str] = collections.Counter()
     findings, started, number = [], time.monotonic(), 0
     while number < options.count and time.monotonic() - started < options.seconds and len(findings) < 20:
         chance = random.Random(f"{options.seed}/{number}")
-        write_mutant(chance.choice(seeds), current, chance)
+        seed = chance.choice(seeds)
+        write_mutant(seed, current, chance)
         verify = chance.choice([True, False, False, "lazy"])
         outcome, what = attempt(current, watch, verify)
         counts[outcome] += 1
+        of_seeds[f"{seed.name} {'ran' if what.startswith('ExampleMismatch') else outcome}"] += 1
         if outcome == "refused":
             reasons[" ".join(word for word in what.split() if word.isalpha())[:60]] += 1
         elif outcome != "loaded":
@@ -357,7 +491,8 @@ def main() -> int:
             findings.append(found)
         number += 1
     spent = time.monotonic() - started
-    print(json.dumps({"mutants": number, "seconds": spent, **counts, "findings": findings, "reasons": len(reasons)}))
+    told = {"mutants": number, "seconds": spent, **counts, "findings": findings, "reasons": len(reasons)}
+    print(json.dumps({**told, "of_seeds": of_seeds}))
     for reason, count in reasons.most_common(12):
         print(count, reason, file=sys.stderr)
     return min(len(findings), 100)

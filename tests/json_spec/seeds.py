@@ -124,6 +124,19 @@ def libraries() -> Any:
     )  # fmt: skip
 
 
+def tokenizer() -> Any:
+    """A SentencePiece model, as the reference model has one: bytes that a library in C++ parses."""
+    import sentencepiece
+
+    held = io.BytesIO()
+    words = [f"{size} {fruit} {verb}" for size in ("big", "red", "an", "the") for fruit in ("apple", "pear", "plum")
+             for verb in ("falls", "rolls", "rots", "grows")]  # fmt: skip
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(words), model_writer=held, vocab_size=60, hard_vocab_limit=False, minloglevel=2
+    )
+    return things.Holder(tokenizer=sentencepiece.SentencePieceProcessor(model_proto=held.getvalue()), blob=[held])
+
+
 SEEDS: dict[str, Callable[[], Any]] = {
     "values": values, "numbers": numbers, "modules": modules, "libraries": libraries
 }  # fmt: skip
