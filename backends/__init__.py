@@ -22,7 +22,9 @@ class BackendEntry:
     extra: str | None = None
     """The extra of `roundtrip-bench` that installs them; None when the base install does."""
     slow: bool = False
-    """A cell takes seconds, for its library's imports or exporters: `--quick` and the everyday tests leave it out."""
+    """A cell takes seconds, for its library's imports or exporters: a run leaves it out that does not ask for it."""
+    preload: tuple[str, ...] = ()
+    """Modules of the library that take a good part of a second to import: a run imports them once for all cells."""
 
 
 BUILT_IN: dict[str, BackendEntry] = {
@@ -33,8 +35,12 @@ BUILT_IN: dict[str, BackendEntry] = {
     "cloudpickle_by_value": BackendEntry("backends.cloudpickle_:CloudPickleByValue", ("cloudpickle",)),
     "joblib": BackendEntry("backends.joblib_:Joblib", ("joblib",), "joblib"),
     "joblib_zlib": BackendEntry("backends.joblib_:JoblibZlib", ("joblib",), "joblib"),
-    "jsonpickle": BackendEntry("backends.jsonpickle_:JsonPickle", ("jsonpickle",), "jsonpickle"),
-    "jsonpickle_keys": BackendEntry("backends.jsonpickle_:JsonPickleKeys", ("jsonpickle",), "jsonpickle"),
+    "jsonpickle": BackendEntry(
+        "backends.jsonpickle_:JsonPickle", ("jsonpickle",), "jsonpickle", preload=("jsonpickle.ext.pandas",)
+    ),
+    "jsonpickle_keys": BackendEntry(
+        "backends.jsonpickle_:JsonPickleKeys", ("jsonpickle",), "jsonpickle", preload=("jsonpickle.ext.pandas",)
+    ),
     "torch_save": BackendEntry("backends.torch_save:TorchSave"),
     "torch_save_mmap": BackendEntry("backends.torch_save:TorchSaveMmap"),
     "torch_save_protocol5": BackendEntry("backends.torch_save:TorchSaveProtocol5"),
@@ -44,12 +50,20 @@ BUILT_IN: dict[str, BackendEntry] = {
     "state_dict_config": BackendEntry("backends.state_dict:StateDictConfig"),
     "safetensors": BackendEntry("backends.safetensors_:Safetensors", ("safetensors",)),
     "safetensors_config": BackendEntry("backends.safetensors_:SafetensorsConfig", ("safetensors",)),
-    "hf_mixin": BackendEntry("backends.hf_mixin:HfMixin", ("huggingface_hub",), "hf"),
-    "tensorizer": BackendEntry("backends.tensorizer_:Tensorizer", ("tensorizer",), "tensorizer"),
-    "tensorizer_verified": BackendEntry("backends.tensorizer_:TensorizerVerified", ("tensorizer",), "tensorizer"),
+    "hf_mixin": BackendEntry(
+        "backends.hf_mixin:HfMixin", ("huggingface_hub",), "hf", preload=("huggingface_hub.hub_mixin",)
+    ),
+    "tensorizer": BackendEntry(
+        "backends.tensorizer_:Tensorizer", ("tensorizer",), "tensorizer", preload=("tensorizer",)
+    ),
+    "tensorizer_verified": BackendEntry(
+        "backends.tensorizer_:TensorizerVerified", ("tensorizer",), "tensorizer", preload=("tensorizer",)
+    ),
     "aijson": BackendEntry("backends.aijson_:AiJson", ("aijson",), "aijson"),
-    "json_spec": BackendEntry("backends.json_spec.backend:JsonSpec", ("safetensors",)),
-    "json_spec_source": BackendEntry("backends.json_spec.backend:JsonSpecSource", ("safetensors",)),
+    "json_spec": BackendEntry("backends.json_spec.backend:JsonSpec", ("safetensors",), preload=("safetensors.torch",)),
+    "json_spec_source": BackendEntry(
+        "backends.json_spec.backend:JsonSpecSource", ("safetensors",), preload=("safetensors.torch",)
+    ),
     "torchscript": BackendEntry("backends.torchscript:TorchScript"),
     "torchscript_trace": BackendEntry("backends.torchscript:TorchScriptTrace"),
     "torch_export": BackendEntry("backends.torch_export:TorchExport", slow=True),
@@ -57,15 +71,19 @@ BUILT_IN: dict[str, BackendEntry] = {
     "onnx": BackendEntry("backends.onnx_:Onnx", ("onnx", "onnxruntime", "onnxscript"), "onnx", slow=True),
     "onnx_static": BackendEntry("backends.onnx_:OnnxStatic", ("onnx", "onnxruntime", "onnxscript"), "onnx", slow=True),
     "onnx_torchscript": BackendEntry("backends.onnx_:OnnxTorchScript", ("onnx", "onnxruntime"), "onnx", slow=True),
-    "skops": BackendEntry("backends.skops_:Skops", ("skops",), "skops"),
-    "mlflow_pyfunc": BackendEntry("backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow", slow=True),
+    "skops": BackendEntry("backends.skops_:Skops", ("skops",), "skops", preload=("skops.io",)),
+    "mlflow_pyfunc": BackendEntry(
+        "backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow", slow=True, preload=("mlflow.pyfunc",)
+    ),
     "mlflow_pyfunc_from_code": BackendEntry(
-        "backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow", slow=True
+        "backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow", slow=True, preload=("mlflow.pyfunc",)
     ),
     "torchserve_mar": BackendEntry(
         "backends.torchserve_mar:TorchServeMar", ("ts", "model_archiver"), "torchserve", slow=True
     ),
-    "bentoml": BackendEntry("backends.bentoml_:BentoML", ("bentoml",), "bentoml", slow=True),
+    "bentoml": BackendEntry(
+        "backends.bentoml_:BentoML", ("bentoml",), "bentoml", slow=True, preload=("bentoml.pytorch",)
+    ),
 }
 
 __all__ = ["BUILT_IN", "Backend", "BackendEntry", "UnsupportedModel"]

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,15 @@ import torch
 
 from harness import compare, inference, proc, snapshot
 from harness.session import Session, declared, read_reference, score, seed, tap_snapshots
+
+
+def preload(session: Session, *, modules: Sequence[str]) -> dict[str, Any]:
+    """Import libraries, for the processes that will be forked from here; how many seconds that took."""
+    session.stage = "load"
+    started = time.perf_counter()
+    for name in modules:
+        importlib.import_module(name)
+    return {"imports_s": time.perf_counter() - started, "forkable": _is_forkable(proc.threads())}
 
 
 def build(
@@ -32,13 +42,14 @@ def build(
 ) -> dict[str, Any]:
     """Import the user's module from the staged project, or run it as a script, and build the model.
 
-    `backend` may record how it is built.
+    `backend` may record how it is built. `forkable`: whether this process may be forked for others that save the model.
     """
     session.stage = "build"
     session.own_modules = tuple(own_modules)
     sys.path.insert(0, project)
     started = time.perf_counter()
     session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
+    threads = proc.threads()
     session.constructor = f"{session.user_module.__name__}:{builder}"
     with _recording(session, backend):
         session.model = getattr(session.user_module, builder)()
@@ -46,7 +57,23 @@ def build(
         "build_s": time.perf_counter() - started,
         "tensor_bytes": _tensor_bytes(session.model),
         "constructor": session.constructor,
+        "forkable": _is_forkable(threads),
     }
+
+
+def _is_forkable(before: int | None) -> bool:
+    """Whether this process may be forked; `before`: how many threads it had when its imports were done.
+
+    A thread does not come along in a fork. Those that libraries start when they are imported they see to themselves
+    (OpenBLAS and jemalloc do, as they must wherever a DataLoader forks its workers); any other forbids it.
+    """
+    return before is not None and proc.threads() <= before and threading.active_count() == 1
+
+
+def records(session: Session, *, backend: str) -> bool:
+    """Whether the backend watches how the model is built, so that it must be there when it is."""
+    session.stage = "save"
+    return hasattr(session.backend(backend), "recording")
 
 
 @contextlib.contextmanager
@@ -99,6 +126,8 @@ def describe(session: Session, *, reference: str, like: str | None = None) -> di
         written = read_reference(like)
         if not compare.compare(pickle.loads(written["state"]), session.state):
             shutil.copyfile(like, reference)
+            if Path(f"{like}.life").exists():
+                shutil.copyfile(f"{like}.life", f"{reference}.life")
             return {"score": written["score"], "examples": len(written["taps"]) // 2}
     model, module = session.model, session.user_module
     # through bytes, as the loading process gets them, and fresh for each pass: preprocess may change its input

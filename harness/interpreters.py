@@ -10,9 +10,7 @@ import atexit
 import contextlib
 import json
 import os
-import select
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -25,6 +23,7 @@ from pathlib import Path
 
 from harness import interpreter_server
 from harness.errors import InterpreterError
+from harness.forking import ForkedProcess
 from harness.registry import ROOT
 
 OLDEST = (3, 11)
@@ -76,42 +75,6 @@ def describe(path: str) -> Interpreter:
 
 def _output(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-
-
-class ForkedProcess:
-    """A worker's process in another interpreter: what `process.Worker` needs of `multiprocessing.Process`."""
-
-    def __init__(self, status: int) -> None:
-        self._status = status
-        self.exitcode: int | None = None
-        self.pid = self._read(START_S)
-
-    def is_alive(self) -> bool:
-        self.join(0)
-        return self.exitcode is None and self._status >= 0
-
-    def join(self, timeout_s: float | None = None) -> None:
-        if self._status >= 0 and (code := self._read(timeout_s)) is not None:
-            self.exitcode = code
-            self._close()
-
-    def kill(self) -> None:
-        if self.is_alive() and self.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-
-    def _read(self, timeout_s: float | None) -> int | None:
-        if not select.select([self._status], [], [], timeout_s)[0]:
-            return None
-        data = os.read(self._status, interpreter_server.NUMBER.size)
-        if len(data) < interpreter_server.NUMBER.size:  # the process that waits was killed
-            self._close()
-            return None
-        return interpreter_server.NUMBER.unpack(data)[0]
-
-    def _close(self) -> None:
-        os.close(self._status)
-        self._status = -1
 
 
 class _Server:

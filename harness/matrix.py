@@ -29,6 +29,7 @@ from harness.records import Record, RecordWriter, read_records
 from harness.registry import ROOT, ModelSource
 from harness.rounds import Plan
 from harness.staging import Stage, stage
+from harness.templates import Original
 
 TIMED_CONDITION = "fresh_process"
 """Costs are measured where nothing but the process is new."""
@@ -212,17 +213,23 @@ class Run:
     def _cells(self, source: ModelSource, folder: Path, stack: ExitStack) -> list[Record]:
         profile = _Profile()
         staged = stage(source, folder / "staged")
-        folders = [folder / f"{number:02d}" for number in range(len(self.settings.backends))]
+        tries = [_Try(backend, folder / f"{number:02d}") for number, backend in enumerate(self.settings.backends)]
+        for one in tries:
+            stack.callback(one.close)
         with ThreadPoolExecutor(self.settings.jobs) as pool:  # threads that wait: the work is in the workers
-            jobs = [
-                pool.submit(self._backend, source, backend, staged, place)
-                for backend, place in zip(self.settings.backends, folders, strict=True)
-            ]
-            for job in jobs:
-                stack.callback(lambda job=job: job.exception() or job.result().close())
-        done = [job.result() for job in jobs]
+            originals = {}
+            hows = dict.fromkeys(condition(name).saving for name in self.settings.conditions)
+            for original in pool.map(lambda how: self._original(source, staged, folder, how), hows):
+                stack.callback(original.close)
+                originals[original.how] = original
+            list(pool.map(lambda one: self._save(source, originals, staged, one), tries))
+            with ExitStack() as away:
+                for original in originals.values():
+                    away.enter_context(round_trip.out_of_reach(original.stage.folder))
+                list(pool.map(lambda one: self._load(source, staged, one), tries))
         profile.phase("outcomes_s")
-        competitors = [(measure.Competitor(*d.timed, staged.own_modules), d.timed_cell) for d in done if d.timed]
+        timed = [one for one in tries if one.timed is not None]
+        competitors = [(measure.Competitor(*one.timed, staged.own_modules), one.timed_cell) for one in timed]
         floor = measure.interleave(
             [competitor for competitor, _ in competitors],
             self.settings.plan,
@@ -235,7 +242,7 @@ class Run:
             if competitor.died is not None:
                 cell.message = f"{cell.message or ''} (in a later round: {competitor.died})".strip()
         profile.phase("rounds_s")
-        records = [record for d in done for record in d.records]
+        records = [record for one in tries for record in one.records]
         if competitors:
             records.append(self._floor_record(source.name, floor))
             records += self._cold_starts([competitor for competitor, _ in competitors], source.name, folder)
@@ -271,40 +278,57 @@ class Run:
             },
         )
 
-    def _backend(self, source: ModelSource, backend: str, staged: Stage, folder: Path) -> _Done:
-        """All cells of one backend and model; of a model that works, the process that saved it stays open.
+    def _original(self, source: ModelSource, staged: Stage, folder: Path, how: str) -> Original:
+        self._tell(f"{source.name}: built")
+        wanted = self.settings.life != "none" and how == condition(TIMED_CONDITION).saving
+        full = self.settings.life == "full" if wanted and TIMED_CONDITION in self.settings.conditions else None
+        return Original(source.builder, staged, folder / how, how, full)
 
-        It is the one that the timed rounds save from and load in: one process a backend, since a process holds 0.2 to
-        0.4 GB and dozens of backends wait for their rounds at a time.
-        """
-        done = _Done()
-        artifacts: dict[str, round_trip.Saved] = {}
-        for name, interpreter in self.settings.cells():
+    def _save(self, source: ModelSource, originals: dict[str, Original], staged: Stage, one: _Try) -> None:
+        """Save in all the ways that the conditions want, and load where it was saved."""
+        for how, original in originals.items():
+            self._tell(f"{source.name} × {one.backend}: save")
             started = time.perf_counter()
-            wanted = condition(name)
-            self._tell(f"{source.name} × {backend}: {name}")
-            if wanted.saving not in artifacts:
-                where = folder / wanted.saving
-                twin = next(iter(artifacts.values()), None)
-                saved = round_trip.save(backend, source.builder, staged, where, wanted.saving, twin)
-                artifacts[wanted.saving] = saved
-            saved = artifacts[wanted.saving]
-            loaded = round_trip.load(saved, wanted, interpreter)
+            saved = one.saved[how] = round_trip.save(
+                one.backend, source.builder, staged, one.folder / how, how, original
+            )
+            one.seconds[how] = time.perf_counter() - started
+            for name in self.settings.conditions:
+                if condition(name).saving == how and condition(name).same_process:
+                    started = time.perf_counter()
+                    one.loaded[name] = round_trip.load(saved, condition(name))
+                    one.seconds[name] = time.perf_counter() - started
+            if saved.stopped is not None or how != condition(TIMED_CONDITION).saving:
+                saved.close()
+
+    def _load(self, source: ModelSource, staged: Stage, one: _Try) -> None:
+        """The backend's cells, in order; of a model that works, the process that saved it stays open.
+
+        It is the one that the timed rounds save from and load in: one process a backend, since dozens of them wait for
+        their rounds at a time.
+        """
+        for name, interpreter in self.settings.cells():
+            wanted, started = condition(name), time.perf_counter()
+            self._tell(f"{source.name} × {one.backend}: {name}")
+            saved = one.saved[wanted.saving]
+            if (loaded := one.loaded.get(name)) is None:
+                loaded = round_trip.load(saved, wanted, interpreter, staged)
             cell = round_trip.record(self.run_id, saved, loaded, source.name, name)
             if interpreter is not None:
                 cell.interpreter = interpreter.label
                 cell.rerun += f" --interpreter {shlex.quote(interpreter.shown)}"
-            if name == TIMED_CONDITION and round_trip.is_timeable(loaded) and self.settings.life != "none":
-                cell.life = life.life(saved, loaded, self.settings.life == "full")
-            cell.duration_s = time.perf_counter() - started
-            done.records.append(cell)
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded):
-                done.timed, done.timed_cell = (saved, round_trip.Loaded(loaded.result, saved.worker)), cell
+                if self.settings.life != "none":
+                    cell.life = life.life(saved, loaded, self.settings.life == "full")
+                if self.settings.rounds > 0 or self.settings.cold_starts != "none":
+                    one.timed, one.timed_cell = (saved, round_trip.Loaded(loaded.result, saved.worker)), cell
+            # a save is counted with the first cell that needs it
+            cell.duration_s = time.perf_counter() - started + one.seconds.pop(wanted.saving, 0.0)
+            cell.duration_s += one.seconds.pop(name, 0.0)
+            one.records.append(cell)
             loaded.close()
-        for saved in artifacts.values():
-            if done.timed is None or saved is not done.timed[0]:
-                saved.close()
-        return done
+        if one.timed is None:
+            one.close()
 
     def _tell(self, text: str) -> None:
         with self._telling:
@@ -332,13 +356,21 @@ class _Profile:
 
 
 @dataclass
-class _Done:
-    """What one backend gave for one model, and what of it is still open."""
+class _Try:
+    """One backend's part of a model, while it is being done."""
 
+    backend: str
+    folder: Path
+    saved: dict[str, round_trip.Saved] = field(default_factory=dict)
+    """By how it was saved."""
+    loaded: dict[str, round_trip.Loaded] = field(default_factory=dict)
+    """What was loaded where it was saved, by condition."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What a save, or a cell, took so far."""
     records: list[Record] = field(default_factory=list)
     timed: tuple[round_trip.Saved, round_trip.Loaded] | None = None
     timed_cell: Record | None = None
 
     def close(self) -> None:
-        if self.timed is not None:
-            self.timed[0].close()
+        for saved in self.saved.values():
+            saved.close()

@@ -54,6 +54,14 @@ def memory(pid: int | str = "self") -> Memory | None:
     return Memory(sizes["RssAnon"], sizes["RssFile"] + sizes.get("RssShmem", 0), sizes["VmHWM"])
 
 
+def threads() -> int | None:
+    """How many threads this process has, those that Python does not know too."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return None
+
+
 def reset_peak(pid: int | str = "self") -> bool:
     """Let the peak begin anew; False where that is not permitted."""
     try:

@@ -4,6 +4,8 @@ Importing torch takes seconds and a matrix has hundreds of cells. The standard l
 `harness.worker` once, computes nothing, and forks: each worker is a fresh interpreter state without any backend, any
 user's module or anything of the parent's. What a worker does is `harness.worker.serve`; here is the parent's end.
 
+A worker that has done some work may be the *template* of others, which are forked from it in turn; see `templates`.
+
 A worker that dies or hangs is an answer: `WorkerDied` says by which signal, or after which time.
 """
 
@@ -21,10 +23,13 @@ import types
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from harness import interpreters, proc
+from harness.forking import ForkedProcess
 from harness.interpreters import Interpreter
 from harness.proc import PeakMemory
 from harness.wording import everywhere
@@ -71,18 +76,29 @@ class Worker:
     """One fresh process that answers calls until it is closed. Use as a context manager.
 
     `interpreter`: another Python than this one. `children`: whether it may start processes of its own, which then
-    outlive a kill.
+    outlive a kill. `template`: a worker where this one goes on, with all that it holds; once it is a template it should
+    do nothing but be forked, and it must have one thread. Raises WorkerDied where the template does not live.
     """
 
-    def __init__(self, interpreter: Interpreter | None = None, children: bool = False) -> None:
-        with _spent("start"):
-            self._start(interpreter, children)
+    imports_s = 0.0
+    """Seconds that its template took to import libraries which it would have to import otherwise."""
 
-    def _start(self, interpreter: Interpreter | None, children: bool) -> None:
+    def __init__(
+        self, interpreter: Interpreter | None = None, children: bool = False, template: Worker | None = None
+    ) -> None:
+        with _spent("start" if template is None else "fork"):
+            self._start(interpreter, children, template)
+
+    def _start(self, interpreter: Interpreter | None, children: bool, template: Worker | None) -> None:
         self._children = children
+        self._forking = threading.Lock()
         self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")
         if interpreter is not None:
             self._connection, self._process = interpreters.start(interpreter, self._log.name)
+            return
+        if template is not None:
+            self.imports_s = template.imports_s
+            self._connection, self._process = template._fork(self._log.name)
             return
         context = _context()
         self._connection, theirs = context.Pipe()
@@ -142,6 +158,25 @@ class Worker:
                 self._process.kill()
                 self._process.join()
             self._log.close()
+
+    def _fork(self, log: str) -> tuple[Connection, ForkedProcess]:
+        """The other end of a process that was forked from this worker, and the process."""
+        ours, theirs = multiprocessing.Pipe()
+        reading, writing = os.pipe()
+        try:
+            with self._forking:
+                self._send("fork", {"log": log})
+                for handle in (theirs.fileno(), writing):
+                    reduction.send_handle(self._connection, handle, self._process.pid)
+        except OSError:
+            raise WorkerDied(self._last_words()) from None
+        finally:
+            theirs.close()
+            os.close(writing)
+        process = ForkedProcess(reading)
+        if process.pid is None:
+            raise WorkerDied(self._last_words())
+        return ours, process
 
     def _send(self, function: str, arguments: dict[str, Any]) -> None:
         try:

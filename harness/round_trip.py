@@ -1,8 +1,8 @@
 """One model against one backend: save it from a fresh process, load it under each condition, judge what came back.
 
-The saving process describes the original (its state before the save, its taps and score after), so that the
-comparison is with the very object that was saved. Processes are kept for the cost rounds of `harness.measure`; who
-holds them closes them.
+The comparison is with the very object that was saved: its state before the save, and its taps and score, as the saving
+process describes them after it, or a fork of the same process where the original was built for several backends
+(`templates`). Processes are kept for the cost rounds of `harness.measure`; who holds them closes them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, registry
+from harness import conditions, registry, templates
 from harness.interpreters import Interpreter
 from harness.process import Failure, Worker, WorkerDied, WorkerFailed
 from harness.records import Record
 from harness.staging import Stage, libraries_of
+from harness.templates import Original
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Saved:
     worker: Worker | None = None
     stopped: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    described: Path | None = None
+    """The reference of the model that was forked for this backend; None: it described its own."""
 
     @property
     def artifact(self) -> Path:
@@ -43,7 +46,7 @@ class Saved:
 
     @property
     def reference(self) -> Path:
-        return self.folder / "reference.pkl"
+        return self.described or self.folder / "reference.pkl"
 
     def close(self) -> None:
         if self.worker is not None:
@@ -63,54 +66,80 @@ class Loaded:
 
 
 def save(
-    backend: str, builder: str, stage: Stage, folder: Path, how: str = "imported", like: Saved | None = None
+    backend: str, builder: str, stage: Stage, folder: Path, how: str = "imported", original: Original | None = None
 ) -> Saved:
     """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does.
 
     `how`: "imported", the model's file is a module of the project; "main", it is the script that runs; "cuda", as
     "imported", and the model is on a GPU. The project is copied, so that it can be put out of reach of what loads.
-    `like`: a twin that was saved otherwise; what it answered need not be computed again where the states are equal.
+    `original`: the model as it was built already, from a project that its owner puts out of reach.
     """
-    project = folder / "project"
-    shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
-    saved = Saved(backend, dataclasses.replace(stage, folder=project), folder, how)
+    if original is None:
+        project = folder / "project"
+        shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
+        stage = dataclasses.replace(stage, folder=project)
+    else:
+        stage = original.stage
+    saved = Saved(backend, stage, folder, how)
     if (missing := registry.how_to_install(registry.backend_entry(backend))) is not None:
         saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
         return saved
     try:
-        saved.worker = Worker()
+        if original is not None and _is_shared(saved, original):
+            folder.mkdir(parents=True, exist_ok=True)
+            saved.described = original.reference
+            if _write(saved, saved.worker):
+                saved.facts |= original.facts
+            return saved
+        saved.worker = templates.with_library(backend)
+        like = original.reference if original is not None and original.reference.exists() else None
         fill(saved, builder, saved.worker, like)
-    except WorkerDied as error:
+    except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _stopped(error, "save")
     return saved
 
 
-def fill(saved: Saved, builder: str, worker: Worker, like: Saved | None = None) -> None:
-    """Build, describe and save in `worker`; `saved` then holds the facts, or where it stopped."""
-    stage = saved.stage
+def _is_shared(saved: Saved, original: Original) -> bool:
+    """Whether the backend saves a fork of the original, which `saved.worker` then is.
+
+    Not where it watches how the model is built, and not where importing its library takes longer than building.
+    """
+    library = templates.library(saved.backend)
+    if not original.forkable or (library is not None and library.imports_s > original.facts["build_s"]):
+        return False
+    saved.worker = original.fork()
+    if saved.worker.call("records", backend=saved.backend):
+        saved.worker.close()
+        return False
+    return True
+
+
+def fill(saved: Saved, builder: str, worker: Worker, like: Path | None = None) -> None:
+    """Build, save and describe in `worker`; `saved` then holds the facts, or where it stopped.
+
+    `like`: another process's reference of the same model; what it says need not be computed again where the states
+    are equal.
+    """
     saved.folder.mkdir(parents=True, exist_ok=True)
     try:
-        built = worker.call(
-            "build",
-            project=str(stage.folder),
-            module=stage.module,
-            builder=builder,
-            own_modules=stage.own_modules,
-            backend=saved.backend,
-            as_main=saved.how == "main",
-        )
+        built = templates.build(worker, saved.stage, builder, saved.how, saved.backend)
         worker.call("describe_state")
-        save_ = "save_on_cuda" if saved.how == "cuda" else "save"
-        written = worker.call(save_, backend=saved.backend, directory=str(saved.artifact))
-        if written.get("tagged") == 0:
-            saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": _NOT_TAGGED}
-            return
-        changes = worker.call("changed_by_save")
-        twin = str(like.reference) if like is not None and like.reference.exists() else None
-        described = worker.call("describe", reference=str(saved.reference), like=twin)
-        saved.facts = {**built, **described, **written, "changed_original": changes}
+        if _write(saved, worker):
+            described = worker.call("describe", reference=str(saved.reference), like=str(like) if like else None)
+            saved.facts |= built | described
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _stopped(error, "save")
+
+
+def _write(saved: Saved, worker: Worker) -> bool:
+    """Save what `worker` has built; False where the method cannot be tried here. Raises WorkerFailed, WorkerDied."""
+    save_ = "save_on_cuda" if saved.how == "cuda" else "save"
+    written = worker.call(save_, backend=saved.backend, directory=str(saved.artifact))
+    if written.get("tagged") == 0:
+        saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": _NOT_TAGGED}
+        return False
+    saved.facts |= written | {"changed_original": worker.call("changed_by_save")}
+    return True
 
 
 _NOT_TAGGED = (
@@ -119,18 +148,24 @@ _NOT_TAGGED = (
 )
 
 
-def load(saved: Saved, wanted: conditions.Condition, interpreter: Interpreter | None = None) -> Loaded:
+def load(
+    saved: Saved, wanted: conditions.Condition, interpreter: Interpreter | None = None, project: Stage | None = None
+) -> Loaded:
     """Load under a condition and examine; `interpreter`: another Python than this one does.
 
-    Never raises for what the backend or model does.
+    `project`: the same project in another place, where the one that it was saved from is out of reach already. Never
+    raises for what the backend or model does.
     """
     if saved.stopped is not None:
         return Loaded(dict(saved.stopped))
     if wanted.same_process:
         return Loaded(examine(saved, here(saved), saved.worker))
-    world = conditions.prepare(wanted, saved.stage, saved.folder / wanted.name)
-    with out_of_reach(saved.stage.folder):
-        worker = Worker(interpreter, children=world.spawns)
+    world = conditions.prepare(wanted, project or saved.stage, saved.folder / wanted.name)
+    with out_of_reach(saved.stage.folder) if project is None else nullcontext():
+        if interpreter is None and not world.spawns:
+            worker = templates.with_library(saved.backend)
+        else:
+            worker = Worker(interpreter, children=world.spawns)
         try:
             enter(world, worker)
         except (WorkerFailed, WorkerDied) as error:
@@ -197,11 +232,12 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
     first = None
     try:
         first = worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+        first_load = {"first_load_s": first["load_s"] + worker.imports_s}
         ran = {}
         if world.edited:
             ran = worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
             if ran["edited"] and not ran["raised"]:
-                return _edited_code_ran(ran) | {"first_load_s": first["load_s"]}
+                return _edited_code_ran(ran) | first_load
         scored = saved.facts["score"] is not None
         found = worker.call(
             "examine",
@@ -214,7 +250,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
             result["code_ran"] = "refused"
         return result
-    result = judge(found, saved.facts) | {"first_load_s": first["load_s"]}
+    result = judge(found, saved.facts) | first_load
     wrong = [difference for difference in elsewhere if not difference["close"]]
     if wrong and result["outcome"] in ("exact", "close"):
         text = f"in a spawned worker: {wrong[0]['path']}: {wrong[0]['message']}"
@@ -233,7 +269,7 @@ def _edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:
 
 def _loads_unedited(saved: Saved, world: conditions.World, directory: str) -> bool:
     """Whether the artifact loads beside the project as it was: what refused it then was the edit."""
-    with Worker() as worker:
+    with templates.with_library(saved.backend) as worker:
         try:
             enter(dataclasses.replace(world, project=world.unedited), worker)
             worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)

@@ -3,6 +3,9 @@
 `serve` answers calls that come through a pipe, one after the other, until the pipe closes. Each public function of the
 modules `calls_*` is such a call: it gets the process's `Session` first. An exception becomes data, with the stage in
 which it happened.
+
+A worker that has done some work can be *forked* for each user of that work, as it was forked itself from the server:
+the new process goes on from there with a connection of its own. See `process.Worker` and `templates`.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
-from harness import calls_conditions, calls_cost, calls_life, calls_load, calls_probe, calls_save
+from harness import calls_conditions, calls_cost, calls_life, calls_load, calls_probe, calls_save, forking
 from harness.session import Session, failure
 
 
@@ -59,9 +63,7 @@ def serve(connection: Connection, log: str) -> None:
     One thread, until `use_all_threads`: workers run side by side, and two pools of threads on the same cores spend
     their time waiting for each other (the detector's cell took 14 s so, and 1.9 s alone).
     """
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+    _print_to(log)
     faulthandler.enable()
     gc.freeze()  # what came with the server stays shared with it: collections would touch, and so copy, its pages
     _empty_main()
@@ -72,11 +74,35 @@ def serve(connection: Connection, log: str) -> None:
             name, arguments = connection.recv()
         except EOFError:
             return
+        if name == "fork":
+            connection = _fork(connection, **arguments)
+            continue
         try:
             answer = ("answer", CALLS[name](session, **arguments))
         except Exception as error:
             answer = ("failure", failure(session, error))
         connection.send(answer)
+
+
+def _fork(connection: Connection, log: str) -> Connection:
+    """Fork; returns the connection on which each of the two processes goes on to serve."""
+    theirs, status = (reduction.recv_handle(connection) for _ in range(2))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    gc.freeze()
+    if forking.fork(status):
+        connection.close()
+        _print_to(log)
+        return Connection(theirs)
+    os.close(theirs)
+    return connection
+
+
+def _print_to(log: str) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
 
 
 def _empty_main() -> None:

@@ -1,0 +1,120 @@
+"""Nothing twice: processes that have done some work, and are forked for each that needs it done.
+
+Two things cost more than a cell: building the model that is saved (some reference models are trained), and importing a
+library (a second, for some). So there are two kinds of template.
+
+    Original       has built one model; forked for every backend that saves it. Described in a fork of its own.
+    with_library   has imported a backend's library; forked for the processes of that backend, over the whole run. The
+                   user's module is not in it.
+
+A fork is a process of its own: what one does to the model, another does not see. Where forking is not safe (building
+the model started threads, which do not come along) or nobody can tell (no /proc), everyone builds for itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.process import Worker, WorkerDied, WorkerFailed
+from harness.staging import Stage
+
+
+class Original:
+    """A model that was built once, for all backends that save it in the way `how` (see `round_trip.save`).
+
+    `life`: what the original bears is written down too: None, or whether in full (see `calls_life`).
+    """
+
+    def __init__(self, builder: str, stage: Stage, folder: Path, how: str = "imported", life: bool | None = None):
+        self.how = how
+        project = folder / "project"
+        shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
+        self.stage = dataclasses.replace(stage, folder=project)
+        self.reference = folder / "reference.pkl"
+        self.facts: dict[str, Any] = {}
+        self.forkable = False
+        self._worker = Worker()
+        try:
+            self.facts = build(self._worker, self.stage, builder, how)
+            self._worker.call("describe_state")
+            self.forkable = self.facts["forkable"]
+            with self.fork() if self.forkable else self._worker as describer:
+                self.facts |= describer.call("describe", reference=str(self.reference))
+                if life is not None:
+                    describer.call("describe_life", reference=str(self.reference), full=life)
+        except (WorkerFailed, WorkerDied):  # each backend that tries for itself will find and tell it
+            self.forkable = self.forkable and self.reference.exists()
+        if not self.forkable:
+            self.close()
+
+    def fork(self) -> Worker:
+        """A saving process that has the model. Raises WorkerDied."""
+        return Worker(template=self._worker)
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | None = None) -> dict[str, Any]:
+    """Build the model there: the answer of `calls_save.build`. Raises WorkerFailed, WorkerDied."""
+    return worker.call(
+        "build",
+        project=str(stage.folder),
+        module=stage.module,
+        builder=builder,
+        own_modules=stage.own_modules,
+        backend=backend,
+        as_main=how == "main",
+    )
+
+
+_libraries: dict[tuple[str, ...], Worker | None] = {}
+_importing = threading.Lock()
+
+
+def library(backend: str) -> Worker | None:
+    """The template that has imported what the backend's row names; None where it names nothing.
+
+    None too where that fails, or nothing can be forked: the cell will tell.
+    """
+    entry = registry.backend_entry(backend)
+    if not entry.preload or registry.how_to_install(entry) is not None:
+        return None
+    modules = (entry.target.partition(":")[0], *entry.preload)  # its own module first: it may set the environment
+    with _importing:
+        if modules not in _libraries:
+            if not _libraries:
+                atexit.register(close)
+            _libraries[modules] = _imported(modules)
+        return _libraries[modules]
+
+
+def with_library(backend: str) -> Worker:
+    """A fresh process for a backend, in which its library is imported already if importing it is dear."""
+    return Worker(template=library(backend))
+
+
+def close() -> None:
+    """End the libraries' templates; the next process that needs one makes it again."""
+    while _libraries:
+        if (worker := _libraries.popitem()[1]) is not None:
+            worker.close()
+
+
+def _imported(modules: tuple[str, ...]) -> Worker | None:
+    worker = Worker()
+    try:
+        answer = worker.call("preload", modules=modules)
+    except (WorkerFailed, WorkerDied):
+        answer = {"forkable": False}
+    if not answer["forkable"]:
+        worker.close()
+        return None
+    worker.imports_s = answer["imports_s"]
+    return worker
