@@ -1,0 +1,186 @@
+"""Forked processes: each its own, its crash and its hang still seen, nothing in it that should not be."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from backends import BackendEntry
+from harness import registry, round_trip, templates
+from harness.conditions import condition
+from harness.process import Worker, WorkerDied, WorkerFailed
+from harness.staging import stage
+from harness.templates import Original
+
+SPOILERS = """
+import os, time
+import torch
+from backends.pickle_ import Pickle
+
+class Changes(Pickle):
+    def save(self, model, directory):
+        super().save(model, directory)
+        with torch.no_grad():
+            next(model.parameters()).add_(1)
+
+class Dies(Pickle):
+    def save(self, model, directory):
+        os.abort()
+
+class Hangs(Pickle):
+    def save(self, model, directory):
+        time.sleep(600)
+"""
+MODELS = Path(__file__).parent.parent / "reference_models"
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to know that forking is safe")
+
+
+def staged(tmp_path, text: str | None = None):
+    """The project of `nested_fruit`, or of a changed copy of it."""
+    path = MODELS / "nested_fruit.py"
+    if text is not None:
+        path = tmp_path / "nested_fruit.py"
+        path.write_text(text)
+    return stage(registry.model_source(f"{path}:build"), tmp_path / "stage")
+
+
+@pytest.fixture
+def original(tmp_path):
+    made = Original("build", staged(tmp_path), tmp_path / "original", life=False)
+    assert made.forkable
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spoilers(tmp_path):
+    (tmp_path / "spoilers.py").write_text(SPOILERS)
+    return tmp_path / "spoilers.py"
+
+
+def test_what_a_backend_does_to_the_model_the_next_does_not_see(original, spoilers, tmp_path):
+    with original.fork() as untouched:
+        digest = untouched.call("state_digest")
+    found = []
+    for number, backend in enumerate((f"{spoilers}:Changes", "pickle")):
+        saved = round_trip.save(backend, "build", original.stage, tmp_path / str(number), original=original)
+        assert saved.described == original.reference
+        found.append((bool(saved.facts["changed_original"]), saved.worker.call("state_digest") == digest))
+        saved.close()
+    assert found == [(True, False), (False, True)]
+
+
+def test_a_fork_of_the_original_makes_a_cell(original, tmp_path):
+    saved = round_trip.save("pickle", "build", original.stage, tmp_path / "cell", original=original)
+    with round_trip.out_of_reach(original.stage.folder):
+        loaded = round_trip.load(saved, condition("fresh_process"), project=staged(tmp_path / "again"))
+    saved.close(), loaded.close()
+    assert loaded.result["outcome"] == "exact"
+
+
+def test_a_crash_in_a_fork_is_told_by_its_signal(original, spoilers, tmp_path):
+    saved = round_trip.save(f"{spoilers}:Dies", "build", original.stage, tmp_path / "cell", original=original)
+    saved.close()
+    assert saved.stopped["outcome"] == "crashed"
+    assert saved.stopped["message"].startswith("killed by SIGABRT; Fatal Python error: Aborted; File")
+    with original.fork() as other:  # and the template lives
+        assert other.call("state_digest")
+
+
+def test_a_fork_that_is_killed_from_outside_is_known_at_once(original):
+    with original.fork() as one:
+        os.kill(one._process.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            one.call("about")
+
+
+def test_a_hang_in_a_fork_is_ended(original, spoilers, tmp_path):
+    with original.fork() as one:
+        with pytest.raises(WorkerDied, match="no answer within 1 s; killed"):
+            one.call("save", backend=f"{spoilers}:Hangs", directory=str(tmp_path / "h"), timeout_s=1.0)
+        assert not one._process.is_alive()
+        assert not Path(f"/proc/{one._process.pid}").exists()
+
+
+def test_a_template_that_is_gone_is_told():
+    template = Worker()
+    os.kill(template._process.pid, signal.SIGKILL)
+    with template, pytest.raises(WorkerDied, match="SIGKILL"):
+        Worker(template=template)
+
+
+def test_a_model_that_starts_a_thread_is_built_by_each(tmp_path):
+    text = (MODELS / "nested_fruit.py").read_text()
+    threaded = text.replace(
+        "return NestedFruit().eval()",
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "    return NestedFruit().eval()",
+    )
+    assert threaded != text
+    made = Original("build", staged(tmp_path, threaded), tmp_path / "original")
+    assert not made.forkable
+    assert made.reference.exists()
+    saved = round_trip.save("pickle", "build", made.stage, tmp_path / "cell", original=made)
+    assert saved.stopped is None
+    assert saved.described is None
+    saved.close()
+
+
+def test_a_model_that_cannot_be_built_fails_for_each_with_its_words(tmp_path):
+    made = Original("absent", staged(tmp_path), tmp_path / "original")
+    saved = round_trip.save("pickle", "absent", made.stage, tmp_path / "cell", original=made)
+    saved.close()
+    assert (saved.stopped["outcome"], saved.stopped["stage"]) == ("failed", "build")
+    assert "absent" in saved.stopped["message"]
+
+
+def test_a_backend_that_watches_the_building_builds_for_itself(original, tmp_path):
+    saved = round_trip.save("aijson", "build", original.stage, tmp_path / "cell", original=original)
+    saved.close()
+    assert saved.described is None
+
+
+@pytest.fixture
+def heavy(monkeypatch):
+    """A row whose library is named to be imported once."""
+    row = BackendEntry("backends.joblib_:Joblib", ("joblib",), "joblib", preload=("joblib",))
+    monkeypatch.setitem(registry.BUILT_IN, "joblib", row)
+    templates.close()
+    yield "joblib"
+    templates.close()
+
+
+def test_a_librarys_fork_has_the_library_and_neither_torchs_neighbours_nor_the_users_module(heavy):
+    with Worker() as plain, templates.with_library(heavy) as one, templates.with_library(heavy) as other:
+        before, after = (set(worker.call("about")["modules"]) for worker in (plain, one))
+        assert "joblib" in after - before
+        assert not {"pandas", "nested_fruit", "pytest", "reference_models"} & (after - before)
+        assert one.imports_s == other.imports_s > 0
+        assert plain.imports_s == 0
+
+
+def test_the_first_load_counts_the_imports(heavy, tmp_path):
+    project = staged(tmp_path)
+    saved = round_trip.save(heavy, "build", project, tmp_path / "cell")
+    loaded = round_trip.load(saved, condition("fresh_process"))
+    saved.close(), loaded.close()
+    assert loaded.result["outcome"] == "exact"
+    assert loaded.result["first_load_s"] > templates.library(heavy).imports_s
+
+
+def test_a_library_that_cannot_be_imported_is_left_to_the_cell(monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN, "pickle", BackendEntry("backends.pickle_:Pickle", preload=("no_such",)))
+    templates.close()
+    assert templates.library("pickle") is None
+    with templates.with_library("pickle") as worker:
+        assert worker.call("about")["modules"]
+    templates.close()
+
+
+def test_a_fork_may_not_be_asked_for_what_is_no_call(original):
+    with original.fork() as one, pytest.raises(WorkerFailed, match="KeyError"):
+        one.call("no_such_call")
