@@ -214,14 +214,14 @@ class Run:
         profile = _Profile()
         staged = stage(source, folder / "staged")
         tries = [_Try(backend, folder / f"{number:02d}") for number, backend in enumerate(self.settings.backends)]
-        for one in tries:
-            stack.callback(one.close)
         with ThreadPoolExecutor(self.settings.jobs) as pool:  # threads that wait: the work is in the workers
             originals = {}
             hows = dict.fromkeys(condition(name).saving for name in self.settings.conditions)
             for original in pool.map(lambda how: self._original(source, staged, folder, how), hows):
                 stack.callback(original.close)
                 originals[original.how] = original
+            for one in tries:
+                stack.callback(one.close)  # before the originals: a template tells how its forks end
             list(pool.map(lambda one: self._save(source, originals, staged, one), tries))
             with ExitStack() as away:
                 for original in originals.values():
