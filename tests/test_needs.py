@@ -121,10 +121,11 @@ def test_base_and_silent_errors_are_counted():
         cell(model="n", outcome="mismatch"),
         cell("source_absent", "mismatch"),
         cell(model="o", outcome="partial"),
+        cell("source_edited", "mismatch", code_ran="edited"),  # what `edit_noticed` is about
     ]
     (x,) = facts_table(rows)["backends"]
     assert x["base"] == {"for": [0], "against": [1, 3], "wrong": [1], "partial": [3]}
-    assert (x["wrong"], x["wrong_tried"]) == ([1, 2], 4)
+    assert (x["wrong"], x["wrong_tried"]) == ([1, 2], 5)
 
 
 def test_the_floors_own_records_are_no_backend():
