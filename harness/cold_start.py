@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.measure import Competitor
+from harness.competitor import Competitor
 from harness.process import TIMEOUT_S, WorkerDied, WorkerFailed
 from harness.records import Record
 from harness.registry import ROOT, backend_entry
@@ -66,12 +66,12 @@ def measure(competitors: Sequence[Competitor], repeats: int, folder: Path, run_i
 
 def _start(competitor: Competitor, folder: Path) -> dict[str, float] | str:
     """The durations of one start, or why there are none."""
-    saved, loaded = competitor.saved, competitor.loaded
+    saved = competitor.saved
     module, _, name = backend_entry(saved.backend).target.rpartition(":")
     answer, inputs, wanted = folder / "answer.json", folder / "inputs.pkl", folder / "wanted.json"
     answer.unlink(missing_ok=True)
     try:
-        arguments = loaded.worker.call(
+        arguments = saved.worker.call(
             "cold_start_inputs", backend=saved.backend, reference=str(saved.reference), path=str(inputs),
             trusted_modules=competitor.own_modules,
         )  # fmt: skip

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cold_start, corpus, environment, interpreters, life, measure, probes, registry, round_trip
+from harness.competitor import Competitor
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
 from harness.errors import InterpreterError
 from harness.interpreters import Interpreter
@@ -229,7 +230,7 @@ class Run:
                 list(pool.map(lambda one: self._load(source, staged, one), tries))
         profile.phase("outcomes_s")
         timed = [one for one in tries if one.timed is not None]
-        competitors = [(measure.Competitor(*one.timed, staged.own_modules), one.timed_cell) for one in timed]
+        competitors = [(Competitor(one.timed, staged.own_modules), one.timed_cell) for one in timed]
         floor = measure.interleave(
             [competitor for competitor, _ in competitors],
             self.settings.plan,
@@ -249,7 +250,7 @@ class Run:
         profile.phase("cold_starts_s")
         return [*records, profile.record(self.run_id, source.name)]
 
-    def _cold_starts(self, competitors: Sequence[measure.Competitor], model: str, folder: Path) -> list[Record]:
+    def _cold_starts(self, competitors: Sequence[Competitor], model: str, folder: Path) -> list[Record]:
         if self.settings.quick or (self.settings.cold_starts == "some" and model not in COLD_START_MODELS):
             return []
         living = [competitor for competitor in competitors if competitor.died is None]
@@ -321,7 +322,7 @@ class Run:
                 if self.settings.life != "none":
                     cell.life = life.life(saved, loaded, self.settings.life == "full")
                 if self.settings.rounds > 0 or self.settings.cold_starts != "none":
-                    one.timed, one.timed_cell = (saved, round_trip.Loaded(loaded.result, saved.worker)), cell
+                    one.timed, one.timed_cell = saved, cell
             # a save is counted with the first cell that needs it
             cell.duration_s = time.perf_counter() - started + one.seconds.pop(wanted.saving, 0.0)
             cell.duration_s += one.seconds.pop(name, 0.0)
@@ -368,7 +369,7 @@ class _Try:
     seconds: dict[str, float] = field(default_factory=dict)
     """What a save, or a cell, took so far."""
     records: list[Record] = field(default_factory=list)
-    timed: tuple[round_trip.Saved, round_trip.Loaded] | None = None
+    timed: round_trip.Saved | None = None
     timed_cell: Record | None = None
 
     def close(self) -> None:

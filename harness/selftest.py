@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import intervals, measure, proc, rankings, round_trip, selftest_backends, synthetic
+from harness.competitor import Competitor
 from harness.conditions import condition
 from harness.errors import MissingPackage, UnknownName
-from harness.measure import Competitor, Floor
+from harness.measure import Floor
 from harness.process import Worker
 from harness.records import Record
 from harness.rounds import Plan
@@ -311,7 +312,7 @@ class _Bench:
 
     @contextmanager
     def competitors(self, backends: Sequence[str]) -> Iterator[list[Competitor]]:
-        """Saved and loaded in processes of their own, which end with the context; a name may be there twice."""
+        """Saved in processes of their own, which end with the context; a name may be there twice."""
         with ExitStack() as stack:
             found = []
             for backend in backends:
@@ -321,10 +322,10 @@ class _Bench:
                 )
                 stack.callback(saved.close)
                 loaded = round_trip.load(saved, condition("fresh_process"))
-                stack.callback(loaded.close)
+                loaded.close()
                 if loaded.result["outcome"] != "exact":
                     raise RuntimeError(f"{backend}: {loaded.result['outcome']}: {loaded.result['message']}")
-                found.append(Competitor(saved, loaded, self._staged.own_modules))
+                found.append(Competitor(saved, self._staged.own_modules))
             yield found
 
     def measure(self, competitors: Sequence[Competitor], rounds: int) -> Floor:

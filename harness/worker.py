@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from harness import calls_conditions, calls_cost, calls_life, calls_load, calls_probe, calls_save, forking
+from harness import calls_conditions, calls_cost, calls_life, calls_load, calls_probe, calls_save, forking, proc
 from harness.session import Session, failure
 
 
@@ -32,7 +32,9 @@ def about(session: Session) -> dict[str, Any]:
     return {
         "python": sys.version.split()[0],
         "torch": torch.__version__,
+        "process": os.getpid(),
         "threads": session.threads,
+        "running_threads": proc.threads(),
         "modules": sorted({name.partition(".")[0] for name in sys.modules}),
         "main": sorted(name for name in vars(sys.modules["__main__"]) if not name.startswith("__")),
     }

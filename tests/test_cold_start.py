@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import cold_start, registry, round_trip
-from harness.conditions import condition
+from harness.competitor import Competitor
 from harness.matrix import Run, Settings
-from harness.measure import Competitor
 from harness.records import read_records
 from harness.staging import stage
 
@@ -25,9 +24,7 @@ def competitor(tmp_path):
     source = registry.model_source("nested_fruit")
     staged = stage(source, tmp_path / "stage")
     saved = round_trip.save("pickle", source.builder, staged, tmp_path / "cell")
-    loaded = round_trip.load(saved, condition("fresh_process"))
-    yield Competitor(saved, loaded, staged.own_modules)
-    loaded.close()
+    yield Competitor(saved, staged.own_modules)
     saved.close()
 
 
