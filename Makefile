@@ -22,7 +22,7 @@ bench: $(VENV)/.ready  ## the main job: the whole matrix, tables in reports/runs
 quick: $(VENV)/.ready  ## a part of the matrix in about a minute: small models, quick backends, few rounds
 	$(BIN)/python -m pytest benchmarks/ --quick
 
-bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (minutes); speed.csv in reports/runs/<id>/
+bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (4 minutes); tables in reports/runs/<id>/
 	$(BIN)/python -m pytest benchmarks/test_json_spec_speed.py -q
 
 test: $(VENV)/.ready  ## the tests

@@ -1,41 +1,49 @@
 """`make bench-json-spec`: json_spec's costs beside the floor, pickle and `torch.load(mmap=True)`, against its targets.
 
 Not part of `pytest benchmarks/`: it takes minutes. In every round each competitor takes one turn, in an order shuffled
-anew, in this one process; ratios are those of medians of the same rounds. The page cache is warm throughout. Memory is
-measured in a process of its own for each figure (Linux only). `speed.csv` in the run's folder has every figure, and the
-table printed at the end says which targets hold. Nothing here fails for being slow.
+anew, in this one process, which imports everything beforehand; the page cache is warm throughout. Memory is measured in
+a process of its own for each model (Linux only). Records of kind `json_spec_speed` keep every round, and the report is
+made of them: `tables/json_spec_targets.csv` has the ratios with their intervals and says which targets are met. Nothing
+here fails for being slow.
 """
 
 from __future__ import annotations
 
-import csv
+import gc
+import json
 import os
 import pickle
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from backends.json_spec import files, load, saving
+from harness import environment, speed_targets
+from harness.records import Record, RecordWriter
+from harness.speed_targets import LARGE, SMALL
 
-MODELS = ("resnet50", "vit_b_16", "synthetic_100MB", "synthetic_1GB")
-LOAD_TARGETS = {"torch_mmap": 0.5, "pickle": 0.15}
-SAVE_TARGET, ANON_LOAD_TARGET, ANON_SAVE_TARGET, GROWTH_TARGET = 1.25, 0.05, 0.10, 2.0
-ROUNDS = int(os.environ.get("ROUNDTRIP_SPEED_ROUNDS", "9"))
+MODELS = ("resnet50", "vit_b_16", SMALL, LARGE)
+BUDGET_S = {"resnet50": (12.0, 12.0), "vit_b_16": (24.0, 12.0), SMALL: (12.0, 10.0), LARGE: (40.0, 18.0)}
+"""Seconds for the rounds of saving and of loading; scaled by ROUNDTRIP_SPEED_BUDGET."""
+SCALE = float(os.environ.get("ROUNDTRIP_SPEED_BUDGET", "1"))
+MOST_ROUNDS, LEAST_ROUNDS = 40, 3
+Turn = Callable[[], "float | dict[str, float]"]
 
 
 def build(name: str) -> nn.Module:
     """A seeded model in eval mode."""
     torch.manual_seed(0)
     if name.startswith("synthetic"):  # 25 layers of 4 or 40 MB
-        width = 1000 if name == "synthetic_100MB" else 3162
+        width = 1000 if name == SMALL else 3162
         return nn.Sequential(*[nn.Linear(width, width, bias=False) for _ in range(25)]).eval()
     from torchvision import models
 
@@ -77,26 +85,73 @@ def undump(path: Path) -> nn.Module:
         return pickle.load(file)
 
 
-def interleaved(turns: dict, rounds: int) -> dict[str, list[float]]:
-    """Name -> seconds of every round but the first; `turns`: name -> function without arguments that gives seconds."""
-    order, found = random.Random(0), {name: [] for name in turns}
-    for number in range(rounds + 1):
+def interleaved(turns: dict[str, Turn], budget_s: float) -> dict[str, list[float]]:
+    """Name -> seconds of every round but the first, which warms up; a turn may give several names their seconds."""
+    order, found, began, number = random.Random(0), {}, time.perf_counter(), 0
+    while number <= LEAST_ROUNDS or (number <= MOST_ROUNDS and time.perf_counter() - began < budget_s * SCALE):
         names = list(turns)
         order.shuffle(names)
         for name in names:
             seconds = turns[name]()
             if number:
-                found[name].append(seconds)
+                for part, taken in (seconds if isinstance(seconds, dict) else {name: seconds}).items():
+                    found.setdefault(part, []).append(taken)
+        gc.collect()
+        number += 1
     return found
 
 
+def saves(model: nn.Module, artifact: Path, paths: dict[str, Path], data: memoryview) -> dict[str, Turn]:
+    other = artifact.with_name(f"{artifact.name}.other")
+
+    def parts() -> dict[str, float]:
+        shutil.rmtree(other, ignore_errors=True)
+        other.mkdir()
+        started = time.perf_counter()
+        written = saving.write_artifact(model, other, False)
+        wrote = time.perf_counter()
+        files.make_durable(other)
+        durable = time.perf_counter()
+        saving.verify_artifact(written, other)
+        verify = time.perf_counter() - durable
+        shutil.rmtree(other)
+        names = ("json_spec_write", "json_spec_write_durable", "json_spec_verify")
+        return dict(zip(names, (wrote - started, durable - started, verify), strict=True))
+
+    turns: dict[str, Turn] = {
+        "floor": lambda: timed(write_floor, paths["floor"], data, False),
+        "floor_durable": lambda: timed(write_floor, paths["durable"], data, True),
+        "json_spec": lambda: timed(saving.save, model, artifact),
+        "parts": parts,
+    }
+    if not artifact.name.endswith(LARGE):  # seconds a turn, and no target is about them
+        turns["pickle"] = lambda: timed(dump, paths["pkl"], model)
+        turns["torch_save_mmap"] = lambda: timed(torch.save, model, paths["pt"])
+    return turns
+
+
+def loads(artifact: Path, paths: dict[str, Path], data: memoryview) -> dict[str, Turn]:
+    small = artifact.with_name(SMALL)
+    turns: dict[str, Turn] = {
+        "floor": lambda: timed(read_floor, paths["floor"], data),
+        "pickle": lambda: timed(undump, paths["pkl"]),
+        "torch_save_mmap": lambda: timed(lambda: torch.load(paths["pt"], mmap=True, weights_only=False)),
+        "safetensors_tensors": lambda: timed(load_file, paths["safetensors"]),
+        "json_spec": lambda: timed(load, artifact),
+        "json_spec_lazy": lambda: timed(lambda: load(artifact, verify="lazy")),
+        "json_spec_unverified": lambda: timed(lambda: load(artifact, verify=False)),
+    }
+    if artifact.name == LARGE and small.exists():
+        turns[f"json_spec_unverified {SMALL}"] = lambda: timed(lambda: load(small, verify=False))
+    return turns
+
+
 MEMORY = """
-import sys, os, gc, ctypes, threading, time
-import torch, torchvision
+import sys, gc, ctypes, json, random, threading, time
+import numpy, torch, torchvision
 sys.path.insert(0, sys.argv[1])
-from benchmarks.test_json_spec_speed import build, tensor_bytes
-from backends.json_spec import load, save, saving
-import pathlib
+from benchmarks.test_json_spec_speed import build
+from backends.json_spec import load, save
 
 def anon():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) * 1024
@@ -110,135 +165,105 @@ def peak_of(function):
     thread = threading.Thread(target=watch); thread.start()
     kept = function()
     peak[0] = max(peak[0], anon()); done.set(); thread.join()
-    return peak[0] - start
+    return max(peak[0] - start, 0)
 
-what, model, directory = sys.argv[2:5]
-if what == "save":
-    made = build(model)
-    save(torch.nn.Linear(1, 1), directory + ".warm")
-    print(peak_of(lambda: save(made, directory)), tensor_bytes(made))
-else:
-    small = directory + ".warm"
-    load(small)
-    state = torch.get_rng_state()
-    print(peak_of(lambda: load(directory, verify=what == "load")), int(torch.equal(state, torch.get_rng_state())))
-"""
+def states():
+    return torch.get_rng_state().tolist(), random.getstate(), str(numpy.random.get_state())
+
+name, artifact, other = sys.argv[2:5]
+save(torch.nn.Linear(1, 1), other + ".warm")
+load(other + ".warm")
+before = states()
+found = {"json_spec_unverified": peak_of(lambda: load(artifact, verify=False)), "json_spec": peak_of(lambda: load(artifact))}
+assert states() == before, "loading changed a global random state"
+made = build(name)
+found["save"] = peak_of(lambda: save(made, other))
+print(json.dumps(found))
+"""  # noqa: E501
 
 
-def in_new_process(*arguments: str) -> list[int]:
+def peaks(name: str, artifact: Path) -> dict[str, int]:
+    """Peak anonymous bytes of a load with and without verification, and of a save, in a new process."""
     root = Path(__file__).parent.parent
-    command = [sys.executable, "-c", MEMORY, str(root), *arguments]
+    command = [sys.executable, "-c", MEMORY, str(root), name, str(artifact), f"{artifact}.again"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=root)
     assert result.returncode == 0, result.stderr
-    return list(map(int, result.stdout.split()))
-
-
-ROWS: list[dict] = []
-
-
-def note(model: str, what: str, value: float, unit: str, target: float | None = None) -> None:
-    holds = "" if target is None else "yes" if value <= target else "no"
-    ROWS.append({"model": model, "what": what, "value": value, "unit": unit, "target": target, "holds": holds})
+    shutil.rmtree(f"{artifact}.again")
+    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    yield tmp_path_factory.mktemp("speed")
+    return tmp_path_factory.mktemp("speed")
+
+
+@pytest.fixture(scope="module")
+def run(request):
+    """The run's folder, and the writer of its records."""
+    output = request.config.getoption("--output")
+    run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-json-spec-speed"
+    path = output or Path("reports") / "runs" / run_id
+    writer = RecordWriter(path)
+    machine = environment.collect(torch.get_num_threads())
+    (path / "environment.json").write_text(json.dumps(machine, indent=1) + "\n", encoding="utf-8")
+    yield path, run_id, machine["environment_id"], writer
+    writer.close()
+
+
+def file_bytes(path: Path) -> int:
+    return sum(part.stat().st_size for part in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_speed(name, folder):
-    """Loads, saves, sizes and memory of one model; the models give the same numbers before and after."""
+def test_speed(name, folder, run):
+    """Saves, loads, sizes and memory of one model; what is loaded is what was saved."""
+    began = time.perf_counter()
     model = build(name)
     size = tensor_bytes(model)
-    artifact, other = folder / name, folder / f"{name}.other"
-    paths = {kind: folder / f"{name}.{kind}" for kind in ("floor", "durable", "pkl", "pt")}
-    data = memoryview(bytearray(size))
-
-    def save_parts(part: str) -> float:
-        shutil.rmtree(other, ignore_errors=True)
-        other.mkdir()
-        started = time.perf_counter()
-        written = saving.write_artifact(model, other, False)
-        wrote = time.perf_counter()
-        if part == "write":
-            return wrote - started
-        if part == "write_durable":
-            files.make_durable(other)
-            return time.perf_counter() - started
-        saving.verify_artifact(written, other)
-        return time.perf_counter() - wrote
-
-    saves = interleaved(
-        {
-            "floor": lambda: timed(write_floor, paths["floor"], data, False),
-            "durable_floor": lambda: timed(write_floor, paths["durable"], data, True),
-            "pickle": lambda: timed(dump, paths["pkl"], model),
-            "torch_save": lambda: timed(torch.save, model, paths["pt"]),
-            "json_spec": lambda: timed(saving.save, model, artifact),
-            "write": lambda: save_parts("write"),
-            "write_durable": lambda: save_parts("write_durable"),
-            "verify": lambda: save_parts("verify"),
-        },
-        ROUNDS if size < 5e8 else 3,
-    )
-    loads = interleaved(
-        {
-            "floor": lambda: timed(read_floor, paths["floor"], data),
-            "pickle": lambda: timed(undump, paths["pkl"]),
-            "torch_mmap": lambda: timed(lambda: torch.load(paths["pt"], mmap=True, weights_only=False)),
-            "json_spec": lambda: timed(load, artifact),
-            "json_spec_lazy": lambda: timed(lambda: load(artifact, verify="lazy")),
-            "json_spec_unverified": lambda: timed(lambda: load(artifact, verify=False)),
-        },
-        ROUNDS if size < 5e8 else 5,
-    )
-    for kind, found in (("save", saves), ("load", loads)):
-        for competitor, seconds in found.items():
-            note(name, f"{kind} {competitor}", statistics.median(seconds) * 1e3, "ms")
-    median = {competitor: statistics.median(seconds) for competitor, seconds in loads.items()}
-    for competitor, target in LOAD_TARGETS.items():
-        note(name, f"load unverified / {competitor}", median["json_spec_unverified"] / median[competitor], "x", target)
-        note(name, f"load with SHA-256 / {competitor}", median["json_spec"] / median[competitor], "x")
-    median = {competitor: statistics.median(seconds) for competitor, seconds in saves.items()}
-    note(name, "save without verification / floor", median["write"] / median["floor"], "x", SAVE_TARGET)
-    durable = median["write_durable"] / median["durable_floor"]
-    note(name, "the same with fsync / floor with fsync", durable, "x", SAVE_TARGET)
-    note(name, "overhead json_spec", sum(f.stat().st_size for f in artifact.iterdir()) - size, "bytes")
-    smallest = min(paths[kind].stat().st_size for kind in ("pkl", "pt")) - size
-    overhead = sum(f.stat().st_size for f in artifact.iterdir()) - size
-    note(name, "overhead / the smallest pickle's", overhead / smallest, "x", 1.0)
-    if sys.platform == "linux":
-        shutil.rmtree(other, ignore_errors=True)
-        peak, held = in_new_process("save", name, str(other))
-        note(name, "anonymous memory at save / tensor bytes", peak / held, "x", ANON_SAVE_TARGET)
-        shutil.copytree(f"{other}.warm", f"{artifact}.warm")
-        for what in ("load", "load_unverified"):
-            peak, same = in_new_process(what, name, str(artifact))
-            note(name, f"anonymous memory at {what} / tensor bytes", peak / held, "x", ANON_LOAD_TARGET)
-            assert same, "loading changed the global random state"
-    loaded = load(artifact)
-    for one, two in zip(model.parameters(), loaded.parameters(), strict=True):
+    artifact = folder / name
+    paths = {kind: folder / f"{name}.{kind}" for kind in ("floor", "durable", "pkl", "pt", "safetensors")}
+    data = memoryview(bytearray(os.urandom(1 << 20) * (size // (1 << 20) + 1))[:size])
+    dump(paths["pkl"], model)
+    torch.save(model, paths["pt"])
+    save_file(model.state_dict(), paths["safetensors"])
+    save_budget_s, load_budget_s = BUDGET_S[name]
+    saved = interleaved(saves(model, artifact, paths, data), save_budget_s)
+    loaded = interleaved(loads(artifact, paths, data), load_budget_s)
+    peak = peaks(name, artifact) if sys.platform == "linux" else {}
+    sizes = {"json_spec": artifact, "pickle": paths["pkl"], "torch_save_mmap": paths["pt"], "floor": paths["floor"]}
+    _, run_id, environment_id, writer = run
+    for competitor in dict.fromkeys([*saved, *loaded]):
+        record = Record(
+            run_id, competitor, name, "same_process", kind=speed_targets.KIND, tensor_bytes=size,
+            save_s=saved.get(competitor, []), load_s=loaded.get(competitor, []),
+            artifact_bytes=file_bytes(sizes[competitor]) if competitor in sizes else None,
+            peak_anon_bytes_load=peak.get(competitor),
+            peak_anon_bytes_save=peak.get("save") if competitor == "json_spec" else None,
+            environment_id=environment_id, rerun="make bench-json-spec", duration_s=time.perf_counter() - began,
+        )  # fmt: skip
+        record.facts = speed_targets.facts(record)
+        writer.write([record])
+    again = load(artifact)
+    for one, two in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two)
+    del again
+    for path in paths.values():
+        path.unlink()
+    if name != SMALL:  # the large one's rounds load it again
+        shutil.rmtree(artifact)
 
 
-def test_report(capsys):
-    """The growth from 100 MB to 1 GB, the CSV file, and the table."""
-    found = {(row["model"], row["what"]): row["value"] for row in ROWS}
-    key = "load json_spec_unverified"
-    if {("synthetic_1GB", key), ("synthetic_100MB", key)} <= found.keys():
-        growth = found["synthetic_1GB", key] / found["synthetic_100MB", key]
-        note("synthetic", "load unverified, 1 GB / 100 MB", growth, "x", GROWTH_TARGET)
-    assert ROWS, "run the whole file: the report is about the other tests"
-    path = Path("reports") / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-json-spec-speed" / "speed.csv"
-    path.parent.mkdir(parents=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(ROWS[0]))
-        writer.writeheader()
-        writer.writerows(ROWS)
+def test_report(run, capsys):
+    """The report is made of the records, and its table of targets is shown."""
+    from harness.records import read_records
+    from harness.report import write_report
+
+    path, *_ = run
+    write_report(path)
     with capsys.disabled():
         print("\n")
-        for row in ROWS:
-            target = f"target {row['target']:g}: {row['holds']}" if row["holds"] else ""
-            print(f"{row['model']:16} {row['what']:48} {row['value']:12.3f} {row['unit']:6} {target}")
+        for row in speed_targets.rows(read_records(path).records):
+            interval = "" if row["low"] is None else f"[{row['low']:.3g}, {row['high']:.3g}]"
+            target = "" if row["at most"] is None else f"at most {row['at most']:g}: {row['target']}"
+            print(f"{row['model']:16} {row['figure']:64} {row['is']:8.3g} {interval:18} {target}")
         print(f"\n{path}")

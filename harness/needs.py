@@ -238,10 +238,14 @@ COSTS = (
 )  # fmt: skip
 
 
+NO_BACKENDS = ("floor", "json_spec_speed")
+"""Kinds of records whose competitors are no backends."""
+
+
 def backend_names(records: Sequence[Record]) -> list[str]:
     """Who takes part: the backends of the cells; without cells, those of any kind but the floor's own records."""
     cells = dict.fromkeys(record.backend for record in records if record.kind == "cell")
-    return list(cells or dict.fromkeys(record.backend for record in records if record.kind != "floor"))
+    return list(cells or dict.fromkeys(record.backend for record in records if record.kind not in NO_BACKENDS))
 
 
 def all_needs(records: Sequence[Record]) -> list[Need]:

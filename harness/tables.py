@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import ratios
+from harness import ratios, speed_targets
 from harness.claims import verdicts
 from harness.conditions import CONDITIONS
 from harness.growth_curves import curves as curves_of
@@ -343,6 +343,8 @@ def every_table(records: list[Record]) -> dict[str, pd.DataFrame]:
     tables |= {f"fidelity_{name}": fidelity(data, name) for name in dict.fromkeys(cells(data)["condition"])}
     if len(curves := growth_curves(records)):
         tables["growth_curves"] = curves
+    if rows := speed_targets.rows(records):
+        tables["json_spec_targets"] = pd.DataFrame(rows)
     return tables | other_kinds(records) | {"cells": data}
 
 
