@@ -27,6 +27,14 @@ class BackendEntry:
     """Modules of the library that take a good part of a second to import: a run imports them once for all cells."""
 
 
+# what torch.export imports when it is first called: half a second to two seconds, in 1,400 modules
+_EXPORTER = (
+    "torch.export._trace", "torch._export.passes", "torch._export.non_strict_utils", "torch._export.serde.serialize",
+    "torch.export.pt2_archive._package",
+)  # fmt: skip
+_ONNX = ("onnx", "onnxruntime", "onnxscript")
+_ONNX_EXPORTER = ("onnxscript.function_libs.torch_lib.ops", "torch.onnx._internal.exporter._torchlib.ops")
+
 BUILT_IN: dict[str, BackendEntry] = {
     "pickle": BackendEntry("backends.pickle_:Pickle"),
     "dill": BackendEntry("backends.dill_:Dill", ("dill",)),
@@ -66,10 +74,12 @@ BUILT_IN: dict[str, BackendEntry] = {
     ),
     "torchscript": BackendEntry("backends.torchscript:TorchScript"),
     "torchscript_trace": BackendEntry("backends.torchscript:TorchScriptTrace"),
-    "torch_export": BackendEntry("backends.torch_export:TorchExport", slow=True),
-    "torch_export_static": BackendEntry("backends.torch_export:TorchExportStatic", slow=True),
-    "onnx": BackendEntry("backends.onnx_:Onnx", ("onnx", "onnxruntime", "onnxscript"), "onnx", slow=True),
-    "onnx_static": BackendEntry("backends.onnx_:OnnxStatic", ("onnx", "onnxruntime", "onnxscript"), "onnx", slow=True),
+    "torch_export": BackendEntry("backends.torch_export:TorchExport", slow=True, preload=_EXPORTER),
+    "torch_export_static": BackendEntry("backends.torch_export:TorchExportStatic", slow=True, preload=_EXPORTER),
+    "onnx": BackendEntry("backends.onnx_:Onnx", _ONNX, "onnx", slow=True, preload=(*_EXPORTER, *_ONNX_EXPORTER)),
+    "onnx_static": BackendEntry(
+        "backends.onnx_:OnnxStatic", _ONNX, "onnx", slow=True, preload=(*_EXPORTER, *_ONNX_EXPORTER)
+    ),
     "onnx_torchscript": BackendEntry("backends.onnx_:OnnxTorchScript", ("onnx", "onnxruntime"), "onnx", slow=True),
     "skops": BackendEntry("backends.skops_:Skops", ("skops",), "skops", preload=("skops.io",)),
     "mlflow_pyfunc": BackendEntry(

@@ -1,23 +1,26 @@
 """The corpus of traits against a backend: hundreds of tiny models, so the models of one file share their processes.
 
-A fresh process costs more than a tiny model does. One process saves the models of a file, one a condition loads
-them; each model is still built, described, saved, loaded and compared by itself, by the calls of any other cell.
+A process costs more than a tiny model does. One process saves the models of a file, one a condition loads them, both
+forked where the backend's library is imported already; each model is still built, saved, loaded and compared by itself,
+by the calls of any other cell. What the originals answered is described once for all backends (`Place.described`).
 What a backend does to a process (a class that it caches, a registry that it changes) can reach the next model, so a
 model whose process died is tried again alone, and `tests/test_corpus.py` holds what this gives against cells with
-processes of their own: the same outcome in every cell, for a sixth of the time.
+processes of their own that describe for themselves: the same outcome in every cell.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import conditions, registry, round_trip
+from harness import conditions, registry, round_trip, templates
+from harness.interpreters import Interpreter
 from harness.process import Worker
 from harness.records import Record
 from harness.registry import ModelSource
@@ -44,73 +47,146 @@ def batches(names: Iterable[str], backends: Sequence[str]) -> list[Batch]:
     return [Batch(backend, tuple(sources)) for sources in files.values() for backend in backends]
 
 
-def run(batch: Batch, wanted: Sequence[str], folder: Path, run_id: str, tell: Callable[[str], None]) -> list[Record]:
-    """Every cell of the batch; `folder` is created and removed."""
-    folder.mkdir(parents=True)
+@dataclass(frozen=True)
+class Place:
+    """Where a batch runs, and what it shares with the others of the run."""
+
+    folder: Path
+    """Created and removed."""
+    described: Path | None = None
+    """What the originals of each file answered, written by the first backend that saves them and read by the others,
+    which describe a model themselves only where its state is another; None: everyone describes for itself."""
+    interpreters: tuple[Interpreter, ...] = ()
+    """Those of the condition `other_interpreter`."""
+
+
+def run(batch: Batch, wanted: Sequence[str], place: Place, run_id: str, tell: Callable[[str], None]) -> list[Record]:
+    """Every cell of the batch."""
+    place.folder.mkdir(parents=True)
     try:
-        staged = stage(batch.sources[0], folder / "staged")
-        saved: dict[str, list[Saved]] = {}
+        staged = stage(batch.sources[0], place.folder / "staged")
+        saved: dict[str, list[_Made]] = {}
         cells: list[Record] = []
         for name in wanted:
-            how = conditions.condition(name).saving
-            if how not in saved:
-                saved[how] = _save_all(batch, staged, folder / how, how, tell)
-            cells += _load_all(batch, saved[how], name, folder, run_id, tell)
+            condition = conditions.condition(name)
+            if condition.saving not in saved:
+                same = any(conditions.condition(other).same_process for other in wanted)
+                saved[condition.saving] = _save_all(batch, staged, place, condition.saving, same, tell)
+            for interpreter in place.interpreters if name == conditions.OTHER_INTERPRETER else (None,):
+                cells += _load_all(batch, saved[condition.saving], condition, interpreter, place, run_id, tell)
         return cells
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(place.folder, ignore_errors=True)
 
 
-def _save_all(batch: Batch, staged: Stage, folder: Path, how: str, tell: Callable[[str], None]) -> list[Saved]:
+@dataclass
+class _Made:
+    """What was saved of one model, and what came of loading it in the process that saved it, where that is asked."""
+
+    saved: Saved
+    in_same_process: dict | None = None
+
+
+def _save_all(
+    batch: Batch, staged: Stage, place: Place, how: str, same: bool, tell: Callable[[str], None]
+) -> list[_Made]:
     missing = registry.how_to_install(registry.backend_entry(batch.backend))
     found = []
-    with _Shared(lambda worker: None) as shared:
+    with _Shared(lambda: templates.fresh(batch.backend)) as shared:
         for number, source in enumerate(batch.sources):
             tell(f"{source.name} × {batch.backend}: save")
-            saved = Saved(batch.backend, staged, folder / f"{number:03d}", how)
-            found.append(saved)
+            made = _Made(Saved(batch.backend, staged, place.folder / how / f"{number:03d}", how))
+            found.append(made)
             if missing is not None:
-                saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
+                made.saved.stopped = {
+                    "outcome": "unavailable", "stage": "save", "error_type": None, "message": missing
+                }  # fmt: skip
                 continue
-            round_trip.fill(saved, source.builder, shared.worker())
-            if _died(saved.stopped):
+            like = place.described and place.described / how / source.name.replace("/", "-")
+            _make(made, source, like, same, shared.worker())
+            if _died(made.saved.stopped) or _died(made.in_same_process):
                 shared.discard()
-                saved.stopped = None
-                shutil.rmtree(saved.folder)
-                with Worker() as alone:
-                    round_trip.fill(saved, source.builder, alone)
+                made.saved.stopped, made.in_same_process = None, None
+                shutil.rmtree(made.saved.folder, ignore_errors=True)
+                with templates.fresh(batch.backend) as alone:
+                    _make(made, source, like, same, alone)
     return found
 
 
+def _make(made: _Made, source: ModelSource, like: Path | None, same: bool, worker: Worker) -> None:
+    saved = made.saved
+    round_trip.fill(saved, source.builder, worker, like if like is not None and like.exists() else None)
+    if saved.stopped is None and like is not None and not like.exists():
+        like.parent.mkdir(parents=True, exist_ok=True)
+        written = like.with_name(f"{like.name}-{os.urandom(8).hex()}")
+        shutil.copyfile(saved.reference, written)
+        written.replace(like)  # another backend may be writing the same
+    if same and saved.stopped is None:
+        made.in_same_process = round_trip.examine(saved, round_trip.here(saved), worker)
+
+
 def _load_all(
-    batch: Batch, every: list[Saved], name: str, folder: Path, run_id: str, tell: Callable[[str], None]
+    batch: Batch,
+    every: list[_Made],
+    condition: conditions.Condition,
+    interpreter: Interpreter | None,
+    place: Place,
+    run_id: str,
+    tell: Callable[[str], None],
 ) -> Iterator[Record]:
-    condition = conditions.condition(name)
-    world = conditions.prepare(condition, every[0].stage, folder / name)
-    with (
-        round_trip.out_of_reach(every[0].stage.folder),
-        _Shared(lambda worker: round_trip.enter(world, worker)) as shared,
-    ):
-        for source, saved in zip(batch.sources, every, strict=True):
-            tell(f"{source.name} × {batch.backend}: {name}")
+    world = conditions.prepare(condition, every[0].saved.stage, place.folder / condition.name)
+
+    def entered() -> Worker:
+        if interpreter is None and not world.spawns:
+            worker = templates.fresh(batch.backend)
+        else:
+            worker = Worker(interpreter, children=world.spawns)
+        try:
+            round_trip.enter(world, worker)
+        except BaseException:
+            worker.close()
+            raise
+        return worker
+
+    with round_trip.out_of_reach(every[0].saved.stage.folder), _Shared(entered) as shared:
+        for source, made in zip(batch.sources, every, strict=True):
+            tell(f"{source.name} × {batch.backend}: {condition.name}")
             started = time.perf_counter()
-            result = saved.stopped
+            result = made.in_same_process if condition.same_process else None
+            result = made.saved.stopped or result
             if result is None:
-                result = round_trip.examine(saved, world, shared.worker())
+                result = round_trip.examine(made.saved, world, shared.worker())
                 if _died(result):
                     shared.discard()
-                    with _entered(world) as alone:
-                        result = round_trip.examine(saved, world, alone)
-            cell = round_trip.record(run_id, saved, round_trip.Loaded(dict(result)), source.name, name)
-            cell.rerun = f"roundtrip check {source.name} --backend {batch.backend} --condition {name}"
-            yield dataclasses.replace(cell, first_load_s=None, duration_s=time.perf_counter() - started)
+                    with entered() as alone:
+                        result = round_trip.examine(made.saved, world, alone)
+                if interpreter is not None:
+                    result |= round_trip.unavailable_there(made.saved, world, result, interpreter, shared.worker())
+            yield _record(run_id, made.saved, result, source, condition, interpreter, started)
+
+
+def _record(
+    run_id: str,
+    saved: Saved,
+    result: dict,
+    source: ModelSource,
+    condition: conditions.Condition,
+    interpreter: Interpreter | None,
+    started: float,
+) -> Record:
+    cell = round_trip.record(run_id, saved, round_trip.Loaded(dict(result)), source.name, condition.name)
+    cell.rerun = f"roundtrip check {source.name} --backend {saved.backend} --condition {condition.name}"
+    if interpreter is not None:
+        cell.interpreter = interpreter.label
+        cell.rerun += f" --interpreter {shlex.quote(interpreter.shown)}"
+    return dataclasses.replace(cell, first_load_s=None, duration_s=time.perf_counter() - started)
 
 
 class _Shared:
     """One process for many models, started when it is first needed and again after it was discarded."""
 
-    def __init__(self, prepare: Callable[[Worker], None]) -> None:
-        self._prepare = prepare
+    def __init__(self, start: Callable[[], Worker]) -> None:
+        self._start = start
         self._worker: Worker | None = None
 
     def __enter__(self) -> _Shared:
@@ -121,21 +197,13 @@ class _Shared:
 
     def worker(self) -> Worker:
         if self._worker is None:
-            self._worker = Worker()
-            self._prepare(self._worker)
+            self._worker = self._start()
         return self._worker
 
     def discard(self) -> None:
         if self._worker is not None:
             self._worker.close()
         self._worker = None
-
-
-@contextmanager
-def _entered(world: conditions.World) -> Iterator[Worker]:
-    with Worker() as worker:
-        round_trip.enter(world, worker)
-        yield worker
 
 
 def _died(result: dict | None) -> bool:

@@ -185,9 +185,14 @@ class Run:
             tempfile.TemporaryDirectory(prefix="roundtrip-") as folder,
             ThreadPoolExecutor(self.settings.jobs) as pool,
         ):
+            others = tuple(interpreters.describe(path) for path in self.settings.interpreters)
+            places = (
+                corpus.Place(Path(folder) / str(number), Path(folder) / "described", others)
+                for number, _ in enumerate(batches)
+            )
             jobs = [
-                pool.submit(corpus.run, batch, wanted, Path(folder) / str(number), self.run_id, self._tell)
-                for number, batch in enumerate(batches)
+                pool.submit(corpus.run, batch, wanted, place, self.run_id, self._tell)
+                for batch, place in zip(batches, places, strict=False)
             ]
             for job in as_completed(jobs):
                 self.keep(job.result())

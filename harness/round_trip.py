@@ -172,11 +172,11 @@ def load(
             return Loaded(_stopped(error, "load"), worker)
         result = examine(saved, world, worker)
         if interpreter is not None:
-            result |= {"interpreter": interpreter.label, **_unavailable(saved, world, result, interpreter, worker)}
+            result |= {"interpreter": interpreter.label, **unavailable_there(saved, world, result, interpreter, worker)}
         return Loaded(result, worker)
 
 
-def _unavailable(
+def unavailable_there(
     saved: Saved, world: conditions.World, result: dict, interpreter: Interpreter, worker: Worker
 ) -> dict[str, Any]:
     """What to say instead of `failed` where the other interpreter lacks what the model or the backend needs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import corpus, registry
+from harness import corpus, interpreters, registry
 from harness.cli import main
 from harness.records import read_records
 
@@ -22,10 +22,11 @@ SAMPLE = [
 ]
 
 
-def together(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS):
+def together(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS, described=None):
     cells = []
     for number, batch in enumerate(corpus.batches(names, [backend])):
-        cells += corpus.run(batch, wanted, folder / str(number), "test", lambda text: None)
+        place = corpus.Place(folder / str(number), described)
+        cells += corpus.run(batch, wanted, place, "test", lambda text: None)
     return {(cell.model, cell.condition): (cell.outcome, cell.stage, cell.error_type) for cell in cells}
 
 
@@ -38,7 +39,64 @@ def alone(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS):
 
 @pytest.mark.parametrize("backend", ["pickle", "cloudpickle_by_value"])
 def test_together_as_alone(backend, tmp_path):
-    assert together(backend, SAMPLE, tmp_path / "together") == alone(backend, SAMPLE, tmp_path / "alone")
+    """With what another backend wrote of the originals, too."""
+    described = tmp_path / "described"
+    together("dill", SAMPLE, tmp_path / "first", ["fresh_process"], described)
+    assert len(list((described / "imported").iterdir())) == len(SAMPLE)
+    found = together(backend, SAMPLE, tmp_path / "together", described=described)
+    assert found == alone(backend, SAMPLE, tmp_path / "alone")
+
+
+def test_an_original_that_is_another_is_described_anew(tmp_path):
+    """A model that draws numbers when it is built is not taken for the one that another process built."""
+    model = tmp_path / "drawn.py"
+    model.write_text(
+        """
+import os
+import torch
+
+class Drawn(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("noise", torch.tensor(list(os.urandom(16))))
+    def preprocess(self, x): return torch.tensor([x])
+    def forward(self, batch): return batch + self.noise
+    def postprocess(self, output): return output.tolist()
+
+def build(): return Drawn()
+def examples(): return [1]
+"""
+    )
+    names, described = [f"{model}:build"], tmp_path / "described"
+    for backend in ("pickle", "dill"):
+        found = together(backend, names, tmp_path / backend, ["fresh_process"], described)
+        assert [outcome for outcome, *_ in found.values()] == ["exact"]
+
+
+def test_conditions_beside_the_default_ones(tmp_path):
+    """Each cell is loaded as its condition says: in the saving process, in a spawned worker, by another Python."""
+    import sys
+
+    other = interpreters.describe(sys.executable)
+    wanted = ["same_process", "spawned_workers", "other_interpreter"]
+    (batch,) = corpus.batches(SAMPLE[1:2], ["pickle"])
+    place = corpus.Place(tmp_path / "run", None, (other, other))
+    cells = corpus.run(batch, wanted, place, "test", lambda text: None)
+    assert [(cell.condition, cell.outcome, cell.interpreter) for cell in cells] == [
+        ("same_process", "exact", None),
+        ("spawned_workers", "mismatch", None),
+        ("other_interpreter", "mismatch", other.label),
+        ("other_interpreter", "mismatch", other.label),
+    ]
+    assert "--interpreter" in cells[-1].rerun
+
+
+def test_another_interpreter_has_to_be_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpreters, "found", tuple)
+    arguments = ["traits", "--trait", "tied_weights", "--backend", "pickle", "--condition", "other_interpreter"]
+    result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "needs another Python" in result.output
 
 
 @pytest.mark.nightly

@@ -124,12 +124,14 @@ def bench(
 @click.command()
 @_backends
 @_conditions
+@_interpreters
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this kind of difficulty; repeatable.")
 @click.option("--trait", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def traits(
     backends: tuple[str, ...],
     conditions: tuple[str, ...],
+    interpreters: tuple[str, ...],
     families: tuple[str, ...],
     names: tuple[str, ...],
     output: Path | None,
@@ -145,10 +147,11 @@ def traits(
 
     wanted = [f"{registry.TRAIT_PREFIX}{name.removeprefix(registry.TRAIT_PREFIX)}" for name in names]
     wanted = wanted or registry.trait_names(families)
-    run = Run(Settings(tuple(backends)), output)
+    settings = Settings(backends, conditions=conditions or corpus.DEFAULT_CONDITIONS, interpreters=interpreters)
+    run = Run(settings, output)
     with progress(len(corpus.batches(wanted, run.settings.backends))) as (tick, advance):
         run.tick = tick
-        for _ in run.traits(wanted, conditions):
+        for _ in run.traits(wanted, run.settings.conditions):
             advance()
     run.close()
     show_counts(Console(), run.records)
