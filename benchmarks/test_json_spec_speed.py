@@ -114,6 +114,7 @@ def saves(model: nn.Module, artifact: Path, paths: dict[str, Path], data: memory
         durable = time.perf_counter()
         saving.verify_artifact(written, other)
         verify = time.perf_counter() - durable
+        written.forget()
         shutil.rmtree(other)
         names = ("json_spec_write", "json_spec_write_durable", "json_spec_verify")
         return dict(zip(names, (wrote - started, durable - started, verify), strict=True))

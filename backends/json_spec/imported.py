@@ -46,33 +46,53 @@ QUIET = frozenset(
 """Entries of a class that Python itself makes or changes."""
 
 
-def check(names: Iterable[str], project: Project, unchecked: Collection[str] = ()) -> None:
-    """Raise Unsupported where something that `names` reach is not as a fresh import defines it.
+class Check:
+    """Whether everything that some names reach is as a fresh import defines it, found out in a copy of the process.
 
-    `unchecked` are paths, as the message gives them, of which the caller says that they do not matter.
+    The copy works beside its maker. `finish` gives the verdict, `stop` ends it where there is no need of one.
     """
-    for module in sorted({name.partition(":")[0] for name in names}):
-        if not _can_be_found(module.partition(".")[0]):
-            raise Unsupported(f"the module {module} cannot be imported anew: put it where an import finds it")
-    names = sorted(name for name in names if project.own(name.partition(":")[0]) is not None)
-    if not names:
-        return
-    fresh = _in_a_copy(lambda: _fresh(names, project)) if hasattr(os, "fork") else None
-    if fresh is None:
-        if unknown := sorted(name for name in names if script.module_of(name.partition(":")[0])):
-            raise Unsupported(f"{unknown[0]} cannot be imported anew: move it out of the script to a module of its own")
-        return
-    if isinstance(fresh, str):
-        raise Unsupported(f"the module {fresh} cannot be imported anew: put it where an import finds it")
-    now = describe(names, project)
-    gone = [path for path in fresh if path not in now and now.get(_holder(path)) == fresh.get(_holder(path), "")]
-    for path in [*now, *gone]:
-        if now.get(path) != fresh.get(path) and not any(path == one or path.startswith(one) for one in unchecked):
-            was, found = (_brief(side.get(path)) for side in (fresh, now))
-            raise Unsupported(
-                f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "
-                f"neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing needs it"
-            )
+
+    def __init__(self, names: Iterable[str], project: Project, unchecked: Collection[str] = ()) -> None:
+        """Describe what there is now, and begin. Raises Unsupported where a module could not be imported at all.
+
+        `unchecked` are paths, as the message of `finish` gives them, of which the caller says that they do not matter.
+        """
+        self._copy: _Copy | None = None
+        self._unchecked = tuple(unchecked)
+        for module in sorted({name.partition(":")[0] for name in names}):
+            if not _can_be_found(module.partition(".")[0]):
+                raise Unsupported(_cannot_be_imported(module))
+        names = sorted(name for name in names if project.own(name.partition(":")[0]) is not None)
+        if names and hasattr(os, "fork"):
+            self._now = describe(names, project)
+            self._copy = _Copy(lambda: _fresh(names, project))
+
+    def finish(self) -> None:
+        """Wait for the copy. Raises Unsupported where something is not as a fresh import defines it."""
+        fresh = self._copy.result() if self._copy is not None else None
+        if fresh is None:
+            return
+        if isinstance(fresh, str):
+            raise Unsupported(_cannot_be_imported(fresh))
+        now = self._now
+        gone = [path for path in fresh if path not in now and now.get(_holder(path)) == fresh.get(_holder(path), "")]
+        for path in [*now, *gone]:
+            if now.get(path) != fresh.get(path) and not path.startswith(self._unchecked):
+                was, found = (_brief(side.get(path)) for side in (fresh, now))
+                raise Unsupported(
+                    f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact "
+                    f"has neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing "
+                    f"needs it"
+                )
+
+    def stop(self) -> None:
+        """End the copy, if it still works."""
+        if self._copy is not None:
+            self._copy.stop()
+
+
+def _cannot_be_imported(module: str) -> str:
+    return f"the module {module} cannot be imported anew: put it where an import finds it"
 
 
 def _holder(path: str) -> str:
@@ -294,35 +314,47 @@ def _fresh(names: list[str], project: Project) -> dict[str, str] | str | None:
     return describe(names, project, environment_at_start())
 
 
-def _in_a_copy(work: Callable[[], Any]) -> Any:
-    """What `work` returns in a copy of this process; None where it fails or takes longer than TIMEOUT_S."""
-    reading, writing = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there are threads: the copy uses none of what they hold
-        child = os.fork()
-    if child == 0:
+class _Copy:
+    """A copy of this process (`fork`) at work, and what it finds out."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._reading, writing = os.pipe()
+        self._deadline = time.monotonic() + TIMEOUT_S
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there are threads: the copy uses none of what they hold
+            self._child = os.fork()
+        if self._child == 0:
+            try:
+                quiet = os.open(os.devnull, os.O_RDWR)
+                for descriptor in (0, 1, 2):
+                    os.dup2(quiet, descriptor)
+                data = json.dumps(work()).encode()
+                while data:
+                    data = data[os.write(writing, data) :]
+            finally:
+                os._exit(0)
+        os.close(writing)
+
+    def result(self) -> Any:
+        """What `work` returned; None where it failed, or took longer than TIMEOUT_S."""
+        data = b""
         try:
-            quiet = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(quiet, descriptor)
-            data = json.dumps(work()).encode()
-            while data:
-                data = data[os.write(writing, data) :]
+            while select.select([self._reading], [], [], max(self._deadline - time.monotonic(), 0))[0]:
+                piece = os.read(self._reading, 1 << 16)
+                if not piece:
+                    return json.loads(data) if data else None
+                data += piece
+            return None
         finally:
-            os._exit(0)
-    os.close(writing)
-    try:
-        data, deadline = b"", time.monotonic() + TIMEOUT_S
-        while select.select([reading], [], [], max(deadline - time.monotonic(), 0))[0]:
-            piece = os.read(reading, 1 << 16)
-            if not piece:
-                return json.loads(data) if data else None
-            data += piece
-        return None
-    finally:
-        os.close(reading)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+            self.stop()
+
+    def stop(self) -> None:
+        """End the copy. Once it was stopped there is nothing left to do."""
+        if self._child:
+            os.close(self._reading)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+            self._child = 0

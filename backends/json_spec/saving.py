@@ -61,6 +61,8 @@ def save(
             copies = [verify_artifact(written, beside)]
             if bundle_source or examples is not None:
                 copies.append(verify_artifact(written, beside, carried=bundle_source))
+            if written.check is not None:
+                written.check.finish()
             durable.result()
         if examples is not None and (examples := list(examples)):
             from backends.json_spec.examples import write_examples
@@ -84,6 +86,8 @@ class Written:
     tensors: dict[str, Any]
     carried: bundle.Bundle | None = None
     """The source that the artifact carries, once it was run."""
+    check: imported.Check | None = None
+    """Being found out meanwhile: whether what the names reach is as an import defines it."""
 
     def seal(self, directory: Path, texts: Mapping[str, bytes] = {}, tensors: Mapping[str, Any] = {}) -> None:
         """Write texts, and the digests of everything."""
@@ -97,9 +101,11 @@ class Written:
             path.write_bytes(text)
 
     def forget(self) -> None:
-        """Leave no module behind that was run for the comparison alone."""
+        """Leave nothing behind that was made for the comparison alone: modules, a copy of the process."""
         if self.carried is not None:
             self.carried.forget()
+        if self.check is not None:
+            self.check.stop()
 
     def artifact(self, directory: Path, carried: bool = False) -> Artifact:
         """The way to read it again: with the modules that the model is made of, or with the carried ones."""
@@ -120,15 +126,21 @@ def write_artifact(model: Any, directory: Path, bundle_source: bool, unchecked: 
     if home is not None and not bundle_source:
         raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
     project = Project({name.partition(":")[0] for name in names}, home.source if home is not None else locate)
-    if home is None:
-        imported.check(names, project, unchecked)
-    texts = {files.SPEC: spec_text(graph)}
-    if (definitions := drift.definitions_text(names, project)) is not None:
-        texts[files.DEFINITIONS] = definitions
-    if bundle_source:
-        texts |= _carried(names, project)
     written = Written(graph, regions, names, home, {}, {})
-    written.seal(directory, texts, {files.WEIGHTS: write(regions, directory / files.WEIGHTS)})
+    if home is None:
+        written.check = imported.Check(names, project, unchecked)
+    try:
+        with ThreadPoolExecutor(1) as thread:  # the disk works while the texts are made
+            tensors = thread.submit(write, regions, directory / files.WEIGHTS)
+            texts = {files.SPEC: spec_text(graph)}
+            if (definitions := drift.definitions_text(names, project)) is not None:
+                texts[files.DEFINITIONS] = definitions
+            if bundle_source:
+                texts |= _carried(names, project)
+        written.seal(directory, texts, {files.WEIGHTS: tensors.result()})
+    except BaseException:
+        written.forget()
+        raise
     return written
 
 

@@ -192,4 +192,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _scalar(value: Any) -> str:
-    return encode_basestring(value) if type(value) is str else _encode(value)
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    return int.__repr__(value) if kind is int else _encode(value)
