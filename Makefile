@@ -16,10 +16,10 @@ PYTHON312 ?= python3.12
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-bench: $(VENV)/.ready  ## the main job: the whole matrix, tables in reports/runs/<id>/
+bench: $(VENV)/.ready  ## the main job: the matrix without its slow backends, tables in reports/runs/<id>/
 	$(BIN)/python -m pytest benchmarks/
 
-quick: $(VENV)/.ready  ## a part of the matrix in about a minute: small models, quick backends, few rounds
+quick: $(VENV)/.ready  ## a part of the matrix in about a minute: small models, three conditions, few rounds
 	$(BIN)/python -m pytest benchmarks/ --quick
 
 bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (4 minutes); tables in reports/runs/<id>/
@@ -40,7 +40,7 @@ selftest: $(VENV)/.ready  ## measure what is known, and see whether it is found
 	$(BIN)/roundtrip selftest
 
 nightly-run: $(VENV)/.ready  ## everything that can be tried here, into OUTPUT; SHARD=K/N for a part of it
-	$(BIN)/roundtrip bench --condition all --cold-starts all --traits --probes --shard $(SHARD) --output $(OUTPUT)
+	$(BIN)/roundtrip bench --backend all --condition all --budget 120 --cold-starts all --traits --probes --shard $(SHARD) --output $(OUTPUT)
 
 nightly-report: $(VENV)/.ready  ## SHARDS as one report in reports/nightly, in the history, and what changed since the last
 	$(BIN)/roundtrip merge $(SHARDS) --output reports/nightly

@@ -29,12 +29,13 @@ OPERATIONS = ("save", "load", "first_prediction")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("roundtrip")
-    group.addoption("--backend", action="append", default=[], metavar="NAME", help="only this backend; repeatable")
+    group.addoption("--backend", action="append", default=[], metavar="NAME", help="only this; repeatable; or all")
     group.addoption("--model", action="append", default=[], metavar="NAME", help="only this model; or file.py:BUILDER")
     group.addoption("--condition", action="append", default=[], metavar="NAME", help="only this; repeatable; or all")
     group.addoption("--interpreter", action="append", default=[], metavar="PATH", help="load under this Python too")
     group.addoption("--life", choices=("none", "quick", "full"), default="quick", help="life after load (quick)")
     group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
+    group.addoption("--budget", type=float, help="seconds for the rounds of one model (default: 0.8 a backend)")
     group.addoption("--quick", action="store_true", help="small models, quick backends, three conditions, a few rounds")
     group.addoption(
         "--cold-starts", choices=("none", "some", "all"), default="some",
@@ -47,8 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     settings = Settings(
         tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick,
-        life=option.life, interpreters=tuple(option.interpreter), cold_starts=option.cold_starts,
+        budget_s=option.budget, life=option.life, interpreters=tuple(option.interpreter),
+        cold_starts=option.cold_starts,
     )  # fmt: skip
+    config.stash[NOTICE] = settings.notice()
     try:
         config.stash[SETTINGS] = settings.resolved()
     except RoundtripError as error:
@@ -56,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SETTINGS = pytest.StashKey[Settings]()
+NOTICE = pytest.StashKey[str]()
 RUN = pytest.StashKey[Run]()
 
 
@@ -164,3 +168,5 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     terminalreporter.write_line(f"tables:  {run.folder / 'tables'}")
     if past is not None:
         terminalreporter.write_line(f"history: {past}")
+    if config.stash[NOTICE]:
+        terminalreporter.write_line(config.stash[NOTICE])

@@ -36,9 +36,13 @@ TIMED_CONDITION = "fresh_process"
 """Costs are measured where nothing but the process is new."""
 
 ALL = "all"
-"""In place of a condition's name: every condition that this machine can make."""
+"""In place of a condition's name: every condition that this machine can make. In place of a backend's: the slow too."""
 
-QUICK_MODELS = ("nested_fruit", "closure_preprocess", "tabular_wine", "sentiment_gru", "sentiment_gru_lambda")
+BUDGET_S = 0.8
+"""For the timed rounds of one model, times the number of backends: with all models a run then takes minutes."""
+
+QUICK_MODELS = ("nested_fruit", "closure_preprocess", "sentiment_gru", "sentiment_gru_lambda")
+"""Those whose libraries take no second to import, which each process that loads must do."""
 COLD_STARTS = {"none": 0, "some": 1, "all": 3}
 """How often a new interpreter is started for each backend: of COLD_START_MODELS, or with "all" of every model."""
 COLD_START_MODELS = ("imagenet_resnet",)
@@ -50,7 +54,8 @@ QUICK_BUDGET_S = 3.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run. Empty tuples mean everything there is."""
+    """What to run. Empty tuples mean everything there is, but for backends that are slow and conditions that are dear:
+    these are named, or asked for with ALL."""
 
     backends: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -60,8 +65,8 @@ class Settings:
     quick: bool = False
     jobs: int = 0
     """How many backends are tried at a time; 0: one a core. Timed rounds have the machine to themselves."""
-    budget_s: float = Plan.budget_s
-    """For the timed rounds of one model."""
+    budget_s: float | None = None
+    """For the timed rounds of one model; None: BUDGET_S a backend."""
     cold_starts: str = "none"
     """One of COLD_STARTS."""
     shard: tuple[int, int] = (1, 1)
@@ -79,9 +84,10 @@ class Settings:
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError, InterpreterError."""
-        backends = self.backends or tuple(
-            name for name in registry.backend_names() if not (self.quick and registry.backend_entry(name).slow)
-        )
+        known = tuple(registry.backend_names())
+        backends = self.backends or tuple(name for name in known if name not in self.left_out())
+        if ALL in backends:
+            backends = known + tuple(name for name in backends if name != ALL)
         quick = tuple(name for name in QUICK_MODELS if name in registry.model_names())
         models = self.models or (quick if self.quick else tuple(registry.model_names()))
         conditions = self.conditions or (QUICK_CONDITIONS if self.quick else default_names())
@@ -108,9 +114,19 @@ class Settings:
             models=self.part(_unique(models)),
             conditions=_unique((*conditions, OTHER_INTERPRETER) if others else conditions),
             rounds=min(self.rounds, QUICK_ROUNDS) if self.quick else self.rounds,
-            budget_s=min(self.budget_s, QUICK_BUDGET_S) if self.quick else self.budget_s,
+            budget_s=self.budget_s or (QUICK_BUDGET_S if self.quick else BUDGET_S * len(_unique(backends))),
             jobs=self.jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]),
         )
+
+    def left_out(self) -> tuple[str, ...]:
+        """The backends that are slow, where none is named."""
+        names = registry.backend_names()
+        return () if self.backends else tuple(name for name in names if registry.backend_entry(name).slow)
+
+    def notice(self) -> str:
+        """What a run with these settings leaves out, and how to have it; an empty text where nothing is."""
+        left_out = ", ".join(self.left_out())
+        return f"Left out, because slow: {left_out}. With --backend {ALL} they take part." if left_out else ""
 
     def part(self, items: Sequence[Any]) -> tuple[Any, ...]:
         """What of `items` this shard has."""

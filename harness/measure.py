@@ -11,6 +11,7 @@ artifact out of the page cache, where the system lets us evict it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from harness.competitor import Competitor
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.rounds import Plan, Task
 
-COLD = Plan(rounds=3, least=1, narrow=0.0, budget_s=6.0, allowance_s=2.0)
+COLD = Plan(rounds=3, least=1, narrow=0.0, allowance_s=2.0)
+COLD_SHARE = 0.125
+"""Of the budget, that the loads with a cold page cache may take besides."""
 TWIN_LEVEL = 0.998
 """Of the interval that tells twins apart: a run of nine models, at write and at read, cries wolf once in 28."""
 NOISY_QUARTILES = 1.5
@@ -73,7 +76,8 @@ def interleave(
     rounds.run(tasks, references, plan, lambda number: tick(f"round {number}, at most {plan.rounds}"), seed=seed)
     floor.waiting_share, floor.stolen_share = waiting.shares()
     if plan.cold:
-        _cold_rounds(competitors, floor, size, folder, tick)
+        cold = dataclasses.replace(COLD, budget_s=COLD_SHARE * plan.budget_s)
+        _cold_rounds(competitors, floor, size, folder, cold, tick)
     for competitor in competitors:
         competitor.close()
     _hand_over(competitors, tasks, floor)
@@ -155,7 +159,12 @@ def _guarded(competitor: Competitor, tasks: Sequence[Task], step: Callable[[], N
 
 
 def _cold_rounds(
-    competitors: Sequence[Competitor], floor: Floor, size: int, folder: Path, tick: Callable[[str], None]
+    competitors: Sequence[Competitor],
+    floor: Floor,
+    size: int,
+    folder: Path,
+    plan: Plan,
+    tick: Callable[[str], None],
 ) -> None:
     """Loads of artifacts that are not in the page cache; ends at once where the floor's file cannot be evicted."""
     path = folder / "floor"
@@ -176,7 +185,7 @@ def _cold_rounds(
             task = Task(competitor.backend, lambda: None, list, failed=competitor.died is not None)
             task.run = lambda c=competitor, t=task: _guarded(c, [t], c.load_cold)
             tasks.append(task)
-        rounds.run(tasks, [floor_turn], COLD, lambda number: tick(f"cold page cache, round {number} of {COLD.rounds}"))
+        rounds.run(tasks, [floor_turn], plan, lambda number: tick(f"cold page cache, round {number} of {plan.rounds}"))
     except (WorkerFailed, WorkerDied) as error:
         floor.failed = str(error)
     finally:

@@ -71,6 +71,8 @@ def test_the_trained_model_keeps_its_accuracy(run):
 def test_what_works_was_timed(run):
     timed = [cell for cell in run.records if cell.condition == "fresh_process" and cell.outcome == "exact"]
     assert timed
+    died = {(cell.backend, cell.model): cell.message for cell in timed if "in a later round" in (cell.message or "")}
+    assert not died
     for cell in timed:
         assert len(cell.save_s) == len(cell.load_s) == len(cell.first_prediction_s) == len(cell.floor_read_s) == 1
         assert min(*cell.save_s, *cell.load_s, *cell.first_prediction_s, *cell.floor_write_s) > 0

@@ -75,10 +75,10 @@ def growth(backends: tuple[str, ...], max_bytes: int, max_modules: int, budget_s
 
     from harness import growth as sweeps
     from harness.commands.terminal import write_report
-    from harness.matrix import Run, Settings
+    from harness.matrix import ALL, Run, Settings
     from harness.tables import growth_curves
 
-    run = Run(Settings(backends), output, resume=True)
+    run = Run(Settings(backends or (ALL,)), output, resume=True)
     wanted = sweeps.points(max_bytes, max_modules)
     done = [record for record in run.records if record.kind == "growth"]
     total = len(wanted) * len(run.settings.backends)

@@ -9,7 +9,9 @@ import click
 from harness.commands.terminal import progress, run_all, show_cells, show_counts, write_report
 from harness.errors import ModelFileError
 
-_backends = click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+_backends = click.option(
+    "--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable; or all."
+)
 _conditions = click.option(
     "--condition", "conditions", multiple=True, metavar="NAME", help="Only this; repeatable; or all."
 )
@@ -55,11 +57,11 @@ def check(
 
     from rich.console import Console
 
-    from harness.matrix import Settings
+    from harness.matrix import ALL, Settings
 
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
         run = run_all(
-            Settings(backends, (model,), conditions, rounds, life=life, interpreters=interpreters),
+            Settings(backends or (ALL,), (model,), conditions, rounds, life=life, interpreters=interpreters),
             output or Path(temporary) / "run",
         )
         show_cells(Console(), run.records, messages=True)
@@ -78,7 +80,7 @@ def check(
 @_life
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
-@click.option("--budget", "budget_s", default=25.0, show_default=True, help="Seconds for the rounds of one model.")
+@click.option("--budget", "budget_s", type=float, help="Seconds for the rounds of one model [default: 0.8 a backend].")
 @click.option("--quick", is_flag=True, help="Small models, quick backends, three conditions, a few rounds.")
 @click.option(
     "--cold-starts", type=click.Choice(["none", "some", "all"]), default="some", show_default=True,
@@ -95,7 +97,7 @@ def bench(
     interpreters: tuple[str, ...],
     life: str,
     rounds: int,
-    budget_s: float,
+    budget_s: float | None,
     quick: bool,
     cold_starts: str,
     traits: bool,
@@ -103,7 +105,10 @@ def bench(
     shard: tuple[int, int],
     output: Path | None,
 ) -> None:
-    """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table."""
+    """Run the matrix and write records and tables, as `pytest benchmarks/` does without pytest's own table.
+
+    Slow backends are left out, and named; --backend all has them too.
+    """
     from rich.console import Console
 
     from harness import registry
@@ -119,6 +124,8 @@ def bench(
     show_cells(Console(), [record for record in cells if not record.model.startswith(registry.TRAIT_PREFIX)])
     show_counts(Console(), cells)
     write_report(run.folder)
+    if settings.notice():
+        click.echo(settings.notice())
 
 
 @click.command()
@@ -143,11 +150,12 @@ def traits(
     from rich.console import Console
 
     from harness import corpus, registry
-    from harness.matrix import Run, Settings
+    from harness.matrix import ALL, Run, Settings
 
     wanted = [f"{registry.TRAIT_PREFIX}{name.removeprefix(registry.TRAIT_PREFIX)}" for name in names]
     wanted = wanted or registry.trait_names(families)
-    settings = Settings(backends, conditions=conditions or corpus.DEFAULT_CONDITIONS, interpreters=interpreters)
+    chosen = conditions or corpus.DEFAULT_CONDITIONS
+    settings = Settings(backends or (ALL,), conditions=chosen, interpreters=interpreters)
     run = Run(settings, output)
     with progress(len(corpus.batches(wanted, run.settings.backends))) as (tick, advance):
         run.tick = tick
@@ -166,9 +174,9 @@ def probe(backends: tuple[str, ...], output: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.matrix import Run, Settings
+    from harness.matrix import ALL, Run, Settings
 
-    run = Run(Settings(tuple(backends)), output)
+    run = Run(Settings(backends or (ALL,)), output)
     with progress(len(run.settings.backends)) as (tick, advance):
         run.tick = tick
         for _ in run.probes():

@@ -79,9 +79,9 @@ def _try_now(model: str, records, conditions: tuple[str, ...]) -> list:
     """The cells of a model that the records do not hold, under these conditions, with every backend."""
     import tempfile
 
-    from harness.matrix import Settings
+    from harness.matrix import ALL, Settings
 
     if any(record.model == model for record in records):
         return []
     with tempfile.TemporaryDirectory(prefix="roundtrip-") as temporary:
-        return run_all(Settings(models=(model,), conditions=conditions, rounds=3), Path(temporary) / "run").records
+        return run_all(Settings((ALL,), (model,), conditions, rounds=3), Path(temporary) / "run").records
