@@ -134,8 +134,6 @@ class _Walk:
         """Check a tagged value, but for the nodes in it."""
         _check_form(tag, node, where)
         payload = node[tag]
-        if tag == "$ref" and payload not in self._objects:
-            raise ArtifactError(f"{where} refers to {payload[:200]!r}, which the file does not define")
         if tag in NAMED:
             self._check_name(payload, tag)
         elif tag == "$codec" and payload not in CODECS:

@@ -124,7 +124,7 @@ def _int(digits: str, what: str) -> int:
 def _check_levels(value: Any, what: str) -> None:
     """Refuse deep nesting, where there is nothing else to refuse."""
     level = [value]
-    for _ in range(DEPTH_LIMIT + 2):
+    for _ in range(DEPTH_LIMIT):
         below: list[Any] = []
         for item in level:
             kind = type(item)
@@ -141,7 +141,7 @@ def _check_levels(value: Any, what: str) -> None:
 def _check(value: Any, what: str, escapes: bool) -> None:
     """Refuse deep nesting, whole numbers beyond 64 bits, and, where there are escapes, lone surrogates."""
     level = [value]
-    for _ in range(DEPTH_LIMIT + 2):
+    for _ in range(DEPTH_LIMIT + 1):
         below: list[Any] = []
         for item in level:
             kind = type(item)
