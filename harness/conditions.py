@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,6 +153,12 @@ CONDITIONS: dict[str, Condition] = {
         Condition(OTHER_INTERPRETER, "Does it load under another Python or torch?", _project_there, default=False),
     )
 }
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Each name once, as the table has them; what it lacks (records may be of another version) comes last."""
+    order = list(CONDITIONS)
+    return sorted(dict.fromkeys(names), key=lambda name: order.index(name) if name in CONDITIONS else len(order))
 
 
 def default_names() -> tuple[str, ...]:

@@ -27,7 +27,7 @@ import pandas as pd
 
 from harness import ratios, speed_targets
 from harness.claims import verdicts
-from harness.conditions import CONDITIONS
+from harness.conditions import in_order
 from harness.growth_curves import curves as curves_of
 from harness.intervals import BASELINE
 from harness.needs import MOST, WORKS, backend_names, is_trait
@@ -236,8 +236,7 @@ def choice(data: pd.DataFrame) -> pd.DataFrame:
     counts = groups.agg(works=("works", "sum"), tried=("works", "size"), part=("part", "sum"))
     texts = {place: f"{row.works}/{row.tried}" + (f" +{row.part} part" if row.part else "")
              for place, row in zip(counts.index, counts.itertuples(), strict=True)}  # fmt: skip
-    present = dict.fromkeys(data["condition"])
-    for condition in sorted(present, key=lambda name: list(CONDITIONS).index(name) if name in CONDITIONS else 99):
+    for condition in in_order(data["condition"]):
         for backend, row in rows.items():
             row[condition] = texts.get((backend, condition), "–")
     for backend, wrong in data.groupby("backend")["wrong"].sum().items():

@@ -152,7 +152,7 @@ function setUpMatrix() {
   const under = element("select", { id: "under", "aria-label": "Condition", onchange: () => { state.under = under.value; showMatrix(); } });
   $("matrix-controls").append(choices, element("label", { id: "under-label" }, "under ", under));
   legends.counts.append(element("span", { className: "l4" }, "all"), element("span", { className: "l3" }, "most"), element("span", { className: "l2" }, "some"),
-    element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("b", { className: "wrong" }, "✕2"), " of them silently wrong: loaded, and not what was saved");
+    element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("b", { className: "part" }, "+2"), " more came back in part, ", element("b", { className: "wrong" }, "✕2"), " are silently wrong: loaded, and not what was saved");
   legends.letters.append(...traitTable.legend());
 }
 
@@ -182,6 +182,7 @@ function showMatrix() {
     place.get(column).push(number);
   }
   const names = [...columns.keys()];
+  if (!view.choose) names.sort((a, b) => DATA.conditions.indexOf(a) - DATA.conditions.indexOf(b));
   $("heat").replaceChildren(element("table", { className: `heat${names.length > 14 ? " many" : ""}` },
     element("caption", { className: "sr" }, `Came back / tried, backend by ${state.view}`),
     element("thead", {}, element("tr", {}, element("td"), ...names.map((name) =>
@@ -194,13 +195,15 @@ function showMatrix() {
 
 function heatButton(row, column, numbers) {
   const outcomes = numbers.map((number) => DATA.cells[number].o);
-  const works = outcomes.filter((outcome) => WORKS.has(outcome)).length, wrong = outcomes.filter((outcome) => outcome === "mismatch").length;
+  const count = (wanted) => outcomes.filter(wanted).length;
+  const works = count((outcome) => WORKS.has(outcome)), part = count((outcome) => outcome === "partial"), wrong = count((outcome) => outcome === "mismatch");
   const share = works / numbers.length;
   const level = share === 1 ? 4 : share >= .66 ? 3 : share >= .33 ? 2 : share > 0 ? 1 : 0;
   const title = `${row}: ${spaced(column)}`;
   const single = numbers.length === 1 && state.view === "models";
   const button = evidenceButton(`l${level}`, single ? outcomes[0] : `${works}/${numbers.length}`, numbers, title);
-  button.setAttribute("aria-label", `${title}: ${works} of ${numbers.length} came back${wrong ? `, ${wrong} silently wrong` : ""}`);
+  button.setAttribute("aria-label", `${title}: ${works} of ${numbers.length} came back${part ? `, ${part} in part` : ""}${wrong ? `, ${wrong} silently wrong` : ""}`);
+  if (part && !single) button.append(element("span", { className: "part" }, `+${part}`));
   if (wrong) button.append(element("span", { className: "wrong" }, `✕${wrong}`));
   return button;
 }

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import intervals
-from harness.conditions import CONDITIONS
+from harness.conditions import CONDITIONS, in_order
 from harness.needs import common_model, facts_table, is_trait
 from harness.records import Record
 from harness.remedies import remedy
@@ -60,6 +60,7 @@ def build(records: Sequence[Record], environment: dict[str, Any] | None) -> dict
         key: list(dict.fromkeys(getattr(record, key) for record in records))
         for key in ("backend", "model", "condition")
     }
+    names["condition"] = in_order(names["condition"])
     index = {key: {name: number for number, name in enumerate(values)} for key, values in names.items()}
     cells: list[dict | int] = [_cell(record, index, strings, defaults) for record in records]
     packed, found = _packed(cells, [record.kind == "cell" and is_trait(record.model) for record in records])

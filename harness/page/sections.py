@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from harness.backend_docs import backend_doc
 from harness.claims import verdicts
-from harness.conditions import CONDITIONS
+from harness.conditions import CONDITIONS, in_order
 from harness.needs import GROUPS, SCENARIOS, WORKS, all_needs, backend_names, is_trait
 from harness.page.payload import cost_of
 from harness.questions import answers
@@ -103,7 +103,7 @@ def _model(name: str, rows: list[tuple[int, Record]]) -> dict[str, Any]:
         "name": name,
         "exercises": CATALOG[name].exercises if name in CATALOG else "",
         "tensor_bytes": max(sizes, default=None),
-        "conditions": list(dict.fromkeys(record.condition for _, record in cells)),
+        "conditions": in_order(record.condition for _, record in cells),
         "rows": [(backend, {record.condition: (index, record.outcome) for index, record in cells
                             if record.backend == backend}) for backend in by_backend],
     }  # fmt: skip
