@@ -329,7 +329,7 @@ class Watch:
     """What the interpreter does while an artifact is being loaded, by its audit hook."""
 
     def __init__(self, folder: Path) -> None:
-        self.on = False
+        self.on = self.runs_source = False
         self.watch_only(folder)
         sys.addaudithook(self._hook)
 
@@ -352,7 +352,8 @@ class Watch:
         elif event == "ctypes.dlopen":
             bad = str(arguments[0]) != "libnvidia-ml.so.1"  # torch asks whether there is a GPU whose state to keep
         elif event == "import":
-            bad = arguments[0].partition(".")[0] not in LIBRARIES  # of carried source it would be `shop`
+            top = arguments[0].partition(".")[0]  # trusted source imports what it says, but for what it brings itself
+            bad = top == "shop" if self.runs_source else top not in LIBRARIES
         elif event == "open":
             bad = isinstance(arguments[0], str | bytes) and not os.fsdecode(arguments[0]).startswith(self._allowed)
             bad = bad and arguments[0] != os.devnull and "/zoneinfo/" not in os.fsdecode(arguments[0])
@@ -384,7 +385,7 @@ def touch(value: Any, limit: int = 5000) -> None:
 def attempt(folder: Path, watch: Watch, verify: Any) -> tuple[str, str]:
     """("loaded" | "refused" | a kind of finding, what came of it)."""
     watch.seen.clear()
-    bundled = (folder / "source").is_dir()
+    watch.runs_source = bundled = (folder / "source").is_dir()
     signal.setitimer(signal.ITIMER_REAL, HANG_S)
     try:
         watch.on = True
