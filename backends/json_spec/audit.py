@@ -38,10 +38,10 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
     for name, node in objects.items():
         if not name.isprintable():
             raise ArtifactError(f"an object is called {name[:200]!r}, which no terminal should be asked to show")
-        if type(node) is not dict or tuple(node) not in PLAIN_TENSORS or not _is_plain_tensor(node):
-            walk.check(name, node)
-        else:
+        if type(node) is dict and tuple(node) in PLAIN_TENSORS and _is_plain_tensor(node):
             walk.keys += len(node)
+        elif type(node) is not dict or "$module" not in node or not walk.is_plain_module(node):
+            walk.check(name, node)
     regexes = walk.regexes
     if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
         raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
@@ -93,8 +93,6 @@ class _Walk:
                         left += [item for item in payload if type(item) in _INNER]
                         continue
                 tag = tag_of(node)
-                if tag == "$module" and self._is_plain_module(node, left):
-                    continue
                 if tag is not None:
                     self._check_tagged(tag, node, where)
                     if tag == "$tensor":
@@ -106,18 +104,29 @@ class _Walk:
             level = left
         raise ArtifactError(f"{where} is nested more than {DEPTH_LIMIT} levels deep")
 
-    def _is_plain_module(self, node: dict[str, Any], left: list[Any]) -> bool:
-        """Whether a module has tables of nodes and nothing else, all in their form; their values go into `left`."""
-        inner: list[Any] = []
-        keys = 0
+    def is_plain_module(self, node: dict[str, Any]) -> bool:
+        """Whether a module is in its form, and its tables hold references and plain values, or tuples of these, alone.
+
+        Where it is not so, nothing is said against it, and no key is counted.
+        """
+        objects, known, keys = self._objects, self._keys, len(node)
         for key, value in node.items():
             if key in _TABLES:
-                if type(value) is not dict or not value.keys() <= self._keys:
+                if type(value) is not dict or not value.keys() <= known:
                     if not table(value):
                         return False
-                    self._keys.update(value)
-                inner += [item for item in value.values() if type(item) in _INNER]
+                    known.update(value)
                 keys += len(value)
+                for item in value.values():
+                    if type(item) in _INNER:
+                        if type(item) is not dict or len(item) != 1:
+                            return False
+                        if type(name := item.get("$ref")) is str:
+                            if name not in objects:
+                                return False
+                        elif type(items := item.get("$tuple")) is not list or not _INNER.isdisjoint(map(type, items)):
+                            return False
+                        keys += 1
             elif key == "$module":
                 if type(value) is not str:
                     return False
@@ -126,7 +135,6 @@ class _Walk:
         if "training" not in node:
             return False
         self._check_name(node["$module"], "$module")
-        left += inner
         self.keys += keys
         return True
 

@@ -123,7 +123,7 @@ def _quantized_node(plain: torch.Tensor, inside: Inside, path: str) -> dict[str,
     return node
 
 
-_make_subclass, _Parameter = torch.Tensor._make_subclass, torch.nn.Parameter
+_Parameter = torch.nn.Parameter
 
 
 def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
@@ -136,7 +136,9 @@ def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
         return tensor
     if not (dtype.is_floating_point or dtype.is_complex):
         return finish(tensor, node, None)
-    return _make_subclass(_Parameter, tensor, True)  # what Parameter() comes to
+    tensor.requires_grad = True
+    tensor.__class__ = _Parameter  # as UninitializedParameter.materialize does: it saves a second tensor
+    return tensor
 
 
 PLAIN_FIELDS = frozenset(["$tensor", "shape", "entry", "parameter", "requires_grad", "attributes", "grad", "class"])
