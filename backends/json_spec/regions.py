@@ -152,7 +152,7 @@ def plan(views: list[View]) -> list[Region]:
 def _dense_bytes(view: View) -> np.ndarray:
     if isinstance(view.holder, np.ndarray):
         array = view.holder
-        array = array[tuple(slice(None, None, -1) if stride < 0 else slice(None) for stride in array.strides)]
+        array = array[(..., *(slice(None, None, -1) if stride < 0 else slice(None) for stride in array.strides))]
         return (
             array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis])).reshape(-1).view(np.uint8)
         )

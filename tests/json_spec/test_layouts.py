@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import json_spec_things as things
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -107,3 +108,9 @@ def test_forged_parts_are_refused(tmp_path, node):
     forge(tmp_path / "a", lambda spec: spec["objects"]["model"]["attributes"].update(evil=node))
     with pytest.raises(ArtifactError):
         load(tmp_path / "a", trust=["json_spec_things"])
+
+
+@pytest.mark.parametrize("array", [np.array("", "<U3"), np.array("a", ">U3"), np.array(b"", "S2"), np.array(1.5)])
+def test_arrays_without_dimensions(again, array):
+    loaded = again(array=array).array
+    assert (loaded.dtype, loaded.shape, loaded.tobytes()) == (array.dtype, (), array.tobytes())
