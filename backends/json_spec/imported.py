@@ -63,6 +63,7 @@ class Check:
             if not _can_be_found(module.partition(".")[0]):
                 raise Unsupported(_cannot_be_imported(module))
         names = sorted(name for name in names if project.own(name.partition(":")[0]) is not None)
+        self._of_script = [name for name in names if script.module_of(name.partition(":")[0]) is not None]
         if names and hasattr(os, "fork"):
             self._now = describe(names, project)
             self._copy = _Copy(lambda: _fresh(names, project))
@@ -71,6 +72,9 @@ class Check:
         """Wait for the copy. Raises Unsupported where something is not as a fresh import defines it."""
         fresh = self._copy.result() if self._copy is not None else None
         if fresh is None:
+            if self._of_script:  # nothing else says that an import would give what the script runs
+                way_out = "move it out of the script to a module of its own"
+                raise Unsupported(f"{self._of_script[0]} cannot be imported anew: {way_out}")
             return
         if isinstance(fresh, str):
             raise Unsupported(_cannot_be_imported(fresh))

@@ -117,7 +117,7 @@ REFUSALS = {
 }  # fmt: skip
 
 
-QUICK = ("unguarded", "global")
+QUICK = ("unguarded", "global", "fails")
 """The others take a process each too, and wait for the night."""
 
 
