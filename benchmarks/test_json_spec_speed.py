@@ -252,6 +252,8 @@ def test_speed(name, folder, run):
         path.unlink()
     if name != SMALL:  # the large one's rounds load it again
         shutil.rmtree(artifact)
+    if name == LARGE:
+        shutil.rmtree(folder / SMALL, ignore_errors=True)
 
 
 def test_report(run, capsys):
