@@ -3,7 +3,8 @@
 
 A copy of the process (`fork`) imports the project's modules anew, describes what the saved names reach, and ends; the
 description of the living ones must be the same. Nothing of it is seen in this process. Where there is no `fork`, where
-the import fails for another reason than a missing module, or takes too long, nothing is checked.
+the import fails for another reason than a missing module, or takes too long, nothing is checked; of a running script
+nothing is known then, and it is refused.
 """
 
 from __future__ import annotations
