@@ -33,7 +33,7 @@ def main() -> None:
 
 for command in (
     telling.list_, running.check, running.bench, running.traits, running.probe,
-    telling.report, telling.recommend,
+    telling.report, telling.recommend, telling.publish,
     over_time.history, over_time.compare, over_time.merge,
     artifacts.inspect, instrument.selftest, instrument.growth,
 ):  # fmt: skip

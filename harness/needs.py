@@ -309,7 +309,7 @@ def facts_table(records: Sequence[Record], python: str = "") -> dict[str, Any]:
 
 def _count_base(row: dict[str, Any], record: Record, index: int) -> None:
     row["wrong_tried"] += 1
-    if record.outcome == "mismatch" and record.code_ran != "edited":  # that is the need `edit_noticed`
+    if record.is_silently_wrong:  # that edited code runs is the need `edit_noticed`
         row["wrong"].append(index)
     if record.condition == BASE_CONDITION:
         row["base"]["for" if record.outcome in WORKS else "against"].append(index)

@@ -111,6 +111,11 @@ class Record:
     """What the cell cost the harness, all in all."""
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def is_silently_wrong(self) -> bool:
+        """It loaded, and is not what was saved. Where merely edited code ran, `code_ran` says so."""
+        return self.outcome == "mismatch" and self.code_ran != "edited"
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, allow_nan=False)
 

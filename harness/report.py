@@ -102,7 +102,7 @@ def badge(records: Sequence[Record]) -> dict[str, Any]:
     """The endpoint form of a badge service: label, message, colour. Silent errors are the headline."""
     cells = [record for record in records if record.kind == "cell" and not is_trait(record.model)]
     works = sum(record.outcome in WORKS for record in cells)
-    wrong = sum(record.outcome == "mismatch" for record in cells)
+    wrong = sum(record.is_silently_wrong for record in cells)
     message = f"{works} of {len(cells)} cells came back, {wrong} silently wrong"
     return {"schemaVersion": 1, "label": "roundtrip", "message": message, "color": "blue" if cells else "lightgrey"}
 

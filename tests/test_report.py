@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from harness import report
+from harness import publishing, report, tables
 from harness.backend_docs import backend_doc
 from harness.cli import main
 from harness.errors import RecordsError
@@ -300,3 +300,23 @@ def test_a_row_that_never_succeeds_is_flagged_with_its_reason():
     text = summary(every_table(records), None, [])
     assert "**Rows that brought nothing back:** `skops` (Cannot construct)" in text
     assert "**Rows" not in summary(every_table(records[:2]), None, [])
+
+
+# --- what is published ---
+
+
+def test_publishing_replaces_the_folder_and_the_readmes_table(run, tmp_path):
+    folder, readme = tmp_path / "published", tmp_path / "README.md"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "tables" / "old.csv").touch()
+    readme.write_text("# R\n\n![x](reports/published/page.png)\n\n| old |\n\n*Counts are models*\n\nRest.\n")
+    written = publishing.publish(run, folder, readme)
+    assert read_records(folder).records == read_records(run).records
+    choice = tables.markdown(tables.choice(tables.frame(read_records(run).records)))
+    assert (
+        readme.read_text() == f"# R\n\n![x](reports/published/page.png)\n\n{choice}\n\n*Counts are models*\n\nRest.\n"
+    )
+    assert {"records.jsonl.gz", "summary.md", "badge.json", "choice.csv", "README.md"} <= {
+        path.name for path in written
+    }
+    assert not (folder / "tables" / "old.csv").exists() and not list(folder.rglob("*.parquet"))

@@ -43,6 +43,17 @@ def report(run: Path) -> None:
 
 
 @click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def publish(run: Path) -> None:
+    """Make RUN (its folder) the published one: reports/published, and the README's table. For maintainers."""
+    from harness.publishing import publish
+    from harness.registry import ROOT
+
+    for path in publish(run):
+        click.echo(path.relative_to(ROOT))
+
+
+@click.command()
 @click.option("--need", "needs", multiple=True, metavar="NAME", help="What must hold; repeatable. Without: the list.")
 @click.option("--prefer", multiple=True, metavar="COST", help="load, save, size or memory; repeatable, first first.")
 @click.option("--model", metavar="NAME", help="For this model; one that RUN does not hold is tried now.")

@@ -55,7 +55,7 @@ def context(records: Sequence[Record], environment: dict[str, Any] | None) -> di
             "traits": len({record.model for record in cells if is_trait(record.model)}),
             "conditions": len({record.condition for record in cells}),
             "cells": len(cells),
-            "wrong": sum(record.outcome == "mismatch" for record in cells),
+            "wrong": sum(record.is_silently_wrong for record in cells),
             "probes": len(records) - len(cells),
         },
         "run_ids": list(dict.fromkeys(record.run_id for record in records)),
