@@ -6,6 +6,7 @@ between; a library's is the library's affair and goes by its name.
 
 from __future__ import annotations
 
+import abc
 import builtins
 import dis
 import enum
@@ -13,6 +14,7 @@ import functools
 import hashlib
 import inspect
 import types
+from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +186,19 @@ def _is_generated(part: Any, owner: type) -> bool:
     return code.co_filename == "<string>" or code.co_filename.endswith(("/dataclasses.py", "/reprlib.py"))
 
 
+def attributes_of_member(member: enum.Enum) -> dict[str, Any]:
+    """What a member of an enumeration has beside its name and value."""
+    return {name: part for name, part in getattr(member, "__dict__", {}).items() if not name.startswith("_")}
+
+
+def _registered(value: type, builder: Builder) -> list[str]:
+    """The classes that an abstract base class was told to take for its own: CPython keeps them where no name leads."""
+    if not isinstance(value, abc.ABCMeta):
+        return []
+    classes = (reference() for reference in _get_dump(value)[0])
+    return sorted(builder.type_name(cls) for cls in classes if cls is not None)
+
+
 def class_(value: type, builder: Builder) -> dict:
     """A class by its name; the user's own also by bases, methods, and public class attributes.
 
@@ -202,6 +217,10 @@ def class_(value: type, builder: Builder) -> dict:
         elif not name.startswith("_") and not is_enum and not isinstance(part, types.MemberDescriptorType):
             parts[name] = part
     members = {name: member._value_ for name, member in value.__members__.items()} if is_enum else {}
+    for name, member in value.__members__.items() if is_enum else ():
+        members |= {f"{name}.{key}": part for key, part in attributes_of_member(member).items()}
+    if registered := _registered(value, builder):
+        facts["registered"] = registered
     bases = builder.named({"__bases__": value.__bases__})
     return builder.node(
         "class", value, bases, builder.named(parts), builder.named(members, ".__members__"), facts=facts

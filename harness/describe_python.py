@@ -25,7 +25,8 @@ def describe(value: Any, builder: Builder) -> dict:
         return builder.node("opaque", value)
     if issubclass(cls, enum.Enum):
         facts = {"value": value._name_ or str(value._value_)}
-        return builder.node("constant", value, identity=False, facts=facts)
+        parts = describe_code.attributes_of_member(value) if builder.is_own(cls.__module__) else {}
+        return builder.node("constant", value, builder.named(parts), identity=False, facts=facts)
     if issubclass(cls, type):
         return describe_code.class_(value, builder)
     if issubclass(cls, types.ModuleType):

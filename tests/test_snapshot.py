@@ -78,3 +78,28 @@ def test_a_part_that_raises_is_a_result():
             raise OSError("no")
 
     assert snapshot_value([Angry()])["nodes"]
+
+
+def test_what_was_changed_where_no_name_leads():
+    """Attributes of an enumeration's members, and classes that an abstract one was told of."""
+    import abc
+    import enum
+
+    class Color(enum.Enum):
+        RED = 1
+
+    class Shape(abc.ABC):  # noqa: B024  nothing abstract is needed
+        pass
+
+    class Square:
+        pass
+
+    def own(value) -> dict:
+        return snapshot_value(value, own_modules=(__name__.partition(".")[0],))
+
+    before = [own(value) for value in (Color, Color.RED, Shape)]
+    assert not any(map(compare, before, [own(value) for value in (Color, Color.RED, Shape)]))
+    Color.RED.weight = 3
+    Shape.register(Square)
+    after = [own(value) for value in (Color, Color.RED, Shape)]
+    assert all(map(compare, before, after))
