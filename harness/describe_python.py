@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import enum
 import types
 import warnings
@@ -39,6 +40,15 @@ def describe(value: Any, builder: Builder) -> dict:
 
 
 # --- containers and scalars
+
+
+def _memory(value: Any, builder: Builder) -> dict:
+    """Where a writable buffer lies: a tensor (`torch.frombuffer`) or an array may share it."""
+    with memoryview(value) as view:
+        if view.readonly or not view.c_contiguous or not view.nbytes:
+            return {}
+        address = ctypes.addressof(ctypes.c_char.from_buffer(view))
+    return {"storage": [builder.storage(("cpu", address), value), 0]}
 
 
 def _container(value: Any, builder: Builder) -> dict | None:
@@ -84,13 +94,15 @@ def _scalar(value: Any, builder: Builder) -> dict | None:
             facts = plain if base not in (float, complex) else {}
             return with_attributes("scalar", value, builder, group, facts=facts, identity=False)
     if issubclass(cls, bytearray):
-        return builder.node("scalar", value, facts={"value": bytes(value)})
+        return builder.node("scalar", value, facts={"value": bytes(value)}) | _memory(value, builder)
     if issubclass(cls, memoryview):
         facts = {"format": value.format, "shape": list(value.shape or ())}
-        return builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
+        node = builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
+        return node | _memory(value, builder)
     if issubclass(cls, array.array):
         facts = {"typecode": value.typecode, "length": len(value)}
-        return builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
+        node = builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
+        return node | _memory(value, builder)
     if cls is range:
         facts = {"value": [value.start, value.stop, value.step]}
         return builder.node("scalar", value, identity=False, facts=facts)

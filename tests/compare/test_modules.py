@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import copy
 import types
 
@@ -176,6 +177,20 @@ def test_a_tensor_and_an_array_that_share_memory():
 
     assert seen(pair(False), pair(False), snapshot_model) == []
     assert seen(pair(False), pair(True), snapshot_model) == [("model.array", "aliasing")]
+
+
+@pytest.mark.parametrize(
+    "make", [bytearray, lambda data: array.array("B", data), lambda data: memoryview(bytearray(data))]
+)
+def test_a_tensor_and_a_buffer_that_share_memory(make):
+    def pair(copied):
+        buffer = make(bytes(range(8)))
+        tensor = torch.frombuffer(buffer, dtype=torch.uint8)
+        return Plain(buffer=buffer, tensor=tensor.clone() if copied else tensor)
+
+    assert seen(pair(False), pair(False), snapshot_model) == []
+    assert seen(pair(False), pair(True), snapshot_model) == [("model.buffer", "aliasing")]
+    assert seen(pair(True), pair(True), snapshot_model) == []
 
 
 def test_one_scalar_of_numpy_in_two_places_may_come_back_as_two():
