@@ -46,8 +46,11 @@ class Competitor:
     def backend(self) -> str:
         return self.saved.backend
 
-    def warm_up(self, folder: Path) -> None:
-        """One save and one load in the process that saved, watched for its memory; their times are dropped."""
+    def warm_up(self, folder: Path, renewed: bool = True) -> None:
+        """One save and one load in the process that saved, watched for its memory; their times are dropped.
+
+        `renewed`: each round gets a new process, if it may be forked and warms up quickly.
+        """
         costs, worker = self.costs, self.saved.worker
         worker.call("forget")  # what `same_process` loaded there holds memory, and files if it maps
         spent_s = self.saved.facts["save_s"]
@@ -58,7 +61,7 @@ class Competitor:
         spent_s += costs["load_s"].pop()
         for name in ("first_prediction_s", "predictions_per_s"):
             costs[name].clear()
-        if not self._process.renew(spent_s < RENEWED_S):
+        if not self._process.renew(renewed and spent_s < RENEWED_S):
             worker.call("use_all_threads")
 
     def save(self, folder: Path) -> None:

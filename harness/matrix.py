@@ -80,7 +80,7 @@ class Settings:
     @property
     def plan(self) -> Plan:
         """When the timed rounds end."""
-        return Plan(rounds=self.rounds, budget_s=self.budget_s, cold=not self.quick)
+        return Plan(rounds=self.rounds, budget_s=self.budget_s, renewed=not self.quick, cold=not self.quick)
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError, InterpreterError."""

@@ -66,7 +66,7 @@ def interleave(
     size = competitors[0].saved.facts["tensor_bytes"]
     for competitor in competitors:
         tick(f"warming up: {competitor.backend}")
-        _guarded(competitor, (), lambda c=competitor: c.warm_up(folder))
+        _guarded(competitor, (), lambda c=competitor: c.warm_up(folder, plan.renewed))
     tasks = [task for competitor in competitors for task in _tasks(competitor, floor, folder)]
     references = [
         lambda: _floor_turn(floor, floor.times, size, folder),

@@ -32,6 +32,8 @@ class Plan:
     """For all rounds of one model together. One round is always run."""
     allowance_s: float = 4.0
     """For one task: what is so dear that it passes this stops early, and leaves time to the others."""
+    renewed: bool = True
+    """Whether each round has new processes: dearer, and intervals that hold (see `competitor`)."""
     cold: bool = True
     """Whether a few loads with a cold page cache follow."""
 

@@ -58,6 +58,11 @@ def test_what_is_dear_stays(one, tmp_path, monkeypatch):
     assert len(one.costs["save_s"]) == 1
 
 
+def test_a_quick_run_keeps_its_processes(one, tmp_path):
+    one.warm_up(tmp_path, renewed=False)
+    assert set(processes(one, 2)) == {one.saved.worker.call("about")["process"]}
+
+
 def test_a_process_with_threads_is_not_forked(one, monkeypatch):
     process, about = Process(one.saved.worker), one.saved.worker.call("about")
     assert about["running_threads"] == 1 and process.renew(True) and not process.renew(False)
