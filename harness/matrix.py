@@ -20,7 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import cold_start, corpus, environment, interpreters, life, measure, probes, registry, round_trip
+from harness import (
+    cold_start,
+    corpus,
+    environment,
+    interpreters,
+    intervals,
+    life,
+    measure,
+    probes,
+    registry,
+    round_trip,
+)
 from harness.competitor import Competitor
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
 from harness.errors import InterpreterError
@@ -79,8 +90,9 @@ class Settings:
 
     @property
     def plan(self) -> Plan:
-        """When the timed rounds end."""
-        return Plan(rounds=self.rounds, budget_s=self.budget_s, renewed=not self.quick, cold=not self.quick)
+        """When the timed rounds end. Rounds that are too few for an interval are not worth what makes one hold."""
+        few = self.rounds < intervals.LEAST_ROUNDS
+        return Plan(self.rounds, budget_s=self.budget_s, renewed=not (self.quick or few), cold=not (self.quick or few))
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError, InterpreterError."""
