@@ -20,8 +20,8 @@ from harness.process import Worker
 from harness.round_trip import Saved
 
 RENEWED_S = 0.25
-"""A save and a load that take as long as this together stay in one process: where its memory lies matters less to them,
-and to warm up anew would be dear."""
+"""Turns that take as long as this together (save, load, predict) stay in one process: where its memory lies matters less
+to them, and to warm up anew would be dear."""
 DEAR_S = 1.0
 """A save that takes as long as this gets no warm-up: its first round is watched, and counts."""
 _TIMES = ("save_s", "load_s", "first_prediction_s", "predictions_per_s", "load_cold_s")
@@ -58,9 +58,8 @@ class Competitor:
             self._save(worker, folder)
             spent_s = costs["save_s"].pop()
         self._load(worker)
-        spent_s += costs["load_s"].pop()
-        for name in ("first_prediction_s", "predictions_per_s"):
-            costs[name].clear()
+        spent_s += costs["load_s"].pop() + 2 * costs["first_prediction_s"].pop()
+        costs["predictions_per_s"].clear()
         if not self._process.renew(renewed and spent_s < RENEWED_S):
             worker.call("use_all_threads")
 
