@@ -20,8 +20,8 @@ from harness.process import Worker
 from harness.round_trip import Saved
 
 RENEWED_S = 0.25
-"""Turns that take as long as this together (save, load, predict) stay in one process: where its memory lies matters less
-to them, and to warm up anew would be dear."""
+"""Turns that take as long as this together (save, load, predict) stay in one process: where its memory lies matters
+less to them, and to warm up anew would be dear."""
 DEAR_S = 1.0
 """A save that takes as long as this gets no warm-up: its first round is watched, and counts."""
 _TIMES = ("save_s", "load_s", "first_prediction_s", "predictions_per_s", "load_cold_s")
