@@ -44,9 +44,15 @@ def fork(status: int) -> bool:
 
 
 def _report(*_: object) -> None:
-    """Write down the end of each process that ended."""
+    """Write down the end of each process that ended.
+
+    Another end may interrupt this, and its turn then tells both: a process that is no longer there was told of.
+    """
     for pid, status in list(_reports.items()):
-        ended, code = os.waitpid(pid, os.WNOHANG)
+        try:
+            ended, code = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            continue
         if ended:
             del _reports[pid]
             with contextlib.suppress(OSError):  # nobody reads any more

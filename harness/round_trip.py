@@ -107,7 +107,10 @@ def _is_shared(saved: Saved, original: Original) -> bool:
     library = templates.library(saved.backend)
     if not original.forkable or (library is not None and library.imports_s > original.facts["build_s"]):
         return False
-    saved.worker = original.fork()
+    try:
+        saved.worker = original.fork()
+    except WorkerDied:  # the original is gone, which is not the backend's doing: it builds for itself
+        return False
     if saved.worker.call("records", backend=saved.backend):
         saved.worker.close()
         return False

@@ -99,8 +99,14 @@ def _template(modules: tuple[str, ...]) -> Worker | None:
 
 
 def with_library(backend: str) -> Worker:
-    """A fresh process for a backend, in which its library is imported already if importing it is dear."""
-    return Worker(template=library(backend))
+    """A fresh process for a backend, in which its library is imported already if importing it is dear.
+
+    Where the template has died, a process that imports it itself.
+    """
+    try:
+        return Worker(template=library(backend))
+    except WorkerDied:
+        return Worker()
 
 
 def fresh(backend: str) -> Worker:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends import BackendEntry
-from harness import registry, round_trip, templates
+from harness import forking, registry, round_trip, templates
 from harness.conditions import condition
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import stage
@@ -104,6 +104,55 @@ def test_a_hang_in_a_fork_is_ended(original, spoilers, tmp_path):
             one.call("save", backend=f"{spoilers}:Hangs", directory=str(tmp_path / "h"), timeout_s=1.0)
         assert not one._process.is_alive()
         assert not Path(f"/proc/{one._process.pid}").exists()
+
+
+def test_ends_that_interrupt_each_other_are_all_told(monkeypatch):
+    """The end of one process is told while that of another is being told, as signals may have it."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(forking, "_reports", {11: writing, 12: os.dup(writing)})
+    ends, waited = {11: 0, 12: 9}, []
+
+    def waitpid(pid, options):
+        waited.append(pid)
+        if len(waited) == 1:
+            forking._report()
+        if pid not in ends:
+            raise ChildProcessError
+        return pid, ends.pop(pid)
+
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    forking._report()
+    assert not forking._reports
+    assert [forking.NUMBER.unpack(os.read(reading, 8))[0] for _ in range(2)] == [0, -9]
+    os.close(reading)
+
+
+def test_many_ends_at_once_leave_the_template_alive():
+    with Worker() as template:
+        forks = [Worker(template=template) for _ in range(30)]
+        for one in forks:
+            os.kill(one._process.pid, signal.SIGKILL)
+        for one in forks:
+            with pytest.raises(WorkerDied, match="SIGKILL"):
+                one.call("about")
+            one.close()
+        with Worker(template=template) as last:
+            assert last.call("about")
+
+
+def test_where_the_template_is_gone_a_process_imports_it_itself(monkeypatch):
+    template = Worker()
+    os.kill(template._process.pid, signal.SIGKILL)
+    monkeypatch.setattr(templates, "library", lambda backend: template)
+    with template, templates.with_library("pickle") as one:
+        assert one.call("about")
+
+
+def test_where_the_original_is_gone_each_builds_for_itself(original, tmp_path):
+    os.kill(original._worker._process.pid, signal.SIGKILL)
+    saved = round_trip.save("pickle", "build", original.stage, tmp_path / "cell", original=original)
+    assert saved.stopped is None and saved.described is None
+    saved.close()
 
 
 def test_a_template_that_is_gone_is_told():
