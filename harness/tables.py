@@ -224,18 +224,20 @@ def resources(data: pd.DataFrame) -> pd.DataFrame:
 def choice(data: pd.DataFrame) -> pd.DataFrame:
     """One row a backend that a person can choose from: counts of what worked, costs on one model.
 
-    A count is `models that came back exact or close / models tried`, and behind it how many more came back in part.
-    *Silently wrong* leaves out cells in which merely edited code ran: `source_edited` counts these. The costs are those
-    of `common_model`, so that the rows can be compared. Traits are not counted.
+    A count is `models that came back exact or close / models tried`, and behind it how many more came back in part;
+    what was `unavailable` here was not tried. *Silently wrong* leaves out cells in which merely edited code ran:
+    `source_edited` counts these. The costs are those of `common_model`, so that rows can be compared; traits are not
+    counted.
     """
     data = cells(data)
     wrong = (data["outcome"] == "mismatch") & (data["code_ran"] != "edited")
     data = data.assign(works=data["outcome"].isin(WORKS), part=data["outcome"] == "partial", wrong=wrong)
+    data["tried"] = data["outcome"] != "unavailable"
     rows: dict[str, dict[str, Any]] = {backend: {} for backend in dict.fromkeys(data["backend"])}
     groups = data.groupby(["backend", "condition"], sort=False)
-    counts = groups.agg(works=("works", "sum"), tried=("works", "size"), part=("part", "sum"))
+    counts = groups.agg(works=("works", "sum"), tried=("tried", "sum"), part=("part", "sum"))
     texts = {place: f"{row.works}/{row.tried}" + (f" +{row.part} part" if row.part else "")
-             for place, row in zip(counts.index, counts.itertuples(), strict=True)}  # fmt: skip
+             for place, row in zip(counts.index, counts.itertuples(), strict=True) if row.tried}  # fmt: skip
     for condition in in_order(data["condition"]):
         for backend, row in rows.items():
             row[condition] = texts.get((backend, condition), "–")

@@ -197,12 +197,13 @@ function heatButton(row, column, numbers) {
   const outcomes = numbers.map((number) => DATA.cells[number].o);
   const count = (wanted) => outcomes.filter(wanted).length;
   const works = count((outcome) => WORKS.has(outcome)), part = count((outcome) => outcome === "partial"), wrong = count((outcome) => outcome === "mismatch");
-  const share = works / numbers.length;
+  const tried = numbers.length - count((outcome) => outcome === "unavailable");
+  const share = tried ? works / tried : 0;
   const level = share === 1 ? 4 : share >= .66 ? 3 : share >= .33 ? 2 : share > 0 ? 1 : 0;
   const title = `${row}: ${spaced(column)}`;
   const single = numbers.length === 1 && state.view === "models";
-  const button = evidenceButton(`l${level}`, single ? outcomes[0] : `${works}/${numbers.length}`, numbers, title);
-  button.setAttribute("aria-label", `${title}: ${works} of ${numbers.length} came back${part ? `, ${part} in part` : ""}${wrong ? `, ${wrong} silently wrong` : ""}`);
+  const button = evidenceButton(`l${level}`, single ? outcomes[0] : tried ? `${works}/${tried}` : "not tried", numbers, title);
+  button.setAttribute("aria-label", `${title}: ${works} of ${tried} came back${part ? `, ${part} in part` : ""}${wrong ? `, ${wrong} silently wrong` : ""}`);
   if (part && !single) button.append(element("span", { className: "part" }, `+${part}`));
   if (wrong) button.append(element("span", { className: "wrong" }, `✕${wrong}`));
   return button;
