@@ -28,6 +28,7 @@ TABLES = (
     "cost",
     "growth",
     "json_spec_speed",
+    "json_spec_targets",
     "traits",
     "resources",
     "probe",
