@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.process import Worker, WorkerFailed
 from harness.registry import ROOT
+from harness.wording import everywhere
 
 FOLDER = ROOT / ".languages"
 SCRIPTS = Path(__file__).parent / "languages"
@@ -93,7 +94,7 @@ def _run(runtime: Runtime, path: Path, folder: Path, worker: Worker) -> str:
         return f"no answer within {TIMEOUT_S} s"
     if done.returncode or not output.is_file():
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        return lines[0][:160] if lines else f"exit code {done.returncode}"
+        return everywhere(lines[0])[:160] if lines else f"exit code {done.returncode}"
     try:
         return worker.call("forward_answer", folder=str(folder), kind=runtime.kind)
     except WorkerFailed as error:
