@@ -123,7 +123,8 @@ def cells(run: Run, request: pytest.FixtureRequest):
 
     def of(model: str) -> dict:
         if model not in done:
-            done[model] = {(record.backend, _condition(record)): record for record in run.model(model)}
+            cells = [record for record in run.model(model) if record.kind == "cell"]
+            done[model] = {(record.backend, _condition(record)): record for record in cells}
         return done[model]
 
     return of
