@@ -29,8 +29,8 @@ Keyword arguments are passed to a backend that declares them, and only then:
 - `save(..., examples=())`: raw inputs as `preprocess` takes them;
 - `save(..., batches=())`: what `forward` takes, a batch of one data point and a batch of two, for formats that trace
   the model. They are made before the save, so that neither its time nor its effects include preprocessing;
-- `save(..., constructor="")`: the importable function that built the model, as "module:function", for formats that
-  store weights alone: their users keep a function that builds the model, and the artifact may say which;
+- `save(..., constructor="")`: the importable function that makes the model, untrained where there is such a function,
+  as "module:function", for formats that store weights alone: their users keep one, and the artifact may say which;
 - `load(..., trusted_modules=())`: names of modules that the caller vouches for (the user's own project), for
   formats that import nothing else. A backend that runs whatever the file says has no use for them.
 

@@ -4,9 +4,10 @@ Writes `model.safetensors` with `save_model`, which keeps one name of tensors th
 name of the code that builds the model around them. As with a state dictionary all else is whatever the code makes of it
 at load: preprocessing and postprocessing, constants, non-persistent buffers, training flags. The file has no checksum.
 
-`safetensors` stores "module:function" of the function that built the model and calls it again at load, training and
-all, if it trains: its load time is mostly that. `safetensors_config` stores the model's class and the arguments of its
-constructor, recorded while the model was built; an argument that JSON cannot hold is refused at save.
+`safetensors` stores "module:function" of the function that makes the model and calls it again at load: its load time is
+mostly that, and training too, where the only function there is trains. `safetensors_config` stores the model's class
+and the arguments of its constructor, recorded while the model was built; an argument that JSON cannot hold is refused
+at save.
 
 Use it when weights travel to people who should not have to trust you, or to other languages.
 

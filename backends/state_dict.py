@@ -6,9 +6,10 @@ non-persistent buffers, training flags and hooks are whatever the code makes of 
 says that the code is still there and still builds the same model. `torch.load(weights_only=True)` admits tensors and
 plain containers; the code must be in a module that the caller trusts.
 
-`state_dict` stores "module:function" of the function that built the model and calls it again at load, training and all,
-if it trains: its load time is mostly that. `state_dict_config` stores the model's class and the arguments of its
-constructor, recorded while the model was built; an argument that JSON cannot hold is refused at save.
+`state_dict` stores "module:function" of the function that makes the model and calls it again at load: its load time is
+mostly that, and training too, where the only function there is trains. `state_dict_config` stores the model's class and
+the arguments of its constructor, recorded while the model was built; an argument that JSON cannot hold is refused at
+save.
 
 Use it when the code is under version control, is deployed on its own, and outlives the file.
 

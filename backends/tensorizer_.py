@@ -1,7 +1,7 @@
 """`tensorizer` and `tensorizer_verified`: the tensors of a module, laid out to be streamed.
 
 Writes `model.tensors` with `TensorSerializer.write_module`, non-persistent buffers included, and `constructor.txt`
-with the name ("module:function") of the function that built the model, which is called again at load. All else of a
+with the name ("module:function") of the function that makes the model, which is called again at load. All else of a
 model is whatever that function makes of it. `load_into_module` registers every tensor anew: buffers of floats come
 back as Parameters that want a gradient, and non-persistent ones as persistent. The file has a CRC-32 and a SHA-256 of
 each tensor; they are checked where `verify_hash=True` asks for it, as `tensorizer_verified` does.

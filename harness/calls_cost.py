@@ -46,12 +46,14 @@ def forget(session: Session) -> None:
         return
 
 
-def first_prediction(session: Session, *, reference: str) -> dict[str, float]:
-    """Seconds of the first prediction after a load, and how many a second follow it.
+def first_prediction(session: Session, *, reference: str, repeated: bool = True) -> dict[str, float]:
+    """Seconds of the first prediction after a load, and, `repeated`, how many a second follow it.
 
     A prediction is all stages that the loaded object has, on the first example; unpickling it is not in the time.
     """
     first_s = _predict(session, reference)
+    if not repeated:
+        return {"first_prediction_s": first_s}
     count, spent_s = 0, 0.0
     while spent_s < PREDICTING_S:
         spent_s += _predict(session, reference)

@@ -50,7 +50,7 @@ def build(
     started = time.perf_counter()
     session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
     threads = proc.threads()
-    session.constructor = f"{session.user_module.__name__}:{builder}"
+    session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
     with _recording(session, backend):
         session.model = getattr(session.user_module, builder)()
     return {
@@ -59,6 +59,13 @@ def build(
         "constructor": session.constructor,
         "forkable": _is_forkable(threads),
     }
+
+
+def _constructor(module: Any, builder: str) -> str:
+    """The function that makes the model before it is trained, where the file has one: `construct` beside `build`,
+    `construct_small` beside `build_small`. Else the builder."""
+    name = builder.replace("build", "construct", 1)
+    return name if callable(getattr(module, name, None)) else builder
 
 
 def _is_forkable(before: int | None) -> bool:

@@ -75,9 +75,8 @@ class Competitor:
         """One timed load, and the first predictions after it."""
         worker, is_new = self._process.turn("load")
         if is_new:
-            self._load(worker)
-            for name in ("load_s", "first_prediction_s", "predictions_per_s"):
-                self.costs[name].pop()
+            self._call(worker, "load", watched=False)
+            worker.call("first_prediction", reference=str(self.saved.reference), repeated=False)
         self._load(worker)
 
     def load_cold(self) -> None:

@@ -49,15 +49,16 @@ TIMED_CONDITION = "fresh_process"
 ALL = "all"
 """In place of a condition's name: every condition that this machine can make. In place of a backend's: the slow too."""
 
-BUDGET_S = 0.4
+BUDGET_S = 0.5
 """For the timed rounds of one model, times the number of backends: with all models a run then takes minutes."""
 
 QUICK_MODELS = ("nested_fruit", "closure_preprocess", "sentiment_gru", "sentiment_gru_lambda")
 """Those whose libraries take no second to import, which each process that loads must do."""
-COLD_STARTS = {"none": 0, "some": 1, "all": 3}
-"""How often a new interpreter is started for each backend: of COLD_START_MODELS, or with "all" of every model."""
+COLD_STARTS = 3
+"""How often a new interpreter is started for each backend, where that is asked for."""
 COLD_START_MODELS = ("imagenet_resnet",)
-"""A start is seconds of importing torch whatever the model is, so that one model tells most of it."""
+"""Those of `--cold-starts some`: a start is seconds of importing torch whatever the model is, so that one model tells
+most of it."""
 QUICK_CONDITIONS = ("fresh_process", "main_script", "source_absent")
 QUICK_ROUNDS = 7
 QUICK_BUDGET_S = 3.0
@@ -79,7 +80,7 @@ class Settings:
     budget_s: float | None = None
     """For the timed rounds of one model; None: BUDGET_S a backend."""
     cold_starts: str = "none"
-    """One of COLD_STARTS."""
+    """Of which models: none, some (COLD_START_MODELS), all."""
     shard: tuple[int, int] = (1, 1)
     """Part (k, n): every n-th model, file of traits and probed backend, from the k-th on; `merging` has the rest."""
     life: str = "quick"
@@ -284,12 +285,12 @@ class Run:
         return [*records, profile.record(self.run_id, source.name)]
 
     def _cold_starts(self, competitors: Sequence[Competitor], model: str, folder: Path) -> list[Record]:
-        if self.settings.quick or (self.settings.cold_starts == "some" and model not in COLD_START_MODELS):
+        wanted = self.settings.cold_starts
+        if wanted == "none" or (wanted == "some" and model not in COLD_START_MODELS):
             return []
         living = [competitor for competitor in competitors if competitor.died is None]
-        repeats = COLD_STARTS[self.settings.cold_starts]
-        self._tell(f"{model}: {repeats * len(living)} cold starts")
-        return cold_start.measure(living, repeats, folder / "cold", self.run_id, model) if repeats else []
+        self._tell(f"{model}: {COLD_STARTS * len(living)} cold starts")
+        return cold_start.measure(living, COLD_STARTS, folder / "cold", self.run_id, model)
 
     def _floor_record(self, model: str, floor: measure.Floor) -> Record:
         """What the rounds of a model say of the machine: the floor, its twin, and what went on beside."""

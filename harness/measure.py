@@ -21,7 +21,7 @@ from harness.competitor import Competitor
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.rounds import Plan, Task
 
-COLD = Plan(rounds=3, least=1, narrow=0.0, allowance_s=2.0)
+COLD = Plan(rounds=3, least=1, narrow=0.0)
 COLD_SHARE = 0.125
 """Of the budget, that the loads with a cold page cache may take besides."""
 TWIN_LEVEL = 0.998

@@ -1,8 +1,10 @@
 """When rounds go on and when they stop: the plan of a measurement, apart from what is measured.
 
 In every round each *task* that is still open runs once, in an order shuffled anew, and so do the references (the
-floor), to which ratios are taken. A task is done when the interval of its paired ratio is narrow enough; when it has
-used its allowance; when the budget of all is spent; or after the last round. Which one it was is kept.
+floor), to which ratios are taken. A task is done when the interval of its paired ratio is narrow enough; when the
+budget of all does not reach for it; or after the last round. Which one it was is kept.
+
+A budget that does not give all tasks the least rounds gives them to as many as it can: the dearest end first.
 """
 
 from __future__ import annotations
@@ -25,13 +27,11 @@ class Plan:
     rounds: int = 15
     """At most so many."""
     least: int = 7
-    """At least so many before an interval is called narrow, and before the budget ends what is cheap."""
+    """At least so many before an interval is called narrow."""
     narrow: float = 0.08
     """Half the interval of the ratio, as a part of its median, at which a task is done."""
     budget_s: float = 25.0
     """For all rounds of one model together. One round is always run."""
-    allowance_s: float = 4.0
-    """For one task: what is so dear that it passes this stops early, and leaves time to the others."""
     renewed: bool = True
     """Whether each round has new processes: dearer, and intervals that hold (see `competitor`)."""
     cold: bool = True
@@ -52,6 +52,10 @@ class Task:
     turns: int = 0
     stopped: str | None = None
     failed: bool = False
+
+    @property
+    def per_turn_s(self) -> float:
+        return self.used_s / max(self.turns, 1)
 
     def stop(self) -> None:
         """Take no further part, because it cannot."""
@@ -79,9 +83,10 @@ def run(
                 _turn(turn, clock)
             else:
                 turn()
-        spent = clock() - began
         for task in _active(tasks):
-            task.stopped = _verdict(task, plan, spent, number)
+            task.stopped = NARROW if _is_narrow(task, plan) else None
+        if number < plan.rounds:
+            _end_dearest(tasks, plan, clock() - began, number)
     for task in _active(tasks):
         task.stopped = ROUNDS
     return number
@@ -100,15 +105,18 @@ def _turn(task: Task, clock: Callable[[], float]) -> None:
     task.turns += 1
 
 
-def _verdict(task: Task, plan: Plan, spent_s: float, number: int) -> str | None:
-    """Why the task is done after this round; None where it is not."""
-    if task.turns >= plan.least:
-        width = intervals.half_width(task.ratios(), STOPPED_LEVEL)
-        if width is not None and width <= plan.narrow:
-            return NARROW
-    per_turn, per_round = task.used_s / max(task.turns, 1), spent_s / number
-    # the least rounds are cheap for what is cheap: only a dear task, or a budget far passed, ends before them
-    limit_s = plan.budget_s if task.turns >= plan.least else 2 * plan.budget_s
-    if spent_s + per_round > limit_s or task.used_s + per_turn > plan.allowance_s:
-        return BUDGET
-    return None
+def _is_narrow(task: Task, plan: Plan) -> bool:
+    width = intervals.half_width(task.ratios(), STOPPED_LEVEL) if task.turns >= plan.least else None
+    return width is not None and width <= plan.narrow
+
+
+def _end_dearest(tasks: Sequence[Task], plan: Plan, spent_s: float, number: int) -> None:
+    """End tasks until the budget's rest reaches for those that are left: for their least rounds, else for one more."""
+    references_s = (spent_s - sum(task.used_s for task in tasks)) / number
+    missing = max(plan.least - number, 1)
+    left = sorted(_active(tasks), key=lambda task: task.per_turn_s)
+    while left:
+        needed_s = references_s * missing + sum(task.per_turn_s * max(plan.least - task.turns, 1) for task in left)
+        if spent_s + needed_s <= plan.budget_s:
+            return
+        left.pop().stopped = BUDGET

@@ -330,7 +330,7 @@ class _Bench:
 
     def measure(self, competitors: Sequence[Competitor], rounds: int) -> Floor:
         """Exactly so many rounds."""
-        plan = Plan(rounds=rounds, least=rounds, budget_s=1e6, allowance_s=1e6, cold=False)
+        plan = Plan(rounds=rounds, least=rounds, budget_s=1e6, cold=False)
         floor = measure.interleave(competitors, plan, self._folder / "rounds", lambda _: None, seed=self._count)
         for competitor in competitors:
             if competitor.died is not None:

@@ -6,13 +6,17 @@ module, and kept, removed, renamed or edited as the condition says; so it import
     def build() -> torch.nn.Module:
         \"\"\"The model, trained or seeded, in eval mode: the same weights to the bit whenever it is called, however
         many threads torch may use. It leaves the random states and the number of threads as they were. A second at
-        most, since it is built for each backend.\"\"\"
+        most, since some backends watch how it is built.\"\"\"
 
     def examples() -> list:
         \"\"\"Two or more raw inputs, as `preprocess` takes them, made of the standard library's and libraries' types
         (they travel to processes in which this file does not exist).\"\"\"
 
 and, where it applies,
+
+    def construct() -> torch.nn.Module:
+        \"\"\"The model in eval mode before it is trained, of any weights: what formats that hold weights alone call at
+        load. Without it they call `build`, whose training then counts as loading.\"\"\"
 
     def score(predict) -> dict[str, float]:
         \"\"\"Figures such as {"accuracy": 0.98} on held-out data. `predict` takes a list of raw inputs and returns
@@ -25,5 +29,5 @@ tensors and numbers for *one* data point, without a batch dimension; `forward(ba
 dimension added at every leaf; `postprocess(output)` takes one data point's part of the output and returns what a
 person or program can read.
 
-A file may hold several builders (`file.py:build_lambda`); they share `examples` and `score`.
+A file may hold several builders (`file.py:build_lambda`, with `construct_lambda`); they share `examples` and `score`.
 """

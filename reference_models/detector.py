@@ -87,20 +87,26 @@ def _seed_weights(network: nn.Module) -> None:
         norm.momentum = momentum
 
 
+def construct() -> nn.Module:
+    """The model with torchvision's initial weights: what a file of weights needs."""
+    network = ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, score_thresh=0.7, detections_per_img=MOST
+    )
+    names = list(SSDLite320_MobileNet_V3_Large_Weights.DEFAULT.meta["categories"])
+    return Detector(network, names, threshold=0.75, overlap=0.4).eval()
+
+
 def build() -> nn.Module:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that sums are taken in one order, however many cores there are
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(23)
-            network = ssdlite320_mobilenet_v3_large(
-                weights=None, weights_backbone=None, score_thresh=0.7, detections_per_img=MOST
-            )
-            _seed_weights(network)
+            model = construct()
+            _seed_weights(model.network)
     finally:
         torch.set_num_threads(threads)
-    names = list(SSDLite320_MobileNet_V3_Large_Weights.DEFAULT.meta["categories"])
-    return Detector(network, names, threshold=0.75, overlap=0.4).eval()
+    return model.eval()
 
 
 def examples() -> list:

@@ -66,6 +66,12 @@ def _train(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, epochs
                 parameter.sub_(velocity, alpha=rate * (1 - step / len(batches)))
 
 
+def construct() -> nn.Module:
+    """The model before it is trained: what a file of weights needs."""
+    (images, _), _ = _data()
+    return DigitsCNN(float(images.mean()), float(images.std())).eval()
+
+
 def build() -> nn.Module:
     (images, labels), _ = _data()
     threads = torch.get_num_threads()
@@ -73,7 +79,7 @@ def build() -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            model = DigitsCNN(float(images.mean()), float(images.std()))
+            model = construct().train()
             _train(model, torch.stack([model.preprocess(image) for image in images]), torch.from_numpy(labels))
     finally:
         torch.set_num_threads(threads)

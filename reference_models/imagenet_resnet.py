@@ -55,13 +55,12 @@ class ImageNetClassifier(nn.Module):
 
 
 @torch.no_grad()
-def _seeded() -> nn.Module:
+def _seed(network: nn.Module) -> None:
     """Random weights that tell pictures apart, and statistics that are not torch's initial ones.
 
     Left as they are initialised, all pictures look alike at the end of so deep a network. So it sees a few blurred
     ones: their statistics become batch normalisation's, and the last layer answers to what differs between them.
     """
-    network = resnet18(weights=None)
     pictures = nn.functional.interpolate(torch.randn(8, 3, 5, 5), size=64, mode="bilinear")
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -74,7 +73,12 @@ def _seeded() -> nn.Module:
     spread = float((features - centre).norm(dim=1).mean())
     network.fc.weight.normal_(0, 0.5 / spread)  # mild enough that several names pass the threshold
     network.fc.bias.copy_(-network.fc.weight @ centre)
-    return network
+
+
+def construct() -> nn.Module:
+    """The model with torchvision's initial weights: what a file of weights needs."""
+    labels = list(ResNet18_Weights.DEFAULT.meta["categories"])
+    return ImageNetClassifier(resnet18(weights=None), labels, threshold=0.02).eval()
 
 
 def build() -> nn.Module:
@@ -83,12 +87,13 @@ def build() -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(18)
-            network = _seeded()
+            model = construct()
+            _seed(model.network)
     finally:
         torch.set_num_threads(threads)
     if checkpoint := os.environ.get("ROUNDTRIP_RESNET18_CHECKPOINT"):
-        network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    return ImageNetClassifier(network, list(ResNet18_Weights.DEFAULT.meta["categories"]), threshold=0.02).eval()
+        model.network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    return model.eval()
 
 
 def examples() -> list:

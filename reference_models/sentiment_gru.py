@@ -136,6 +136,13 @@ def _train(layer: Layer, inputs: torch.Tensor, targets: torch.Tensor, steps: int
                 parameter.sub_(velocity, alpha=rate * (1 - step / steps))
 
 
+def _construct(kind: type[Sentiment]) -> nn.Module:
+    learnt, _ = corpus()
+    tokenizer = Tokenizer(sentences=[text for text, _ in learnt])
+    layer = Layer(n_symbols=tokenizer.n_symbols, n_classes=len(LABELS))
+    return kind(tokenizer=tokenizer, layer=layer, decoder=Decoder(labels=LABELS)).eval()
+
+
 def _build(kind: type[Sentiment]) -> nn.Module:
     learnt, _ = corpus()
     threads = torch.get_num_threads()
@@ -143,13 +150,21 @@ def _build(kind: type[Sentiment]) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(7)
-            tokenizer = Tokenizer(sentences=[text for text, _ in learnt])
-            layer = Layer(n_symbols=tokenizer.n_symbols, n_classes=len(LABELS))
-            inputs = torch.stack([tokenizer(text) for text, _ in learnt])
-            _train(layer, inputs, torch.tensor([label for _, label in learnt]))
+            model = _construct(kind).train()
+            inputs = torch.stack([model.tokenizer(text) for text, _ in learnt])
+            _train(model.layer, inputs, torch.tensor([label for _, label in learnt]))
     finally:
         torch.set_num_threads(threads)
-    return kind(tokenizer=tokenizer, layer=layer, decoder=Decoder(labels=LABELS)).eval()
+    return model.eval()
+
+
+def construct() -> nn.Module:
+    """The model before its network is trained: what a file of weights needs. The tokenizer is."""
+    return _construct(Sentiment)
+
+
+def construct_lambda() -> nn.Module:
+    return _construct(SentimentWithLambda)
 
 
 def build() -> nn.Module:

@@ -72,6 +72,12 @@ def _train(model: nn.Module, batch: dict, targets: torch.Tensor, steps: int = 10
                 parameter.sub_(velocity, alpha=rate)
 
 
+def construct() -> nn.Module:
+    """The model before it is trained: what a file of weights needs."""
+    (frame, _), _ = _data()
+    return WineClassifier(frame, CULTIVARS).eval()
+
+
 def build() -> nn.Module:
     (frame, labels), _ = _data()
     threads = torch.get_num_threads()
@@ -79,7 +85,7 @@ def build() -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(11)
-            model = WineClassifier(frame, CULTIVARS)
+            model = construct().train()
             items = [model.preprocess(frame.iloc[[row]]) for row in range(len(frame))]
             batch = {
                 "numeric": torch.stack([item["numeric"] for item in items]),

@@ -132,14 +132,19 @@ def _train(model: CharLM, steps: int = 60, rate: float = 1e-2) -> None:
                 parameter.sub_(change, alpha=rate * (1 - (step - 1) / steps))
 
 
-def build() -> nn.Module:
+def construct() -> nn.Module:
+    """The model before it is trained: what a file of weights needs."""
     symbols = [PAD, ASK, END, *sorted(set("".join([*WORDS, *WORDS.values()])))]
+    return CharLM(symbols, Beam()).eval()
+
+
+def build() -> nn.Module:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that sums are taken in one order, however many cores there are
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(13)
-            model = CharLM(symbols, Beam())
+            model = construct().train()
             _train(model)
     finally:
         torch.set_num_threads(threads)

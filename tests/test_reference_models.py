@@ -176,6 +176,21 @@ def test_examples_travel_to_where_the_file_is_not(built):
     assert built.module.__name__.encode() not in pickle.dumps(built.module.examples())
 
 
+def test_constructed_model_is_untrained_and_with_the_weights_the_same(name, built):
+    """`construct` gives what formats that hold weights alone need, and does not do the training over again."""
+    constructor = CATALOG[name].builder.replace("build", "construct")
+    if not hasattr(built.module, constructor):
+        assert name not in LEAST_ACCURACY, "it is trained, and loading its weights would train it again"
+        return
+    weights = built.model.state_dict()
+    model = getattr(built.module, constructor)()
+    assert not any(module.training for module in model.modules())
+    assert not all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
+    model.load_state_dict(weights)
+    examples = built.module.examples()
+    assert _run(model, examples) == _run(built.model, examples)
+
+
 def test_score_of_trained_models(name, built):
     if name not in LEAST_ACCURACY:
         assert not hasattr(built.module, "score")

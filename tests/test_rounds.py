@@ -63,7 +63,7 @@ def test_what_is_wild_goes_on_alone_and_the_floor_with_it():
 def test_the_budget_ends_what_is_not_narrow():
     clock = Clock()
     one = Simulated(clock, 1.0, wild)
-    plan = Plan(rounds=100, least=3, budget_s=10.0, allowance_s=1000.0)
+    plan = Plan(rounds=100, least=3, budget_s=10.0)
     assert rounds.run([one.task], [], plan, clock=clock) == 10
     assert one.task.stopped == rounds.BUDGET
 
@@ -75,15 +75,26 @@ def test_the_floors_time_counts_too():
     def floor() -> None:
         clock.now_s += 0.5
 
-    assert rounds.run([one.task], [floor], Plan(rounds=100, least=3, budget_s=10.0, allowance_s=1e3), clock=clock) == 10
+    assert rounds.run([one.task], [floor], Plan(rounds=100, least=3, budget_s=10.0), clock=clock) == 10
 
 
 def test_a_dear_task_leaves_the_others_their_time():
     clock = Clock()
-    dear, cheap = Simulated(clock, 3.0, wild), Simulated(clock, 0.01, wild)
-    rounds.run([dear.task, cheap.task], [], Plan(rounds=15, budget_s=25.0, allowance_s=4.0), clock=clock)
+    dear, cheap = Simulated(clock, 3.0, wild), Simulated(clock, 0.5, wild)
+    rounds.run([dear.task, cheap.task], [], Plan(rounds=15, budget_s=20.0), clock=clock)
     assert (dear.task.turns, dear.task.stopped) == (1, rounds.BUDGET)
     assert (cheap.task.turns, cheap.task.stopped) == (15, rounds.ROUNDS)
+
+
+def test_a_budget_gives_the_least_rounds_to_as_many_as_it_can():
+    """Of one round's 10 s, 7 rounds of all would take 70: the dearest end until the rest has its 7."""
+    clock = Clock()
+    sizes = (4.0, 3.0, 2.0, 0.6, 0.4)
+    many = [Simulated(clock, seconds, wild) for seconds in sizes]
+    rounds.run([one.task for one in many], [], Plan(rounds=7, budget_s=30.0), clock=clock)
+    assert [one.task.turns for one in many] == [1, 1, 7, 7, 7]
+    assert [one.task.stopped for one in many] == [rounds.BUDGET] * 2 + [rounds.ROUNDS] * 3
+    assert clock() <= 30.0
 
 
 def test_one_round_is_always_run():

@@ -153,3 +153,26 @@ def test_a_constructor_that_a_method_cannot_record_is_a_failure_to_save(run_cell
 def test_aijson_works_on_the_models_of_the_series(run_cell):
     for model in ("sentiment_gru", "nested_fruit"):
         assert run_cell("aijson", model).outcome == "exact"
+
+
+@pytest.mark.parametrize("name", BY_FUNCTION)
+def test_a_file_that_tells_training_from_making_is_not_trained_at_load(name, run_cell, tmp_path):
+    """`construct_small` beside `build_small` is what a file of weights calls; its weights do not matter."""
+    path = tmp_path / "small.py"
+    path.write_text(
+        "import torch\n\n"
+        "class Small(torch.nn.Linear):\n"
+        "    def preprocess(self, x): return torch.tensor(x)\n"
+        "    def postprocess(self, output): return output.tolist()\n\n"
+        "def construct_small(): return Small(2, 2).eval()\n\n"
+        "def build_small():\n"
+        "    if BUILT: raise RuntimeError('it is trained again')\n"
+        "    BUILT.append(True)\n"
+        "    model = construct_small()\n"
+        "    torch.nn.init.constant_(model.weight, 3.0)\n"
+        "    return model\n\n"
+        "BUILT = []\n\n"
+        "def examples(): return [[1.0, 2.0], [3.0, 4.0]]\n"
+    )
+    record = run_cell(name, f"{path}:build_small", "same_process")
+    assert record.outcome == "exact", record.message
