@@ -5,7 +5,7 @@ library (a second, for some). So there are two kinds of template.
 
     Original       has built one model; forked for every backend that saves it. Described in a fork of its own.
     with_library   has imported a backend's library; forked for the processes of that backend, over the whole run. The
-                   user's module is not in it.
+                   user's module is not in it. The corpus has templates of its own, that have done more (`fresh`).
 
 A fork is a process of its own: what one does to the model, another does not see. Where forking is not safe (building
 the model started threads, which do not come along) or nobody can tell (no /proc), everyone builds for itself.
@@ -110,8 +110,15 @@ def with_library(backend: str) -> Worker:
 
 
 def fresh(backend: str) -> Worker:
-    """As `with_library`; where there is no library to import, a fork too, which costs a quarter of a start."""
-    return Worker(template=library(backend) or _template(()))
+    """A process for the corpus, where nothing is timed: the library and all that its row calls `warm` are there.
+
+    Where there is nothing to import, a fork too, which costs a quarter of a start.
+    """
+    entry = registry.backend_entry(backend)
+    if not entry.warm or registry.how_to_install(entry) is not None:
+        return Worker(template=library(backend) or _template(()))
+    warm = _template((entry.target.partition(":")[0], *entry.preload, *entry.warm))
+    return Worker(template=warm or library(backend) or _template(()))
 
 
 def close() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -233,3 +236,55 @@ def test_a_library_that_cannot_be_imported_is_left_to_the_cell(monkeypatch):
 def test_a_fork_may_not_be_asked_for_what_is_no_call(original):
     with original.fork() as one, pytest.raises(WorkerFailed, match="KeyError"):
         one.call("no_such_call")
+
+
+KEPT_TABLES = """
+import torch
+from torch._export import utils
+from torch.export import decomp_utils
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+from backends.onnx_tables import keep_tables
+
+def registered():
+    functions = ONNXRegistry.from_torchlib(opset_version=20).functions
+    return {name: [found.onnx_function.__name__ for found in several] for name, several in functions.items()}
+
+def composed():
+    return {operator.name() for operator in decomp_utils._collect_all_valid_cia_ops()}
+
+plain = registered(), composed()
+builds = []
+build = ONNXRegistry.from_torchlib
+ONNXRegistry.from_torchlib = lambda opset_version: builds.append(opset_version) or build(opset_version)
+keep_tables()
+assert (registered(), composed()) == plain and len(plain[0]) > 400 and len(plain[1]) > 400
+ONNXRegistry.from_torchlib(20).functions.clear()
+before = len(builds)
+assert registered() == plain[0] and len(builds) == before, builds
+
+library = torch.library.Library("of_the_model", "FRAGMENT")
+library.define("twice(Tensor x) -> Tensor")
+library.impl("twice", lambda x: x * 2, "CompositeImplicitAutograd")
+torch.ops.of_the_model.twice
+assert composed() - plain[1] == {"of_the_model::twice"}
+assert registered() == plain[0] and len(builds) == before + 1, builds
+"""
+
+
+def test_kept_tables_are_those_of_a_plain_export():
+    """What the corpus keeps for exports to ONNX is what torch builds; a model's own operators have it built anew."""
+    pytest.importorskip("onnxscript")
+    done = subprocess.run([sys.executable, "-c", KEPT_TABLES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_warm_process_has_more_than_what_is_timed(monkeypatch):
+    """`warm` is for the corpus: the processes of the timed rounds import what a user's would."""
+    row = BackendEntry("backends.pickle_:Pickle", warm=("tabnanny", "no_such_module:table"))
+    monkeypatch.setitem(registry.BUILT_IN, "pickle", dataclasses.replace(row, warm=("tabnanny", "gc:collect")))
+    with templates.fresh("pickle") as warm, templates.with_library("pickle") as timed:
+        assert "tabnanny" in warm.call("about")["modules"]
+        assert "tabnanny" not in timed.call("about")["modules"]
+    monkeypatch.setitem(registry.BUILT_IN, "pickle", row)
+    with templates.fresh("pickle") as cold:  # what cannot be made warm is not
+        assert "tabnanny" not in cold.call("about")["modules"]
