@@ -56,10 +56,12 @@ def open_file(path: Path) -> tuple[int, int]:
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a plain file. Raises ArtifactError where it is missing, linked, or longer than `limit` bytes."""
     handle, size = open_file(path)
-    with open(handle, "rb") as file:
+    try:
         if size > limit:
             raise ArtifactError(f"{path.name} has more than {limit} bytes")
-        data = file.read(size + 1)
+        data = os.read(handle, size + 1)
+    finally:
+        os.close(handle)
     if len(data) != size:
         raise ArtifactError(f"{path.name} was written to while it was read")
     return data

@@ -42,7 +42,7 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
         if type(entry) is not dict or entry.keys() != _FIELDS:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has other fields than dtype, shape, data_offsets")
         offsets, shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
-        if not isinstance(dtype, str) or dtype not in itemsizes:
+        if type(dtype) is not str or (itemsize := itemsizes.get(dtype)) is None:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has an unknown dtype")
         if not sizes(shape):
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that is none")
@@ -54,9 +54,11 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
         ):
             raise ArtifactError(f"entry {name[:200]!r} of {what} has offsets that overlap, leave a gap or run back")
         held = offsets[1] - offsets[0]
-        if math.prod(shape) * itemsizes[dtype] != held:
+        if math.prod(shape) * itemsize != held:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that does not fit its bytes")
-        if not name.startswith(FILLER) and (first + end) % (held if held in SCALARS else ALIGNMENT):
+        if (first + end) % ALIGNMENT and not (
+            name.startswith(FILLER) or (held in SCALARS and (first + end) % held == 0)
+        ):
             raise ArtifactError(f"entry {name[:200]!r} of {what} does not start at a multiple of {ALIGNMENT} bytes")
         entries[name] = (first + offsets[0], held)
         end = offsets[1]

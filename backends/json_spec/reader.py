@@ -36,6 +36,7 @@ from backends.json_spec.values import CONTAINERS, VALUES, Tag
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
 MEMBERS = {"parameters": torch.Tensor, "buffers": torch.Tensor, "modules": nn.Module}
 """Tables of a module, and what they hold beside None."""
+_MEMBERS = [(key, "_" + key, kind) for key, kind in MEMBERS.items()]
 LEAVES = frozenset([str, int, float, bool, type(None)])
 """Nodes that stand for themselves."""
 _BARE = [(key, type(value)) for key, value in BARE.items() if hasattr(value, "__len__")]
@@ -288,16 +289,25 @@ class Reader:
 
     def _fill_module(self, made: nn.Module, node: dict[str, Any]) -> None:
         """Give a module what every module has."""
-        state = vars(made)
+        state, built = vars(made), self._built
         state.update(BARE)
         for key, make in _BARE:
             state[key] = make()
         state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
-        for key, kind in MEMBERS.items():
-            if key in node:
-                for item in self._attributes(node[key], state["_" + key]).values():
-                    if item is not None and not isinstance(item, kind):
-                        raise ArtifactError(f"the {key} of a module hold something else")
+        for key, own, kind in _MEMBERS:
+            if key not in node:
+                continue
+            table = state[own]
+            for name, item in node[key].items():
+                if item is None:
+                    table[name] = None
+                    continue
+                value = built.get(item["$ref"], self) if type(item) is dict and "$ref" in item else self
+                if value is self:  # not yet made
+                    value = self.decode(item)
+                if not isinstance(value, kind):
+                    raise ArtifactError(f"the {key} of a module hold something else")
+                table[name] = value
         self._check_members(node)
         if "non_persistent" in node:
             state["_non_persistent_buffers_set"].update(node["non_persistent"])
@@ -321,8 +331,9 @@ class Reader:
 
     def _check_members(self, node: dict[str, Any]) -> None:
         """Refuse two members of one name: one would hide the other, and what is shown is not what runs."""
-        tables = [tuple(node[key]) for key in MEMBERS if key in node]
-        members = (tuple(node.get("attributes", ())), *tables)
+        get = node.get
+        tables = tuple(get("parameters", ())), tuple(get("buffers", ())), tuple(get("modules", ()))
+        members = (tuple(get("attributes", ())), *tables)
         if members in self._distinct:
             return
         if not all(name and "." not in name for table in tables for name in table):
@@ -337,14 +348,16 @@ class Reader:
         if not isinstance(nodes, dict):
             raise ArtifactError("attributes are not an object")
         made, built = {} if made is None else made, self._built
+        leaves = LEAVES
         for key, item in nodes.items():
-            kind = type(item)
-            if kind in LEAVES:
+            if type(item) in leaves:
                 made[key] = item
-            elif kind is dict and "$ref" in item:
+            elif type(item) is not dict:
+                made[key] = self.decode(item)
+            elif "$ref" in item:
                 name = item["$ref"]
                 made[key] = built[name] if name in built else self._reference(name)
-            elif kind is dict and "$tuple" in item and LEAVES.issuperset(map(type, item["$tuple"])):
+            elif "$tuple" in item and leaves.issuperset(map(type, item["$tuple"])):
                 made[key] = tuple(item["$tuple"])
             else:
                 made[key] = self.decode(item)

@@ -129,7 +129,7 @@ class Weights:
         self.size_bytes = size
         self._entries = read_header(self._map, size, path.name, SIZES)
         self._copied: set[str] = set()
-        self._fresh = dict(self._entries)
+        self._fresh = {name: place for name, place in self._entries.items() if not name.startswith(FILLER)}
         """Entries of which there is no view yet."""
         self._bytes: dict[str, torch.Tensor] = {}
         self._whole: dict[str, torch.Tensor] = {}
@@ -180,10 +180,9 @@ class Weights:
         """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way."""
         start, size = self._fresh.pop(entry, _NOWHERE)
         count = math.prod(shape)
-        if count * dtype.itemsize != size or dtype is torch.bool or entry.startswith(FILLER):
+        if count * dtype.itemsize != size or dtype is torch.bool:
             return None
-        tensor = _frombuffer(self._map, dtype=dtype, offset=start, count=count)
-        self._whole[entry] = tensor
+        tensor = self._whole[entry] = _frombuffer(self._map, dtype=dtype, offset=start, count=count)
         return tensor if len(shape) == 1 else tensor.resize_(shape)
 
     def tensor(

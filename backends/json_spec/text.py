@@ -57,10 +57,10 @@ def parse_uncounted(data: bytes, what: str) -> tuple[Any, int]:
     """
     value = _parse(data, what, True, None)
     letters = np.frombuffer(data, np.uint8)
-    before = letters[:-1][letters[1:] == ord(":")]
-    if (before <= ord(" ")).any():  # a key ends in another way, or a text looks like that
+    before, colons = letters[:-1], letters[1:] == ord(":")
+    if (colons & (before <= ord(" "))).any():  # a key ends in another way, or a text looks like that
         return value, -1
-    return value, int(np.count_nonzero(before == ord('"')))
+    return value, int(np.count_nonzero(colons & (before == ord('"'))))
 
 
 def _parse(data: bytes, what: str, flat: bool, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None) -> Any:

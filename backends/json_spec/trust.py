@@ -131,11 +131,11 @@ def check_name(name: Any, kind: str, trust: Collection[str]) -> None:
     `kind` is "module", "object", "enum" or "namedtuple" where an instance is made, "class" or "function" where the
     thing itself is meant.
     """
-    if not isinstance(name, str) or len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
+    entry = allowed().get(name) if isinstance(name, str) else None
+    if entry is None and (not isinstance(name, str) or len(name) > NAME_LIMIT or not _NAME.fullmatch(name)):
         raise ArtifactError(f"{str(name)[:200]!r} is not a name of the form module:qualname")
     if is_trusted(name, trust):
         return
-    entry = allowed().get(name)
     if entry is not None:
         uses = entry.uses
         functions = uses & {"function", "builder"}
