@@ -20,8 +20,9 @@ def main(descriptor: int, folder: str) -> None:
     import torch
     import torch._dynamo  # as in the workers here: see `process.PRELOADED`
 
-    from harness import forking, worker
+    from harness import forking, huge_pages, worker
 
+    huge_pages.gather()
     with socket.socket(fileno=descriptor) as parent:
         parent.sendall(json.dumps({"python": sys.version.split()[0], "torch": torch.__version__}).encode() + b"\n")
         while True:
