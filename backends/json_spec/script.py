@@ -56,6 +56,12 @@ def refusal() -> str | None:
     """Why classes of `__main__` cannot be named, with the way out; None where they can."""
     name = script_module()
     source = locate(name) if name is not None else None
+    file = getattr(sys.modules.get(MAIN), "__file__", None)
+    if not isinstance(file, str) or file.startswith("<"):  # cells run in any order, and again: no text is the source
+        return (
+            "it was typed, and no import finds it: write it to a file and import it from there (in a notebook, begin "
+            "its cell with `%%writefile my_model.py` and import my_model in the next one)"
+        )
     if name is None or source is None:
         return "move it to a module that can be imported"
     if any(not inside for inside in _guarded(source)) or _acts(source):

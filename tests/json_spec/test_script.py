@@ -132,9 +132,30 @@ def test_a_script_that_an_import_does_not_give_is_refused(what, folder):
     assert told.count("\n") == 0, "the script ran again"
 
 
-@pytest.mark.parametrize("name", ["-", pytest.param("my-train.py", marks=pytest.mark.nightly)])
-def test_what_no_import_finds_is_refused(name, folder):
-    text = REFUSED + CLASS + GUARD + TRIES
-    if name != "-":
-        (folder / name).write_text(text)
-    assert MODULE in python(folder, name, stdin=text if name == "-" else None)
+@pytest.mark.nightly
+def test_what_no_import_finds_is_refused(folder):
+    (folder / "my-train.py").write_text(REFUSED + CLASS + GUARD + TRIES)
+    assert MODULE in python(folder, "my-train.py")
+    assert "it was typed" in python(folder, "-", stdin=REFUSED + CLASS + GUARD + TRIES)
+
+
+NOTEBOOK = """import linecache, os
+def run(cell, name):  # as IPython does: a __main__ without a file, and the cell's lines where tracebacks look for them
+    linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)
+    exec(compile(cell, name, "exec"), globals())
+"""
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_a_notebooks_class_is_refused_with_the_way_out_that_works(carried, folder):
+    save = f"save(Net(), 'artifact', examples=[torch.ones(1, 2)], bundle_source={carried})"
+    cells = (REFUSED + CLASS, f"try:\n    {save}\nexcept UnsupportedModel as error:\n    print(error)\n")
+    ran = "".join(f"run({cell!r}, os.path.abspath('ipykernel_1/{n}.py'))\n" for n, cell in enumerate(cells))
+    told = python(folder, "-c", f"{NOTEBOOK}{ran}")
+    assert "model is the class Net of __main__: it was typed" in told
+    assert "begin its cell with `%%writefile my_model.py`" in told and not (folder / "artifact").exists()
+    (folder / "my_model.py").write_text(CLASS)  # what %%writefile does
+    imports = "import torch\nfrom backends.json_spec import save\nfrom my_model import Net\n"
+    assert python(folder, "-c", f"{NOTEBOOK}run({imports + save!r}, 'ipykernel_1/2.py')\n") == ""
+    trust = "bundled" if carried else ["my_model"]
+    assert load_elsewhere(folder, trust, folder / "artifact").endswith("my_model 1")
