@@ -186,7 +186,7 @@ const charts = (() => {
       element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...names.map((name, place) =>
         element(place ? "td" : "th", place ? {} : { scope: "row" }, typeof row[name] === "number" ? digits(row[name]) : String(row[name] ?? "–"))))))));
-    return element("details", { ontoggle: fill }, element("summary", {}, "As a table"), body);
+    return element("details", { ontoggle: fill, onfill: fill }, element("summary", {}, "As a table"), body);
   }
 
   function setUp() {
@@ -204,5 +204,10 @@ const charts = (() => {
     });
   }
 
-  return { setUp, front };
+  /* All tables at once, not when they are opened: printing does not wait for that. */
+  function fillTables() {
+    for (const details of $("charts").querySelectorAll("details")) details.dispatchEvent(new Event("fill"));
+  }
+
+  return { setUp, front, fillTables };
 })();

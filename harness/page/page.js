@@ -113,7 +113,7 @@ function showRanking() {
 
 /* A sentence in which the backends' names are set as code. */
 function named(text) {
-  const names = [...DATA.backends].sort((a, b) => b.length - a.length).map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const names = DATA.facts.backends.map((backend) => backend.name).sort((a, b) => b.length - a.length).map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const parts = text.split(new RegExp(`(?<![\\w/])(${names.join("|")})(?![\\w/])`));
   return parts.map((part, place) => place % 2 ? element("code", {}, part) : part);
 }
@@ -324,9 +324,23 @@ function setUpLinks() {
   $("evidence-close").addEventListener("click", () => $("evidence").close());
   $("evidence").addEventListener("click", (event) => { if (event.target === $("evidence")) $("evidence").close(); });
   addEventListener("hashchange", () => { readAddress(); showChoice(); showRanking(); if (state.at) goTo(state.at); });
-  let opened = [];
-  addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("details.page:not([open])")]; opened.forEach((one) => { one.open = true; }); });
-  addEventListener("afterprint", () => opened.forEach((one) => { one.open = false; }));
+}
+
+/* On paper: reasons of the ranking that is shown, the charts' numbers, the environment. A backend's or model's section
+ * is printed where the reader has opened it: all of them are a hundred pages. */
+function setUpPrint() {
+  let opened = [], theme = "light";
+  addEventListener("beforeprint", () => {
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    charts.fillTables();
+    opened = [...document.querySelectorAll(":is(#ranking, #charts, #method) details:not([open])")];
+    opened.forEach((one) => { one.open = true; });
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.dataset.theme = theme;
+    opened.forEach((one) => { one.open = false; });
+  });
 }
 
 function setUpTheme() {
@@ -342,6 +356,7 @@ readAddress();
 setUpChoice();
 setUpMatrix();
 setUpLinks();
+setUpPrint();
 showChoice();
 showRanking();
 showMatrix();
