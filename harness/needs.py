@@ -100,6 +100,8 @@ def _large(case: Case) -> bool | None:
     size = record.tensor_bytes or record.facts.get("tensor_bytes") or 0
     if size < GIGABYTE or (record.kind == "cell" and record.condition != BASE_CONDITION):
         return None
+    if record.outcome == "unavailable":  # nobody tried
+        return None
     return record.outcome in CAME or (not record.outcome and not record.error_type)
 
 
@@ -155,6 +157,16 @@ NEEDS = (
     Need("source_moved", "where", "Source may be renamed or moved", "loads after the source was renamed or moved",
          "breaks when the source is renamed or moved", "The module is renamed, or the class moved to another one.",
          lambda case: case.loads("source_renamed", "class_moved"), ("source_renamed", "class_moved")),
+    Need("main_script_edited", "where", "Notebook edited since it saved", "runs what a since edited notebook saved",
+         "does not run what a since edited notebook saved",
+         "The model is saved from `__main__`, and `__main__` is edited before it is loaded.",
+         lambda case: case.loads("main_script_edited"), ("main_script_edited",)),
+    Need("saved_on_cuda", "where", "Saved on a GPU, loaded without", "loads without a GPU what was saved on one",
+         "needs the GPU that it was saved on", "The storages are tagged `cuda:0` at save; there is no GPU at load.",
+         lambda case: case.loads("saved_on_cuda"), ("saved_on_cuda",)),
+    Need("spawned_workers", "where", "In a DataLoader's workers", "works in a DataLoader's spawned workers",
+         "does not work in a DataLoader's spawned workers", "The loaded model is sent to spawned workers.",
+         lambda case: case.loads("spawned_workers"), ("spawned_workers",)),
     Need("other_language", "where", "Runs in another language", "runs outside Python", "runs only in Python",
          "`forward` is run by C++ (libtorch) or JavaScript (onnxruntime) and compared.", _proved),
     Need("safe_load", "trust", "No code runs on load", "runs no code that the file chooses",

@@ -16,6 +16,11 @@ def probe(name: str, answer: str) -> Record:
     return Record("r", "x", "m", name, kind="probe", facts={"answer": answer})
 
 
+def growth(outcome: str, size: int) -> Record:
+    facts = {"sweep": "bytes", "tensor_bytes": size}
+    return Record("r", "x", f"synthetic/{size}", "fresh_process", kind="growth", outcome=outcome, facts=facts)
+
+
 def says(need: str, *records: Record, python: str = "3.11.7") -> tuple[int, int] | None:
     """How many of the records speak for the need and against it; None where none does."""
     table = facts_table([cell(), *records], python)
@@ -60,6 +65,14 @@ FORWARD_ONLY = {"preprocess": "absent", "forward": "equal", "postprocess": "abse
         ("over_1gb", cell(outcome="crashed", tensor_bytes=2_000_000_000), (0, 1)),
         ("over_1gb", cell(tensor_bytes=999_999_999), None),
         ("over_1gb", cell("source_absent", tensor_bytes=2_000_000_000), None),
+        ("over_1gb", growth("exact", 1 << 30), (1, 0)),
+        ("over_1gb", growth("failed", 1 << 30), (0, 1)),
+        ("over_1gb", growth("mismatch", 4 << 30), (0, 1)),
+        ("over_1gb", growth("unavailable", 1 << 30), None),
+        ("over_1gb", growth("exact", 1 << 28), None),
+        ("saved_on_cuda", cell("saved_on_cuda", "failed"), (0, 1)),
+        ("main_script_edited", cell("main_script_edited"), (1, 0)),
+        ("spawned_workers", cell("spawned_workers"), (1, 0)),
         ("safe_load", probe("planted_code", "does not run"), (1, 0)),
         ("safe_load", probe("planted_code", "runs"), (0, 1)),
         ("safe_load", probe("bit_flip", "detected"), None),

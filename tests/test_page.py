@@ -172,6 +172,23 @@ def test_a_scenario_is_a_choice(page):
         "pre_post", "saved_from_main", "source_absent", "other_python"}  # fmt: skip
 
 
+def test_situations_add_up(page):
+    """The question of a model from a notebook, served by another team from a store that strangers can write to."""
+    browser = page()
+
+    def press(title: str) -> set[str]:
+        next(button for button in find(browser, ".scenario") if button.text == title).click()
+        return {box.get_attribute("value") for box in find(browser, "[name=need]:checked")}
+
+    notebook = {"pre_post", "saved_from_main", "source_absent", "other_python"}
+    assert press("From a notebook to another team") == notebook
+    both = press("From a store that strangers can write to")
+    assert both == notebook | {"safe_load", "damage_noticed"}
+    assert len(find(browser, ".scenario[aria-pressed=true]")) == 2
+    assert press("From a notebook to another team") == {"pre_post", "safe_load", "damage_noticed"}
+    assert press("From a store that strangers can write to") == set()
+
+
 def test_a_reason_opens_the_cells_that_prove_it(page):
     browser = page("#need=source_absent&weight=")
     (button, *_) = find(browser, "#ranking li:first-child .reason")

@@ -6,6 +6,7 @@ const charts = (() => {
   const GREY = "var(--muted)", ACCENT = "var(--accent)";
   const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];  // Okabe and Ito: apart for all eyes
   const COST_NAMES = { load_s: "load", save_s: "save", peak_anon_bytes_load: "peak_load" };
+  const GROWTH_HEIGHT = 480;
   const STAGES = ["interpreter", "start", "torch", "import", "load", "predict"];  // the order of a cold start
   let model = DATA.common_model;
 
@@ -103,26 +104,32 @@ const charts = (() => {
         const wanted = /module/.test(String(cell.more?.facts?.sweep ?? "")) === modules;
         return wanted && size && value ? [{ backend: DATA.backends[cell.b], [x]: size, [unit]: value * scale }] : [];
       }).sort((a, b) => a[x] - b[x]);
+      const names = rows.length ? labels(rows, unit, x, GROWTH_HEIGHT - 62) : [], right = labelWidth(rows);
+      const reach = Math.pow(d3.max(rows, (row) => row[x]) / d3.min(rows, (row) => row[x]), 12 / (width - 54 - right));  // 12 pixels on
       return { rows, plot: () => Plot.plot({
-        width, height: 360, marginLeft: 54, marginRight: 130, marginTop: 20, marginBottom: 42,
-        x: { type: "log", label: modules ? "modules →" : "tensors, MB →", tickFormat: "~g" }, y: { type: "log", label: `↑ ${label}, ${unit}`, grid: true, tickFormat: "~g" },
+        width, height: GROWTH_HEIGHT, marginLeft: 54, marginRight: right + 14, marginTop: 20, marginBottom: 42,
+        x: { type: "log", label: modules ? "modules →" : "tensors, MB →", tickFormat: "~g", domain: d3.extent(rows, (row) => row[x]) },
+        y: { type: "log", label: `↑ ${label}, ${unit}`, grid: true, tickFormat: "~g", domain: d3.extent(rows, (row) => row[unit]) },
         marks: [
           Plot.line(rows, { x, y: unit, z: "backend", title: "backend", stroke: GREY, strokeOpacity: .65 }),
           Plot.dot(rows, { x, y: unit, r: 2.5, fill: GREY }),
-          Plot.text(lastOf(rows, unit), { x, y: unit, text: "backend", textAnchor: "start", dx: 8, fill: "currentColor" }),
+          Plot.link(names, { x1: "x", y1: "y", x2: (row) => row.x * reach, y2: "label", stroke: GREY, strokeOpacity: .4 }),
+          Plot.text(names, { x: (row) => row.x * reach, y: "label", text: "backend", textAnchor: "start", dx: 3, fontSize: 11, fill: "currentColor" }),
           Plot.dot(rows, Plot.pointer({ x, y: unit, r: 5, fill: ACCENT })),
           tip(rows, { x, y: unit, title: (row) => `${row.backend}\n${digits(row[x])} ${modules ? "modules" : "MB"}: ${digits(row[unit])} ${unit}` }),
         ] }) };
     };
   }
 
-  /* The last point of each backend, those left out whose name would lie on another's. */
-  function lastOf(rows, name) {
-    const last = new Map(rows.map((row) => [row.backend, row])), kept = [];
-    for (const row of [...last.values()].sort((a, b) => b[name] - a[name])) {
-      if (!kept.length || Math.log(kept[kept.length - 1][name] / row[name]) > .05 * Math.log(d3.max(rows, (one) => one[name]) / d3.min(rows, (one) => one[name]))) kept.push(row);
-    }
-    return kept;
+  /* The last point of each backend, with a place for its name: near the point, and apart from the other names. */
+  function labels(rows, name, place, height) {
+    const last = [...new Map(rows.map((row) => [row.backend, row])).values()].sort((a, b) => b[name] - a[name]);
+    const [low, high] = d3.extent(rows, (row) => row[name]);
+    const scale = d3.scaleLog([low, Math.max(high, low * 1.001)], [height, 0]), apart = Math.min(12, height / Math.max(1, last.length - 1));
+    const spots = last.map((row) => scale(row[name]));
+    for (let at = 1; at < spots.length; at++) spots[at] = Math.max(spots[at], spots[at - 1] + apart);
+    for (let at = spots.length - 1, below = height; at >= 0; at--, below -= apart) spots[at] = Math.min(spots[at], below);
+    return last.map((row, at) => ({ backend: row.backend, x: row[place], y: row[name], label: scale.invert(spots[at]) }));
   }
 
   const kind = (name) => DATA.cells.filter((cell) => cell.kind === name);

@@ -56,11 +56,7 @@ function setUpChoice() {
   });
   $("needs").addEventListener("submit", (event) => event.preventDefault());
   for (const button of document.querySelectorAll(".scenario")) {
-    button.addEventListener("click", () => {
-      state.needs = ids(button.dataset.needs);
-      state.weights = weightsOf(button.dataset.weights);
-      choiceChanged();
-    });
+    button.addEventListener("click", () => { combine(button); choiceChanged(); });
   }
   $("clear").addEventListener("click", () => { state.needs = []; state.weights = {}; choiceChanged(); });
   $("share").addEventListener("click", () => copy(location.href, $("share")));
@@ -71,6 +67,27 @@ function setUpChoice() {
     if (!measured) $("unmeasured").hidden = false;
   }
 }
+
+/* Situations add up: a second one adds its needs, and one that is pressed takes back what no other pressed one needs.
+ * The first one replaces the choice that the page opens with. */
+function combine(button) {
+  const pressed = [...document.querySelectorAll(".scenario[aria-pressed=true]")].filter((one) => one !== button);
+  const mine = ids(button.dataset.needs), weights = weightsOf(button.dataset.weights);
+  if (isPressed(button)) {
+    const others = new Set(pressed.flatMap((one) => ids(one.dataset.needs)));
+    state.needs = state.needs.filter((id) => !mine.includes(id) || others.has(id));
+    for (const id of Object.keys(weights)) state.weights[id] = Math.max(0, ...pressed.map((one) => weightsOf(one.dataset.weights)[id] || 0));
+  } else {
+    const kept = pressed.length || !isDefault() ? state.needs : [];
+    if (!kept.length) state.weights = {};
+    state.needs = [...new Set([...kept, ...mine])];
+    for (const [id, weight] of Object.entries(weights)) state.weights[id] = Math.max(weight, state.weights[id] || 0);
+  }
+}
+
+const isPressed = (button) => ids(button.dataset.needs).every((id) => state.needs.includes(id))
+  && Object.entries(weightsOf(button.dataset.weights)).every(([id, weight]) => (state.weights[id] || 0) >= weight);
+const isDefault = () => state.needs.join() === DEFAULT_NEEDS.join();
 
 const ids = (text) => text.split(",").filter((id) => DATA.facts.needs.some((need) => need.id === id));
 const weightsOf = (text) => Object.fromEntries(text.split(",").filter(Boolean).map((pair) => pair.split(":")).map(([id, weight]) => [id, Number(weight)]));
@@ -90,11 +107,7 @@ function showChoice() {
     input.parentElement.querySelector("output").value = WEIGHT_WORDS[weight];
   }
   for (const button of document.querySelectorAll(".scenario")) {
-    const weights = weightsOf(button.dataset.weights);
-    const same = ids(button.dataset.needs).join() === DATA.facts.needs.map((need) => need.id).filter((id) => state.needs.includes(id)).join()
-      || ids(button.dataset.needs).sort().join() === [...state.needs].sort().join();
-    const equal = DATA.facts.costs.every(({ id }) => (weights[id] || 0) === (state.weights[id] || 0));
-    button.setAttribute("aria-pressed", String(same && equal));
+    button.setAttribute("aria-pressed", String(isPressed(button)));
   }
 }
 
