@@ -5,13 +5,29 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Where the other interpreters are built, and the other Python. Only those in `.` are found without --interpreter.
 OTHERS ?= .
-# A nightly run: which part of it, where to, and the parts that its report is made of.
+# How many processes the tests run in: two at most, for many tests start several more.
+TEST_JOBS ?= 2
+IN_PROCESSES = -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
+# A nightly run. Each step that measures writes a part of the report, a folder of its own; the report takes all there are.
 SHARD ?= 1/1
-OUTPUT ?= reports/shards/1
+OUTPUT ?= reports/shards/matrix
 SHARDS ?= reports/shards/*
+NIGHTLY_STEPS ?= nightly-tests selftest nightly-run nightly-growth nightly-speed
+# What the matrix tries: seconds for the timed rounds of one model, new interpreters, and anything else.
+BUDGET ?= 60
+COLD_STARTS ?= some
+MATRIX ?= --backend all --condition all --traits --probes
+# How costs grow: seconds, and the largest model; the backends are those that write it in seconds.
+GROWTH_BUDGET ?= 900
+MAX_BYTES ?= 1GB
+MAX_MODULES ?= 10000
+GROWTH_BACKENDS ?= pickle cloudpickle joblib torch_save torch_save_mmap torch_package state_dict safetensors tensorizer \
+	json_spec json_spec_source torchscript bentoml
+# A factor on the time of json_spec's speed, about 4 minutes.
+SPEED ?= 1
 PYTHON312 ?= python3.12
 
-.PHONY: chromium languages vendor help bench bench-json-spec quick test lint nightly nightly-tests nightly-run nightly-report selftest fuzz allow-list golden interpreters bench-interpreters clean
+.PHONY: chromium languages vendor help bench bench-json-spec quick test lint nightly nightly-tests nightly-run nightly-growth nightly-speed nightly-report selftest fuzz allow-list golden interpreters bench-interpreters clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -25,8 +41,8 @@ quick: $(VENV)/.ready  ## a part of the matrix in about a minute: small models, 
 bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (4 minutes); tables in reports/runs/<id>/
 	$(BIN)/python -m pytest benchmarks/test_json_spec_speed.py -q
 
-test: $(VENV)/.ready  ## the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready  ## the tests, in TEST_JOBS processes
+	$(BIN)/python -m pytest $(IN_PROCESSES)
 
 lint: $(VENV)/.ready  ## style and the workflow files
 	$(BIN)/ruff check .
@@ -34,22 +50,37 @@ lint: $(VENV)/.ready  ## style and the workflow files
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --quiet --offline .github
 
-nightly: nightly-tests selftest nightly-run nightly-report  ## what the nightly workflow runs, on one machine
+# A step that fails is named at the end; the others and the report go on without it.
+nightly: $(VENV)/.ready  ## what the nightly workflow runs, on one machine (1 to 2 hours); begins with no parts
+	rm -rf reports/shards
+	@failed=; for step in $(NIGHTLY_STEPS) nightly-report; do \
+		echo "== $$step, $$(date -u +%H:%M:%S)"; $(MAKE) --no-print-directory $$step || failed="$$failed $$step"; done; \
+	echo "== end, $$(date -u +%H:%M:%S)"; [ -z "$$failed" ] || { echo "These steps failed:$$failed"; exit 1; }
 
 selftest: $(VENV)/.ready  ## measure what is known, and see whether it is found
 	$(BIN)/roundtrip selftest
 
-nightly-run: $(VENV)/.ready  ## everything that can be tried here, into OUTPUT; SHARD=K/N for a part of it
-	$(BIN)/roundtrip bench --backend all --condition all --budget 120 --cold-starts all --traits --probes --shard $(SHARD) --output $(OUTPUT)
+nightly-run: $(VENV)/.ready  ## everything that can be tried here, into OUTPUT; SHARD=K/N for a part of it, BUDGET=seconds
+	$(BIN)/roundtrip bench $(MATRIX) --budget $(BUDGET) --cold-starts $(COLD_STARTS) --shard $(SHARD) --output $(OUTPUT)
+
+nightly-growth: $(VENV)/.ready  ## models up to MAX_BYTES and MAX_MODULES; again: goes on where it ended
+	$(BIN)/roundtrip growth $(GROWTH_BACKENDS:%=--backend %) --max-bytes $(MAX_BYTES) --max-modules $(MAX_MODULES) \
+		--budget-s $(GROWTH_BUDGET) --output reports/shards/growth
+
+nightly-speed: $(VENV)/.ready  ## json_spec's speed against its targets, as a part of the report
+	rm -rf reports/shards/json_spec_speed
+	ROUNDTRIP_SPEED_BUDGET=$(SPEED) $(BIN)/python -m pytest benchmarks/test_json_spec_speed.py -v \
+		--output reports/shards/json_spec_speed
 
 nightly-report: $(VENV)/.ready  ## SHARDS as one report in reports/nightly, in the history, and what changed since the last
+	rm -rf reports/nightly
 	$(BIN)/roundtrip merge $(SHARDS) --output reports/nightly
 	$(BIN)/roundtrip history --add reports/nightly --page reports/nightly/trend.html
 	if [ -d reports/last ]; then $(BIN)/roundtrip compare reports/last reports/nightly | tee reports/nightly/changes.txt; fi
 	rm -rf reports/last && cp -R reports/nightly reports/last
 
 nightly-tests: $(VENV)/.ready  ## the long tests too
-	$(BIN)/python -m pytest -m "nightly or not nightly"
+	$(BIN)/python -m pytest -m "nightly or not nightly" $(IN_PROCESSES)
 
 chromium:  ## the browser that the page's tests drive, if there is none (Debian's packages)
 	@{ command -v chromium || command -v google-chrome; } >/dev/null && command -v chromedriver >/dev/null || \

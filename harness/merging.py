@@ -16,36 +16,56 @@ from harness.report import read_environment
 def merge_runs(folders: Sequence[Path], output: Path | None = None) -> tuple[Path, list[str]]:
     """Write the records of all folders into a new one; returns it, and notes on what a reader should know.
 
-    The merged run has the first part's id with `-merged`, and its environment with the parts' ids. Raises RecordsError
-    where a cell is in two parts (these are no shards of one run), OutputExists where the output is not empty.
+    The merged run has the first part's id with `-merged`, and the environment of the part with the most records, with
+    the parts' ids. A part that ended before it had a record is left out, with a note. Raises RecordsError where a
+    folder is not there, none has a record, or a cell is in two parts (these are no shards of one run); OutputExists
+    where the output is not empty.
     """
-    seen: dict[tuple, Path] = {}
-    records: list[Record] = []
+    parts: dict[Path, list[Record]] = {}
     notes: list[str] = []
-    parts = []
+    left_out = []
     for folder in folders:
-        read = read_records(folder)
-        notes += read.problems
-        for record in read.records:
-            place = _place(record)
-            if place in seen:
-                raise RecordsError(
-                    f"{' × '.join(filter(None, place))} is in {seen[place]} and in {folder}",
-                    "Merge the shards of one run: each cell is in one of them.",
-                )
-            seen[place] = folder
-        parts.append(read.records[0].run_id)
-        records += read.records
+        if not folder.exists():
+            raise RecordsError(f"no run at {folder}", "Name the folders of the parts.")
+        try:
+            read = read_records(folder)
+        except RecordsError as error:
+            notes.append(f"{folder} is left out: {error.message}")
+            left_out.append(folder.name)
+            continue
+        notes += [f"{folder}: {problem}" for problem in read.problems]
+        parts[folder] = read.records
+    if not parts:
+        raise RecordsError("none of the parts has a record: " + "; ".join(notes), "Run at least one part to its end.")
+    _check_apart(parts)
+    records = [record for part in parts.values() for record in part]
     if len({record.environment_id for record in records}) > 1:
         notes.append("the parts ran in different environments: compare costs within one model")
-    run_id = f"{min(parts)}-merged"
+    ids = [part[0].run_id for part in parts.values()]
+    run_id = f"{min(ids)}-merged"
     folder = output or ROOT / "reports" / "runs" / run_id
     writer = RecordWriter(folder)
     writer.write(dataclasses.replace(record, run_id=run_id) for record in records)
     writer.close()
-    environment = (read_environment(folders[0])[0] or {}) | {"merged_from": parts}
+    main = max(parts, key=lambda part: len(parts[part]))
+    environment = (read_environment(main)[0] or {}) | {"merged_from": ids}
+    if left_out:
+        environment["left_out"] = left_out
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
     return folder, notes
+
+
+def _check_apart(parts: dict[Path, list[Record]]) -> None:
+    seen: dict[tuple, Path] = {}
+    for folder, records in parts.items():
+        for record in records:
+            place = _place(record)
+            if place in seen:
+                raise RecordsError(
+                    f"{' × '.join(filter(None, place[1:5]))} is in {seen[place]} and in {folder}",
+                    "Merge the shards of one run: each cell is in one of them.",
+                )
+            seen[place] = folder
 
 
 def _place(record: Record) -> tuple[str, ...]:

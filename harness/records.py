@@ -130,7 +130,10 @@ class RecordWriter:
         """Create `folder`, or with `resume` go on with the records in it. Raises OutputExists if it is not empty."""
         self.folder = folder
         if resume and (folder / "records.jsonl").is_file():
+            cut_off = (folder / "records.jsonl").read_bytes()[-1:] not in (b"", b"\n")
             self._file = open(folder / "records.jsonl", "a", encoding="utf-8")
+            if cut_off:  # in the middle of a line: what comes next begins a line of its own
+                self._file.write("\n")
             return
         if folder.exists() and any(folder.iterdir()):
             raise OutputExists(

@@ -65,7 +65,7 @@ def _write_tables(tables: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def read_environment(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """`environment.json` of a run, and a note where it cannot be read."""
+    """`environment.json` of a run, and notes where it cannot be read or says that parts are missing."""
     path = folder / "environment.json"
     if not path.is_file():
         return None, ["environment.json is missing: the machine and the versions are not known"]
@@ -75,6 +75,10 @@ def read_environment(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         return None, [f"environment.json cannot be read ({error}): the machine and the versions are not known"]
     if not isinstance(raw, dict):
         return None, ["environment.json holds no object: the machine and the versions are not known"]
+    if raw.get("left_out"):
+        return raw, [
+            f"parts of this run ended before they had a record, and are not in it: {', '.join(raw['left_out'])}"
+        ]
     return raw, []
 
 

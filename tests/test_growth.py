@@ -11,7 +11,7 @@ import pytest
 
 from harness import growth, growth_curves, synthetic
 from harness.errors import NoRoom
-from harness.records import Record, read_records
+from harness.records import Record, RecordWriter, read_records
 
 MB = 1 << 20
 
@@ -97,7 +97,24 @@ def test_the_command_measures_and_resumes(tmp_path):
     assert first[-1].facts["peak_anon_bytes_load"] > 4 * MB
     done = subprocess.run([*command, "--max-modules", "100"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
+    assert "1 of 1, " in done.stderr  # what a log says of the progress
     both = read_records(tmp_path / "run").records
     assert len(both) == 4
     assert both[:3] == first
     assert len({found.run_id for found in both}) == 1
+
+
+def test_what_follows_a_line_that_was_cut_off_is_kept(tmp_path):
+    """A run that was killed while it wrote, and goes on."""
+    writer = RecordWriter(tmp_path)
+    writer.write([record(MB, 1e-3), record(4 * MB, 1e-3)])
+    writer.close()
+    file = tmp_path / "records.jsonl"
+    file.write_text(file.read_text()[:-40])
+    for size in (16 * MB, 64 * MB):
+        writer = RecordWriter(tmp_path, resume=True)
+        writer.write([record(size, 1e-3)])
+        writer.close()
+    read = read_records(tmp_path)
+    assert [found.facts["tensor_bytes"] // MB for found in read.records] == [1, 16, 64]
+    assert len(read.problems) == 1

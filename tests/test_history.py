@@ -275,6 +275,25 @@ def test_two_runs_are_no_shards(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_a_part_without_records_does_not_lose_the_others(tmp_path):
+    a, dead, never = write(tmp_path / "a", run(1)[:2]), tmp_path / "dead", tmp_path / "never"
+    dead.mkdir()
+    (dead / "records.jsonl").touch()
+    merge = ["merge", str(dead), str(a), "--output", str(tmp_path / "c")]
+    result = CliRunner().invoke(main, merge)
+    assert result.exit_code == 0, result.output
+    assert f"{dead} is left out" in result.output
+    assert len(read_records(tmp_path / "c").records) == 2
+    assert "are not in it: dead" in (tmp_path / "c" / "summary.md").read_text()
+    assert "are not in it: dead" in (tmp_path / "c" / "index.html").read_text()
+    result = CliRunner().invoke(main, ["merge", str(a), str(never), "--output", str(tmp_path / "d")])
+    assert result.exit_code == 2
+    assert f"no run at {never}" in result.output
+    result = CliRunner().invoke(main, ["merge", str(dead), "--output", str(tmp_path / "d")])
+    assert result.exit_code == 2
+    assert "none of the parts has a record" in result.output
+
+
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "x", "1"])
 def test_a_shard_that_is_none_is_refused(shard):
     result = CliRunner().invoke(main, ["bench", "--shard", shard])

@@ -23,17 +23,19 @@ def selftest(context: click.Context, output: Path | None, only: tuple[str, ...])
     from rich.table import Table
 
     from harness import selftest as checks
+    from harness.commands.terminal import progress
     from harness.matrix import Run, Settings
     from harness.registry import ROOT
 
     names = checks.chosen(only)
     run = Run(Settings(), output)
-    console = Console(stderr=True)
     found = []
-    with console.status("starting") as status:
-        for check in checks.run(status.update, names):
+    with progress(len(names)) as (tick, advance):
+        for check in checks.run(tick, names):
             found.append(check)
             run.keep([checks.record(check, run.run_id)])
+            if check.group not in {one.group for one in found[:-1]}:  # a name has several checks
+                advance()
     run.close()
     table = Table("check", "verdict", "what was found")
     colours = {"pass": "green", "fail": "bold red"}
@@ -74,7 +76,7 @@ def growth(backends: tuple[str, ...], max_bytes: int, max_modules: int, budget_s
     from rich.console import Console
 
     from harness import growth as sweeps
-    from harness.commands.terminal import write_report
+    from harness.commands.terminal import progress, write_report
     from harness.matrix import ALL, Run, Settings
     from harness.tables import growth_curves
 
@@ -82,9 +84,10 @@ def growth(backends: tuple[str, ...], max_bytes: int, max_modules: int, budget_s
     wanted = sweeps.points(max_bytes, max_modules)
     done = [record for record in run.records if record.kind == "growth"]
     total = len(wanted) * len(run.settings.backends)
-    with Console(stderr=True).status("starting") as status:
-        for record in sweeps.run(wanted, run.settings.backends, done, run.run_id, budget_s, status.update):
+    with progress(max(total - len(done), 0)) as (tick, advance):
+        for record in sweeps.run(wanted, run.settings.backends, done, run.run_id, budget_s, tick):
             run.keep([record])
+            advance()
     run.close()
     _show_curves(Console(), growth_curves(run.records))
     measured = sum(record.kind == "growth" for record in run.records)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import click
 
 from harness.records import OUTCOMES, Record
 from harness.remedies import remedy
+
+LINE_EVERY_S = 20.0
 
 
 def run_all(settings, output: Path | None, traits=(), probes: bool = False):
@@ -117,11 +120,39 @@ def _milliseconds(values: list[float]) -> str:
 
 @contextmanager
 def progress(total: int) -> Iterator:
-    """A bar on stderr that names what is going on."""
+    """A bar on stderr that names what is going on; where stderr is no terminal, a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    if not Console(stderr=True).is_terminal:
+        lines = _Lines(total)
+        yield lines.tick, lines.advance
+        lines.say(force=True)
+        return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=total)
         yield lambda text: progress.update(task, description=text), lambda: progress.advance(task)
+
+
+class _Lines:
+    """Progress in a log: how far, how long, and what is going on, every LINE_EVERY_S seconds."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.done, self.text, self.clock = total, 0, "starting", clock
+        self.began = self.said = clock()
+
+    def tick(self, text: str) -> None:
+        self.text = text
+        self.say()
+
+    def advance(self) -> None:
+        self.done += 1
+        self.say()
+
+    def say(self, force: bool = False) -> None:
+        now = self.clock()
+        if force or now - self.said >= LINE_EVERY_S:
+            self.said = now
+            minutes, seconds = divmod(round(now - self.began), 60)
+            click.echo(f"{self.done} of {self.total}, {minutes}:{seconds:02}: {self.text}", err=True)
