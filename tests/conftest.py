@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,20 @@ import pytest
 from harness import registry, round_trip
 from harness.conditions import condition
 from harness.staging import stage
+
+LONGEST = ("test_contract.py", "test_reference_models.py", "test_cold_start.py", "test_trust.py")
+
+
+def pytest_sessionstart() -> None:
+    """What tests start is no worker of pytest-xdist, in which pytest-benchmark measures nothing."""
+    os.environ.pop("PYTEST_XDIST_WORKER", None)
+    os.environ.pop("PYTEST_XDIST_WORKER_COUNT", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where files go to several processes, the longest go first."""
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture

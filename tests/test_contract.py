@@ -23,7 +23,7 @@ SLOW = tuple(name for name, entry in BUILT_IN.items() if entry.slow)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    run = Run(Settings(EVERYDAY, tuple(CATALOG), rounds=1), tmp_path_factory.mktemp("contract") / "run")
+    run = Run(Settings(EVERYDAY, tuple(CATALOG), rounds=1, life="none"), tmp_path_factory.mktemp("contract") / "run")
     yield run
     run.close()
 
@@ -43,7 +43,7 @@ def test_outcomes(run, model, expected):
 @pytest.mark.nightly
 @pytest.mark.parametrize("model", CATALOG)
 def test_outcomes_of_slow_backends(model, expected, tmp_path):
-    run = Run(Settings(SLOW, (model,), rounds=0), tmp_path / "run")
+    run = Run(Settings(SLOW, (model,), rounds=0, life="none"), tmp_path / "run")
     try:
         assert not unexpected(run.model(model), expected, SLOW, model)
     finally:
