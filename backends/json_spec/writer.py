@@ -8,7 +8,6 @@ import inspect
 import math
 import operator
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from backends.json_spec.layouts import tensor_node
 from backends.json_spec.leaves import array_node, dtype_node, numpy_scalar
 from backends.json_spec.modules import BARE, base_class, handle_node, hook_nodes, own_state
 from backends.json_spec.regions import Region, View, plan, view_of_bytes
+from backends.json_spec.slots import Slot, finished, holds_slot
 from backends.json_spec.trust import (
     BUILTIN_METHODS,
     LIBRARIES,
@@ -52,15 +52,6 @@ FUNCTIONS = (
 )
 
 
-class Slot:
-    """An object with an identity: where it was first met, and how often."""
-
-    def __init__(self, value: Any, path: str, named: bool) -> None:
-        self.value, self.path, self.named, self.count = value, path, named, 1
-        self.node: Any = None
-        self.name = ""
-
-
 class Writer:
     """One graph being written."""
 
@@ -86,16 +77,8 @@ class Writer:
             self._found = []
         self._tell_handles([slot.value for slot in order if isinstance(slot.value, nn.Module)])
         regions = plan(self._views)
-        made: dict[str, Any] = {}
-        hoisted: list[Slot] = []
-        root = self._finish(root, hoisted)
-        for slot in order:
-            hoisted.append(slot)
-            while hoisted:
-                current = hoisted.pop()
-                made[current.name] = self._finish(current.node, hoisted)
-        spec = {"format": FORMAT, "version": VERSION, "root": root, "objects": in_order(root, made)}
-        return spec, regions
+        root, made = finished(root, order, self._unique)
+        return {"format": FORMAT, "version": VERSION, "root": root, "objects": made}, regions
 
     def encode(self, value: Any, path: str) -> Any:
         """The node for a value: JSON, a tagged value, or the Slot of something with an identity."""
@@ -196,7 +179,7 @@ class Writer:
         else:
             slot.named, slot.name = True, self._unique(path)
             self._found.append(slot)
-        if isinstance(value, tuple | frozenset) and not slot.named and slot.count == 1 and not _holds_slot(slot.node):
+        if isinstance(value, tuple | frozenset) and not slot.named and slot.count == 1 and not holds_slot(slot.node):
             del self._slots[id(value)]  # a constant: equal ones may be one object
             return slot.node
         return slot
@@ -308,55 +291,6 @@ class Writer:
         self._names.add(name)
         return name
 
-    def _finish(self, node: Any, hoisted: list[Slot]) -> Any:
-        """Replace slots by references, or by what they hold where nothing else refers to it."""
-        if isinstance(node, Slot):
-            if not node.named and node.count == 1:
-                return self._finish(node.node, hoisted)
-            if not node.name:
-                node.name = self._unique(node.path)
-                hoisted.append(node)
-            return {"$ref": node.name}
-        if isinstance(node, dict):
-            return {key: self._finish(item, hoisted) for key, item in node.items()}
-        if isinstance(node, list):
-            return [self._finish(item, hoisted) for item in node]
-        return node
-
-
-def in_order(root: Any, objects: dict[str, Any]) -> dict[str, Any]:
-    """The objects that `root` reaches, each after all that it refers to, the last reference of a cycle aside.
-
-    That is the order in which a depth-first walk from the root, along references as they are written, leaves them.
-    """
-    ordered: dict[str, Any] = {}
-    entered: set[str] = set()
-    walk = [(None, references(root))]
-    while walk:
-        name, left = walk[-1]
-        target = next(left, None)
-        if target is None:
-            walk.pop()
-            if name is not None:
-                ordered[name] = objects[name]
-        elif target not in entered:
-            entered.add(target)
-            walk.append((target, references(objects[target])))
-    return ordered
-
-
-def references(node: Any) -> Iterator[str]:
-    """The names in a node's references, as they are written."""
-    if isinstance(node, dict):
-        if "$ref" in node:
-            yield node["$ref"]
-            return
-        for item in node.values():
-            yield from references(item)
-    elif isinstance(node, list):
-        for item in node:
-            yield from references(item)
-
 
 def _check_method(cls: type, name: str, path: str) -> None:
     """Refuse a bound method that no reader would bind, whatever modules it trusts."""
@@ -392,17 +326,11 @@ def _float(value: float) -> Any:
     return {"$float": repr(value)}
 
 
-def _holds_slot(node: Any) -> bool:
-    if isinstance(node, dict):
-        return any(map(_holds_slot, node.values()))
-    return isinstance(node, Slot) or (isinstance(node, list) and any(map(_holds_slot, node)))
-
-
 def _set_order(path: str) -> Any:
     """Sort key for a set's nodes; refuses elements with an identity, whose order would differ between processes."""
 
     def key(node: Any) -> str:
-        if _holds_slot(node):
+        if holds_slot(node):
             refuse(path, "a set of objects", "use a list: a set of objects has no order that is the same everywhere")
         return repr(node)
 
