@@ -18,6 +18,8 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from harness import describe_reached
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -89,7 +91,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
 
     A library's function that has no importable name, a lambda or a wrapper, is described by what it closes over.
     `globals` are the names that the code uses and cannot find: it would raise NameError. The *values* of globals are
-    left out, since caches and paths rightly differ from process to process.
+    left out, since caches and paths rightly differ from process to process, but for what `describe_reached` tells.
     """
     own = builder.is_own(value.__module__)
     facts: dict[str, Any] = {"code": f"{builder.module_name(value.__module__)}.{value.__qualname__}"}
@@ -106,8 +108,14 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
     used = sorted(set(_globals_of(value.__code__)))
     facts["globals"] = [name for name in used if name not in value.__globals__ and not hasattr(builtins, name)]
-    called = {name: value.__globals__[name] for name in used if _is_own_code(value.__globals__.get(name), builder)}
-    groups.append(builder.named({f"[{name!r}]": part for name, part in called.items()}, ".__globals__"))
+    there = {name: value.__globals__[name] for name in used if name in value.__globals__}
+    called = {
+        f"[{name!r}]": part
+        for name, part in there.items()
+        if _is_own_code(part, builder) or describe_reached.holds_contents(part)
+    }
+    called |= describe_reached.of_libraries(_with_inner(value.__code__), there, builder)
+    groups.append(builder.named(called, ".__globals__"))
     return builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
 
 

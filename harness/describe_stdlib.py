@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import decimal
 import fractions
@@ -10,12 +11,15 @@ import logging
 import pathlib
 import random
 import re
+import threading
 import types
 import typing
 import uuid
 import weakref
 import zoneinfo
 from typing import TYPE_CHECKING, Any
+
+from harness import describe_reached
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -97,6 +101,10 @@ def _other(value: Any, builder: Builder) -> dict | None:
         return builder.node("generator", value, builder.named(parts))
     if issubclass(cls, weakref.ReferenceType):
         return builder.node("weakref", value, builder.named({"()": value()}), identity=False)
+    if issubclass(cls, contextvars.ContextVar):
+        return describe_reached.context_variable(value, builder)
+    if issubclass(cls, threading.local):
+        return describe_reached.thread_local(value, builder)
     if issubclass(cls, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
         return builder.node("opaque", value, facts={"value": value.__qualname__})
     return None

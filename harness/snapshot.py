@@ -25,6 +25,13 @@ saved by value, renamed or moved within the project is still the user's.
 What is not described: `__doc__` and annotations, the order of attributes, the content of an opaque C++ object that
 neither pickles nor has an entry in `describe_libraries` (a lock, a stream, a generator: its type alone is compared),
 and what torch rebuilds of its own accord (`Module.compile`, the graph behind a GraphModule's code).
+
+Of what lies outside the model, `describe_reached` tells some. Not the rest: the values of the user's own globals, class
+attributes that begin with an underscore, what `functools.lru_cache` has remembered (a tokenizer's may have been filled
+or not, and is right either way), plain values set on a library's class outside torch.nn or over one that it had, and
+settings of the whole process (default dtype, number of threads, locale, warnings). Only a changed output shows these,
+on the model's own examples. Processes forked from one server share the seed of Python's string hashes too: what
+depends on it differs in `other_interpreter` alone.
 """
 
 from __future__ import annotations
@@ -35,7 +42,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from harness import describe_libraries, describe_python, describe_torch, numbers_
+from harness import describe_libraries, describe_python, describe_reached, describe_torch, numbers_
 from harness.snapshot_graph import VERSION
 
 KEEP_BYTES = 64 << 20
@@ -76,6 +83,7 @@ class Builder:
         self.state = state
         """A model's state, as opposed to a value: strides, storages, gradients, hooks of tensors count."""
         self._kept_bytes = 0
+        self._set_there: dict[type, dict[str, Any]] = {}
         self._nodes: list[dict] = []
         self._places: dict[int, int] = {}
         self._pending: list[tuple[int, Any]] = []
@@ -119,6 +127,8 @@ class Builder:
         node = {"kind": kind, "type": self.type_name(type(value)), "identity": identity, **more}
         if self.is_own(type(value).__module__):  # two objects of one class must not come back with a class each
             node["class"] = self.refer(type(value))
+        if set_there := self._set_on_class(type(value)):
+            groups += (self.named(set_there, ".__class__"),)
         kept: dict[tuple, dict] = {}
         for group in groups:
             if group["entries"]:
@@ -128,6 +138,11 @@ class Builder:
         if kept:
             node["groups"] = list(kept.values())
         return node
+
+    def _set_on_class(self, cls: type) -> dict[str, Any]:
+        if cls not in self._set_there:
+            self._set_there[cls] = describe_reached.set_on_class(cls, self) if self.state else {}
+        return self._set_there[cls]
 
     def named(self, parts: Mapping[str, Any], prefix: str = "", word: str | None = None, **more: Any) -> dict:
         """A group of parts with names: attributes. `word` replaces `missing` and `extra` in a difference."""

@@ -1,0 +1,96 @@
+"""What a model reaches outside itself: a copy that lacks it differs. Taken away, each describer turns a test red."""
+
+from __future__ import annotations
+
+import contextvars
+import decimal
+import math
+import threading
+
+import pytest
+import torch
+
+from harness.compare import compare
+from harness.snapshot import snapshot_model
+
+OFFSET = contextvars.ContextVar("offset", default=0.5)
+UNSET = contextvars.ContextVar("unset")
+HELD = threading.local()
+
+
+class Reaches(torch.nn.Module):
+    def __init__(self, *parts):
+        super().__init__()
+        self.net, self.parts = torch.nn.Linear(2, 2), parts
+        torch.nn.init.zeros_(self.net.weight)
+        torch.nn.init.zeros_(self.net.bias)
+
+    def preprocess(self, x):
+        return x * math.tau + OFFSET.get() + UNSET.get(0) + getattr(HELD, "scale", 1)
+
+    def postprocess(self, x):
+        return decimal.Decimal(1) / decimal.Decimal(x)
+
+
+def described(*parts):
+    return snapshot_model(Reaches(*parts), own_modules=[__name__.partition(".")[0]])
+
+
+def found(before, *parts):
+    return [(difference.path, difference.kind) for difference in compare(before, described(*parts))]
+
+
+PREPROCESS, POSTPROCESS = "model.__class__.preprocess", "model.__class__.postprocess"
+
+
+def test_nothing_differs_where_nothing_changed():
+    assert found(described(OFFSET, HELD), OFFSET, HELD) == []
+
+
+def test_a_context_variable_that_code_reads():
+    before = described()
+    token = OFFSET.set(2.0)
+    try:
+        assert found(before) == [(f"{PREPROCESS}.__globals__['OFFSET'].get()", "extra")]
+    finally:
+        OFFSET.reset(token)
+    assert found(before) == []
+    without = contextvars.ContextVar("offset", default=0.25)
+    assert [kind for _, kind in found(described(OFFSET), without)] == ["value", "identity"]
+
+
+def test_what_a_thread_holds():
+    before, by_code = described(HELD), described()
+    HELD.scale = 3
+    try:
+        assert len(found(before, HELD)) == 1
+        assert found(by_code) == [(f"{PREPROCESS}.__globals__['HELD'].scale", "extra")]
+    finally:
+        del HELD.scale
+    assert found(by_code) == []
+
+
+def test_the_context_of_decimal_where_code_uses_decimal():
+    before = described()
+    with decimal.localcontext() as context:
+        context.prec = 6
+        assert found(before) == [(f"{POSTPROCESS}.__globals__.decimal.getcontext().prec", "value")]
+
+
+@pytest.mark.parametrize("kind", ["number", "function"])
+def test_an_attribute_of_a_librarys_module(kind, monkeypatch):
+    before = described()
+    monkeypatch.setattr(math, "tau", 3.0 if kind == "number" else lambda: 3.0)
+    (path, _), *more = found(before)
+    assert path.startswith(f"{PREPROCESS}.__globals__['math'].tau") and not more
+
+
+def test_what_was_set_on_a_class_of_torch(monkeypatch):
+    before = described()
+    monkeypatch.setattr(torch.nn.Linear, "scale", 2, raising=False)
+    assert found(before) == [("model.net.__class__.scale", "extra")]
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.nn.Linear, "extra_repr", lambda self: "mine")
+    assert found(before) == [("model.net.__class__.extra_repr", "extra")]
+    monkeypatch.undo()
+    assert found(before) == []
