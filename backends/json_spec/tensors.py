@@ -21,7 +21,7 @@ import torch
 from backends.json_spec.digests import Checking, cores, sha256
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import DIGESTS, open_file
-from backends.json_spec.header import ALIGNMENT, FILLER, read_header
+from backends.json_spec.header import ALIGNMENT, FILLER, SCALARS, read_header
 from backends.json_spec.regions import Region
 
 WRITE_BUFFER = 1 << 20
@@ -89,8 +89,9 @@ def layout(regions: list[Region]) -> tuple[bytes, list[tuple[str, Region | int]]
 
 
 def _alignment(region: Region) -> int:
-    """Of a single element its own size: no kernel takes it in parts."""
-    return region.size if len(region.views) == 1 and region.views[0].itemsize == region.size else ALIGNMENT
+    """Of a single number its own size: no kernel takes it in parts."""
+    single = region.size in SCALARS and len(region.views) == 1 and region.views[0].itemsize == region.size
+    return region.size if single else ALIGNMENT
 
 
 def _type_of(region: Region) -> tuple[str, list[int]]:

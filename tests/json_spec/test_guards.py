@@ -17,6 +17,7 @@ from backends.json_spec.audit import audit
 from backends.json_spec.bundle import Bundle, read_bundle
 from backends.json_spec.digests import Checking, check_file, read_digests, sha256, tensor_digests
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.forms import TEXT_LIMIT, numpy_dtype, short_text
 from backends.json_spec.header import read_header
 from backends.json_spec.sums import read_sums, sums_text
 from backends.json_spec.tensors import SIZES
@@ -342,3 +343,18 @@ def test_sums_as_they_are_written(tmp_path):
     data += b" " * (-(8 + len(data)) % 64)
     assert read_header(len(data).to_bytes(8, "little") + data, 8 + len(data) + 8, "it", SIZES)["a"][1] == 8
     assert torch.float32.itemsize == SIZES["F32"]
+
+
+def test_forms_at_their_limits():
+    assert short_text("x" * TEXT_LIMIT) and not short_text("x" * (TEXT_LIMIT + 1))
+    assert numpy_dtype([["a", "<f4"]] * 1000) and not numpy_dtype([["a", "<f4"]] * 1001) and not numpy_dtype([])
+    for field in ("ab", ["a"], ["a", "<f4", 1], [1, "<f4"], ["a", "|b1"], ["a", 4], {"a": 1, "<f4": 2}):
+        assert not numpy_dtype([field]), field
+
+
+def test_a_module_with_short_lists_is_audited():
+    """What is not in the short way's form takes the long one, and its names and keys count there."""
+    node = {"$module": "torch.nn.modules.linear:Identity", "training": True}
+    assert audit({"$ref": "m"}, {"m": {**node, "attributes": {"a": [1], "b": ["$ref"]}}}, ()) == 1 + 1 + 3 + 2
+    with pytest.raises(ArtifactError, match="not trusted"):
+        audit({"$ref": "m"}, {"m": {**node, "attributes": {"a": [{"$class": "os:system"}]}}}, ())
