@@ -232,6 +232,14 @@ def test_compare_fails_on_a_regression(tmp_path):
     assert "0 worse, 0 better" in same.output
 
 
+def test_compare_tells_of_lines_that_it_cannot_read(tmp_path):
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", run(2))
+    file = b / "records.jsonl"
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
+    result = CliRunner().invoke(main, ["compare", str(a), str(b)])
+    assert f"Note: {b}: records.jsonl, line 1: schema version 99" in result.output
+
+
 def test_history_shows_runs_and_writes_the_page(tmp_path):
     a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", run(2))
     file, page = tmp_path / "h.db", tmp_path / "trend.html"

@@ -306,6 +306,26 @@ def test_the_front_holds_what_nothing_beats_in_both(page):
     assert front == ["a", "c", "e"]
 
 
+def test_what_is_too_noisy_is_marked(browser, tmp_path):
+    made = synthetic.records(5)
+    (noisy,) = [record for record in made if record.kind == "floor" and record.model == "detector"]
+    noisy.too_noisy = "two equal floors differ"
+    folder = synthetic.write(tmp_path / "run", made)
+    report.write_report(folder)
+    browser.get((folder / "index.html").as_uri())
+    assert "detector: too noisy to rank by" in find(browser, ".notes")[0].text
+    choose = (
+        "const s = document.getElementById('chart-model'); s.value = arguments[0]; s.dispatchEvent(new Event('change'))"
+    )
+    browser.execute_script(choose, "detector")
+    marked = {
+        figure.find_element("xpath", "./ancestor::figure").get_attribute("id") for figure in find(browser, ".noisy")
+    }
+    assert marked == {"chart-size-load", "chart-load-floor", "chart-save-floor"}
+    browser.execute_script(choose, "digits_cnn")
+    assert not find(browser, ".noisy")
+
+
 def test_hovering_gives_the_numbers(page):
     from selenium.webdriver import ActionChains
 

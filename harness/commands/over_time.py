@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 _folder = click.Path(path_type=Path)
+PROBLEMS_SHOWN = 5
 
 
 @click.command()
@@ -80,7 +81,13 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
     from harness.changes import compare_runs
     from harness.records import read_records
 
-    runs = [read_records(folder).records for folder in (first, second)]
+    read = {folder: read_records(folder) for folder in (first, second)}
+    for folder, found in read.items():
+        for problem in found.problems[:PROBLEMS_SHOWN]:
+            click.echo(f"Note: {folder}: {problem}")
+        if (more := len(found.problems) - PROBLEMS_SHOWN) > 0:
+            click.echo(f"Note: {folder}: and {more} more lines that cannot be read")
+    runs = [read[folder].records for folder in (first, second)]
     changes = compare_runs(*runs)
     for note in changes.notes:
         click.echo(f"Note: {note}.")
@@ -126,5 +133,5 @@ def merge(runs: tuple[Path, ...], output: Path | None) -> None:
 
     folder, notes = merge_runs(runs, output)
     for note in notes:
-        click.echo(f"Note: {note}.")
+        click.echo(f"Note: {note}")
     click.echo("\n".join(str(path) for path in write_report(folder)))

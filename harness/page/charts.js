@@ -132,6 +132,9 @@ const charts = (() => {
     return last.map((row, at) => ({ backend: row.backend, x: row[place], y: row[name], label: scale.invert(spots[at]) }));
   }
 
+  /* Whether the machine was too noisy, in a model's rounds, to rank by them: its floor's record says so. */
+  const tooNoisy = (name) => kind("floor").some((cell) => DATA.models[cell.m] === name && cell.more?.too_noisy);
+
   const kind = (name) => DATA.cells.filter((cell) => cell.kind === name);
 
   /* Numbers of a record that is no cell: its facts, medians of lists. */
@@ -148,10 +151,10 @@ const charts = (() => {
   const labelWidth = (rows) => 16 + 6.6 * Math.max(6, ...rows.map((row) => row.backend.length));
 
   const ALL = [
-    { id: "size-load", title: "Size against load time", note: "Nobody is both smaller and faster than the ones on the line.", make: sizeAgainstLoad, perModel: true },
+    { id: "size-load", title: "Size against load time", note: "Nobody is both smaller and faster than the ones on the line.", make: sizeAgainstLoad, perModel: true, timed: true },
     { id: "memory", title: "Peak memory", note: "The dashed line is the size of the tensors.", make: memory, perModel: true },
-    { id: "load-floor", title: "Load, in multiples of the floor", note: "Dots are medians of the rounds’ ratios, bars their 99 % bootstrap intervals; 1 is reading one plain file.", make: timesFloor("load", "load"), perModel: true },
-    { id: "save-floor", title: "Save, in multiples of the floor", note: "The same for saving; 1 is writing one plain file.", make: timesFloor("save", "save"), perModel: true },
+    { id: "load-floor", title: "Load, in multiples of the floor", note: "Dots are medians of the rounds’ ratios, bars their 99 % bootstrap intervals; 1 is reading one plain file.", make: timesFloor("load", "load"), perModel: true, timed: true },
+    { id: "save-floor", title: "Save, in multiples of the floor", note: "The same for saving; 1 is writing one plain file.", make: timesFloor("save", "save"), perModel: true, timed: true },
     { id: "cold-start", title: "Cold start", note: "From a new interpreter to the first prediction.", make: coldStart, perModel: true },
     { id: "growth-load", title: "Load time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("load_s", "load", "ms", 1e3) },
     { id: "growth-save", title: "Save time as models grow", note: "One line a backend, on logarithmic scales.", make: growth("save_s", "save", "ms", 1e3) },
@@ -172,7 +175,8 @@ const charts = (() => {
       svg.setAttribute("aria-label", `${chart.title}; the numbers are in the table below`);
       svg.addEventListener("input", () => lift(svg));
       figures.push(element("figure", { id: `chart-${chart.id}` },
-        element("figcaption", {}, element("strong", {}, chart.title), element("span", {}, `${chart.perModel ? `${other || model}. ` : ""}${chart.note}`)),
+        element("figcaption", {}, element("strong", {}, chart.title), element("span", {}, `${chart.perModel ? `${other || model}. ` : ""}${chart.note}`),
+          chart.timed && tooNoisy(model) ? element("span", { className: "noisy" }, "Too noisy to rank by: two equal floors differed in these rounds.") : null),
         svg, table(rows)));
     }
     $("charts").replaceChildren(...figures);
@@ -199,7 +203,7 @@ const charts = (() => {
   function setUp() {
     const models = [...new Set(DATA.cells.filter((cell) => cell.cost && !cell.kind).map((cell) => DATA.models[cell.m]))];
     const select = element("select", { id: "chart-model", onchange: () => { model = select.value; draw(); } },
-      ...models.map((name) => element("option", { value: name, selected: name === model }, name)));
+      ...models.map((name) => element("option", { value: name, selected: name === model }, name + (tooNoisy(name) ? " (too noisy to rank by)" : ""))));
     if (models.length) $("chart-controls").append(element("label", {}, "Model ", select));
     draw();
     let width = innerWidth, timer;
