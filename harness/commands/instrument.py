@@ -92,7 +92,7 @@ def growth(backends: tuple[str, ...], max_bytes: int, max_modules: int, budget_s
     _show_curves(Console(), growth_curves(run.records))
     measured = sum(record.kind == "growth" for record in run.records)
     if measured < total:
-        click.echo(f"{measured} of {total} points; go on with: roundtrip growth --output {run.folder}")
+        click.echo(f"{measured} of {total} points; the same command with --output {run.folder} goes on")
     if measured:
         write_report(run.folder)
 
