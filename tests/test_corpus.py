@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from harness import corpus, interpreters, registry
 from harness.cli import main
 from harness.records import read_records
 
+NEXT = [
+    other
+    for other in map(interpreters.describe, interpreters.found())
+    if other.python.split(".")[:2] != [str(part) for part in sys.version_info[:2]]
+]
 FAKES = Path(__file__).with_name("fakes.py")
 SAMPLE = [
     "trait/global_rebound",
@@ -75,8 +81,6 @@ def examples(): return [1]
 
 def test_conditions_beside_the_default_ones(tmp_path):
     """Each cell is loaded as its condition says: in the saving process, in a spawned worker, by another Python."""
-    import sys
-
     other = interpreters.describe(sys.executable)
     wanted = ["same_process", "spawned_workers", "other_interpreter"]
     (batch,) = corpus.batches(SAMPLE[1:2], ["pickle"])
@@ -89,6 +93,25 @@ def test_conditions_beside_the_default_ones(tmp_path):
         ("other_interpreter", "mismatch", other.label),
     ]
     assert "--interpreter" in cells[-1].rerun
+
+
+@pytest.mark.skipif(not NEXT, reason="another Python minor is not built: make interpreters")
+def test_the_corpus_under_another_minor_version(tmp_path):
+    """Code by value is bytecode, which another minor version may not run; code by reference and data load there."""
+    traits = ["lambda_reads_global", "views_sharing_storage", "int_keyed_dict", "global_rebound"]
+    found = {}
+    for backend in ("pickle", "cloudpickle_by_value"):
+        (*several,) = corpus.batches([f"trait/{name}" for name in traits], [backend])
+        for number, batch in enumerate(several):
+            place = corpus.Place(tmp_path / f"{backend}{number}", None, tuple(NEXT[:1]))
+            for cell in corpus.run(batch, ["other_interpreter"], place, "test", lambda text: None):
+                assert (cell.condition, cell.interpreter) == ("other_interpreter", NEXT[0].label)
+                found[backend, cell.model.removeprefix("trait/")] = cell.outcome
+    assert found["pickle", "int_keyed_dict"] == "exact"
+    assert found["pickle", "views_sharing_storage"] == "mismatch"
+    assert found["pickle", "global_rebound"] == "mismatch"
+    assert found["pickle", "lambda_reads_global"] == "failed"
+    assert found["cloudpickle_by_value", "int_keyed_dict"] == "crashed"
 
 
 def test_another_interpreter_has_to_be_named(tmp_path, monkeypatch):
