@@ -210,8 +210,8 @@ def _registered(value: type, builder: Builder) -> list[str]:
 def class_(value: type, builder: Builder) -> dict:
     """A class by its name; the user's own also by bases, methods, and public class attributes.
 
-    What underscores mark is left out where it is data: metaclasses, `abc` and `enum` keep their books there. So are
-    the methods that `dataclass` writes, in different words in each Python version.
+    Data that underscores mark is left out, but for descriptors of the user's: metaclasses, `abc` and `enum` keep
+    their books there. So are the methods that `dataclass` writes, in different words in each Python version.
     """
     facts = {"value": builder.type_name(value)}
     if not builder.is_own(value.__module__):
@@ -222,7 +222,9 @@ def class_(value: type, builder: Builder) -> dict:
         if isinstance(part, _IN_CLASSES):
             if not _is_generated(part, value) and not (is_enum and name.startswith("_")):
                 parts[name] = part
-        elif not name.startswith("_") and not is_enum and not isinstance(part, types.MemberDescriptorType):
+        elif is_enum or isinstance(part, types.MemberDescriptorType):
+            continue
+        elif not name.startswith("_") or (builder.is_own(type(part).__module__) and hasattr(type(part), "__get__")):
             parts[name] = part
     members = {name: member._value_ for name, member in value.__members__.items()} if is_enum else {}
     for name, member in value.__members__.items() if is_enum else ():

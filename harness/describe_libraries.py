@@ -37,6 +37,11 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
         return builder.node("constant", value, identity=False, facts={"value": _dtype(value)})
     if issubclass(cls, numpy.ufunc):
         return builder.node("constant", value, identity=False, facts={"value": value.__name__})
+    if hasattr(cls, "basis_name") and hasattr(
+        value, "coef"
+    ):  # a polynomial: a copy has its class's defaults as its own
+        parts = {name: getattr(value, name) for name in ("coef", "domain", "window", "symbol")}
+        return builder.node("object", value, builder.named(parts))
     if issubclass(cls, numpy.random.Generator):
         return builder.node("generator", value, builder.named({"bit_generator": value.bit_generator}))
     if issubclass(cls, numpy.random.BitGenerator):

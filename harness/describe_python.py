@@ -16,6 +16,8 @@ from harness import describe_code, describe_stdlib
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
+_TOLD = frozenset({"_warned_capturable_if_run_uncaptured"})
+"""Whether an optimiser has warned already: torch leaves it out of every copy."""
 _ROWS = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -119,7 +121,7 @@ def _scalar(value: Any, builder: Builder) -> dict | None:
 
 def object_(value: Any, builder: Builder) -> dict:
     """Attributes, from `__dict__` and slots; for a C object, what it tells `pickle`, or its class alone."""
-    parts = attributes(value)
+    parts = {name: part for name, part in attributes(value).items() if name not in _TOLD}
     if parts or has_attributes(type(value)):
         return builder.node("object", value, builder.named(parts))
     try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import decimal
 import math
 import threading
+import weakref
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,3 +97,42 @@ def test_what_was_set_on_a_class_of_torch(monkeypatch):
     assert found(before) == [("model.net.__class__.extra_repr", "extra")]
     monkeypatch.undo()
     assert found(before) == []
+
+
+class Kept:
+    """A descriptor with a table of its own."""
+
+    def __init__(self):
+        self.table = weakref.WeakKeyDictionary()
+
+    def __get__(self, owner, cls):
+        return self if owner is None else self.table.get(owner, 0)
+
+    def __set__(self, owner, value):
+        self.table[owner] = value
+
+
+class Descends(torch.nn.Module):
+    _threshold = Kept()
+
+
+def test_what_a_private_descriptor_of_the_users_keeps():
+    own = [__name__.partition(".")[0]]
+    model = Descends()
+    before = snapshot_model(model, own_modules=own)
+    model._threshold = 5
+    changed = compare(before, snapshot_model(model, own_modules=own))
+    assert [difference.path.partition("._threshold")[0] for difference in changed] == ["model.__class__"]
+
+
+def test_copies_that_libraries_make_a_little_different_are_equal():
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()  # a copy of a parameter has no gradient
+    for original in (optimizer, np.polynomial.Polynomial([1.0, 2.0])):
+        assert compare(snapshot_model([original]), snapshot_model([copy.deepcopy(original)])) == []
+    assert compare(
+        snapshot_model(np.polynomial.Polynomial([1.0])), snapshot_model(np.polynomial.Polynomial([1.0], domain=[0, 2]))
+    )
