@@ -22,7 +22,8 @@ class BackendEntry:
     extra: str | None = None
     """The extra of `roundtrip-bench` that installs them; None when the base install does."""
     slow: bool = False
-    """A cell takes seconds, for its library's imports or exporters: a run leaves it out that does not ask for it."""
+    """One of the dearest, for its library's imports, its exporter or its codec, or the costly variant of another row: a
+    run leaves it out that does not ask for it, so that it takes five minutes on two cores."""
     preload: tuple[str, ...] = ()
     """Modules of the library that take a good part of a second to import: a run imports them once for all cells."""
     warm: tuple[str, ...] = ()
@@ -53,12 +54,16 @@ BUILT_IN: dict[str, BackendEntry] = {
     "cloudpickle": BackendEntry("backends.cloudpickle_:CloudPickle", ("cloudpickle",)),
     "cloudpickle_by_value": BackendEntry("backends.cloudpickle_:CloudPickleByValue", ("cloudpickle",)),
     "joblib": BackendEntry("backends.joblib_:Joblib", ("joblib",), "joblib", warm=("joblib",)),
-    "joblib_zlib": BackendEntry("backends.joblib_:JoblibZlib", ("joblib",), "joblib", warm=("joblib",)),
+    "joblib_zlib": BackendEntry("backends.joblib_:JoblibZlib", ("joblib",), "joblib", slow=True, warm=("joblib",)),
     "jsonpickle": BackendEntry(
-        "backends.jsonpickle_:JsonPickle", ("jsonpickle",), "jsonpickle", preload=("jsonpickle.ext.pandas",)
+        "backends.jsonpickle_:JsonPickle", ("jsonpickle",), "jsonpickle", slow=True, preload=("jsonpickle.ext.pandas",)
     ),
     "jsonpickle_keys": BackendEntry(
-        "backends.jsonpickle_:JsonPickleKeys", ("jsonpickle",), "jsonpickle", preload=("jsonpickle.ext.pandas",)
+        "backends.jsonpickle_:JsonPickleKeys",
+        ("jsonpickle",),
+        "jsonpickle",
+        slow=True,
+        preload=("jsonpickle.ext.pandas",),
     ),
     "torch_save": BackendEntry("backends.torch_save:TorchSave"),
     "torch_save_mmap": BackendEntry("backends.torch_save:TorchSaveMmap"),
@@ -76,7 +81,7 @@ BUILT_IN: dict[str, BackendEntry] = {
         "backends.tensorizer_:Tensorizer", ("tensorizer",), "tensorizer", preload=("tensorizer",)
     ),
     "tensorizer_verified": BackendEntry(
-        "backends.tensorizer_:TensorizerVerified", ("tensorizer",), "tensorizer", preload=("tensorizer",)
+        "backends.tensorizer_:TensorizerVerified", ("tensorizer",), "tensorizer", slow=True, preload=("tensorizer",)
     ),
     "aijson": BackendEntry("backends.aijson_:AiJson", ("aijson",), "aijson"),
     "json_spec": BackendEntry("backends.json_spec.backend:JsonSpec", ("safetensors",), preload=("safetensors.torch",)),

@@ -129,7 +129,7 @@ def describe_state(session: Session) -> None:
 
 
 def describe(session: Session, *, reference: str, like: str | None = None) -> dict[str, Any]:
-    """Write down the original's taps over all examples and its score, with its state before the save.
+    """Write down the original's taps over all examples and once more the first, its score, its state before the save.
 
     After the save, so that a model which counts its calls begins as its loaded copy will. `like`: another process's
     reference, which is taken over where its state equals this one's.
@@ -141,18 +141,18 @@ def describe(session: Session, *, reference: str, like: str | None = None) -> di
             shutil.copyfile(like, reference)
             if Path(f"{like}.life").exists():
                 shutil.copyfile(f"{like}.life", f"{reference}.life")
-            return {"score": written["score"], "examples": len(written["taps"]) // 2}
+            return {"score": written["score"], "examples": len(written["taps"]) - 1}
     model, module = session.model, session.user_module
-    # through bytes, as the loading process gets them, and fresh for each pass: preprocess may change its input
+    # through bytes, as the loading process gets them, and the first one twice: preprocess may change its input, and a
+    # model what it answers
     examples = pickle.dumps(list(module.examples()))
     taps, batches = [], []
-    for passes in range(2):
-        for x in pickle.loads(examples):
-            seed()
-            traced = inference.trace(model, x)
-            taps.append(tap_snapshots(session, traced))
-            if passes == 0:
-                batches.append(traced.preprocessed)
+    for x in pickle.loads(examples) + pickle.loads(examples)[:1]:
+        seed()
+        traced = inference.trace(model, x)
+        taps.append(tap_snapshots(session, traced))
+        batches.append(traced.preprocessed)
+    del batches[-1]
     figures = score(session, model, module)
     now = compare.compare(session.state, snapshot.snapshot_model(model, own_modules=session.own_modules))
     session.ran = frozenset((one.path, one.message) for one in now if ".__class__." in one.path)

@@ -23,7 +23,7 @@ SLOW = tuple(name for name, entry in BUILT_IN.items() if entry.slow)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    run = Run(Settings(EVERYDAY, tuple(CATALOG), rounds=1, life="none"), tmp_path_factory.mktemp("contract") / "run")
+    run = Run(Settings(EVERYDAY, tuple(CATALOG), rounds=0, life="none"), tmp_path_factory.mktemp("contract") / "run")
     yield run
     run.close()
 
@@ -38,6 +38,19 @@ def test_the_tables_are_complete(expected):
 @pytest.mark.parametrize("model", CATALOG)
 def test_outcomes(run, model, expected):
     assert not unexpected(run.model(model), expected, EVERYDAY, model)
+
+
+@pytest.mark.parametrize("model", ["digits_cnn", "nested_fruit"])
+def test_what_works_lasts_through_timed_rounds(model, tmp_path):
+    run = Run(Settings(EVERYDAY, (model,), ("fresh_process",), rounds=2), tmp_path / "run")
+    try:
+        records = [record for record in run.model(model) if record.kind == "cell"]
+    finally:
+        run.close()
+    working = [record for record in records if record.outcome in ("exact", "close", "partial", "mismatch")]
+    assert len(working) > len(EVERYDAY) / 2
+    for record in working:
+        assert len(record.save_s) == len(record.load_s) == 2, f"{record.backend}: {record.message}"
 
 
 @pytest.mark.nightly
