@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import conditions, registry, round_trip, templates
+from harness import conditions, interpreters, registry, round_trip, templates
 from harness.interpreters import Interpreter
 from harness.process import Worker
 from harness.records import Record
@@ -138,9 +138,9 @@ def _load_all(
 
     def entered() -> Worker:
         if interpreter is None and not world.spawns:
-            worker = templates.fresh(batch.backend)
+            worker = templates.fresh(batch.backend, interpreters.ours())
         else:
-            worker = Worker(interpreter, children=world.spawns)
+            worker = Worker(interpreter or interpreters.ours(), children=world.spawns)
         try:
             round_trip.enter(world, worker)
         except BaseException:

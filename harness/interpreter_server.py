@@ -1,9 +1,9 @@
 """What another interpreter runs: it imports torch and the worker once, and forks a process for each cell.
 
-Started as `python -I interpreter_server.py DESCRIPTOR FOLDER`: a socket to the parent (`interpreters.Interpreter`), and
-the folder that holds our packages and nothing else. Each message carries two descriptors, the new worker's connection
-and the pipe of `forking.fork`; its text is the worker's log. Nothing but the standard library, torch and the worker is
-imported; Python 3.11 to 3.13.
+Started as `python -P -s interpreter_server.py DESCRIPTOR FOLDER`: a socket to the parent (`interpreters.Interpreter`),
+and the folder that holds our packages and nothing else. Each message carries two descriptors, the new worker's
+connection and the pipe of `forking.fork`; its text is the worker's log. Nothing but the standard library, torch and the
+worker is imported; Python 3.11 to 3.13.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import socket
 import sys
 from multiprocessing.connection import Connection
 
+HASH_SEED = "3"
+"""PYTHONHASHSEED of the processes that a worker starts: each real process has its own."""
+
 
 def main(descriptor: int, folder: str) -> None:
-    sys.path.append(folder)
+    sys.path.insert(0, folder)
+    os.environ["PYTHONHASHSEED"] = HASH_SEED
     import torch
     import torch._dynamo  # as in the workers here: see `process.PRELOADED`
 

@@ -1,4 +1,8 @@
-"""Other Pythons, with torch and libraries of their own: artifacts are made here and loaded there.
+"""The Pythons that artifacts are loaded in: others, with torch and libraries of their own, and ours once more.
+
+Ours, since a process that loads in production hashes texts otherwise than the one that saved: the order of a set, or
+what `hash(word) % 1000` gives, does not survive. Forks of one server share their hash seed, so saving and loading
+processes come from two, with seeds that differ and are the same in each run.
 
 One server an interpreter (`interpreter_server`) imports torch once and forks a worker a cell, so that a cell costs
 there what it costs here. What a worker does is the same; a crash there is an outcome here.
@@ -10,13 +14,16 @@ import atexit
 import contextlib
 import json
 import os
+import platform
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +34,8 @@ from harness.forking import ForkedProcess
 from harness.registry import ROOT
 
 OLDEST = (3, 11)
+HASH_SEED = "2"
+"""PYTHONHASHSEED where artifacts are loaded; it is another where they are saved (`process.HASH_SEED`)."""
 START_S = 180.0
 """Importing torch for the first time can take long; a server that has not started by then never will."""
 
@@ -55,22 +64,28 @@ def found() -> tuple[str, ...]:
 
 
 @cache
+def ours() -> Interpreter:
+    """This Python, in a server of its own."""
+    return Interpreter(Path(sys.executable).absolute(), platform.python_version(), version("torch"))
+
+
+@cache
 def describe(path: str) -> Interpreter:
     """Ask an interpreter for its versions; torch is not imported. Raises InterpreterError where it cannot serve."""
     code = "import json, sys; print(json.dumps(sys.version_info[:3]))"
     place = Path(path).absolute()  # not resolved: a virtual environment's python is a link
     try:
-        version = json.loads(_output([str(place), "-I", "-c", code]))
+        numbers = json.loads(_output([str(place), "-I", "-c", code]))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise InterpreterError(f"{path} is no Python that runs: {error}", "Give the path of a `python`.") from None
-    if tuple(version[:2]) < OLDEST:
-        dotted = ".".join(map(str, version))
+    if tuple(numbers[:2]) < OLDEST:
+        dotted = ".".join(map(str, numbers))
         raise InterpreterError(f"{path} is Python {dotted}", "The worker needs Python 3.11 or newer.")
     try:
         torch = _output([str(place), "-I", "-c", "from importlib.metadata import version; print(version('torch'))"])
     except subprocess.SubprocessError:
         raise InterpreterError(f"{path} has no torch", f"Install it there: {path} -m pip install torch") from None
-    return Interpreter(place, ".".join(map(str, version)), torch.strip())
+    return Interpreter(place, ".".join(map(str, numbers)), torch.strip())
 
 
 def _output(command: list[str]) -> str:
@@ -86,10 +101,12 @@ class _Server:
             (self.folder / name).symlink_to(ROOT / name)
         self.control, theirs = socket.socketpair()
         log = self.folder / "log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with theirs, open(log, "wb") as errors:
             self.process = subprocess.Popen(
-                [interpreter.path, "-I", interpreter_server.__file__, str(theirs.fileno()), self.folder],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+                [interpreter.path, "-P", "-s", interpreter_server.__file__, str(theirs.fileno()), self.folder],
+                env=environment | {"PYTHONHASHSEED": HASH_SEED}, pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip
         self.control.settimeout(START_S)
         try:

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -85,12 +84,12 @@ class _Subject:
             return round_trip.examine(self.saved, self.world, worker, artifact)
 
     def again(self) -> round_trip.Saved:
-        """The same model from another interpreter, where texts have other hashes and sets another order."""
+        """The same model from another process, where texts have other hashes and sets another order."""
         folder = self.folder / "again"
         project = folder / "project"
         shutil.copytree(self.stage.folder, project)
         saved = round_trip.Saved(self.backend, replace(self.stage, folder=project), folder)
-        with Worker(interpreters.describe(sys.executable)) as worker:
+        with Worker(interpreters.ours()) as worker:
             round_trip.fill(saved, self.source.builder, worker)
         return saved
 

@@ -35,6 +35,8 @@ from harness.proc import PeakMemory
 from harness.wording import everywhere
 
 TIMEOUT_S = 120.0
+HASH_SEED = "1"
+"""PYTHONHASHSEED of the processes that save; those that load have another (`interpreters.HASH_SEED`)."""
 PRELOADED = ("torch", "torch._dynamo", "harness.worker", "harness.preloaded")
 """torch._dynamo is torch's own, takes 1.5 s, and is imported by torchvision and by torch's exporters."""
 
@@ -75,9 +77,9 @@ class WorkerFailed(Exception):
 class Worker:
     """One fresh process that answers calls until it is closed. Use as a context manager.
 
-    `interpreter`: another Python than this one. `children`: whether it may start processes of its own, which then
-    outlive a kill. `template`: a worker where this one goes on, with all that it holds; once it is a template it should
-    do nothing but be forked, and it must have one thread. Raises WorkerDied where the template does not live.
+    `interpreter`: from whose server, None for the one here. `children`: whether it may start processes of its own,
+    which then outlive a kill. `template`: a worker where this one goes on, with all that it holds; once it is a
+    template it should do nothing but be forked, and it must have one thread. Raises WorkerDied where it does not live.
     """
 
     imports_s = 0.0
@@ -93,12 +95,12 @@ class Worker:
         self._children = children
         self._forking = threading.Lock()
         self._log = tempfile.NamedTemporaryFile(prefix="roundtrip-", suffix=".log")
-        if interpreter is not None:
-            self._connection, self._process = interpreters.start(interpreter, self._log.name)
-            return
         if template is not None:
             self.imports_s = template.imports_s
             self._connection, self._process = template._fork(self._log.name)
+            return
+        if interpreter is not None:
+            self._connection, self._process = interpreters.start(interpreter, self._log.name)
             return
         context = _context()
         self._connection, theirs = context.Pipe()
@@ -227,16 +229,22 @@ def _bare_main() -> Iterator[None]:
     """
     main, path = sys.modules["__main__"], sys.path
     sys.modules["__main__"] = types.ModuleType("__main__")
-    safe_path = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"  # the server, started with the first worker: no current directory on its path
+    # for the server, started with the first worker: no current directory on its path, and texts' hashes that differ
+    # from those where artifacts are loaded
+    servers = {"PYTHONSAFEPATH": "1", "PYTHONHASHSEED": HASH_SEED}
+    before = {name: os.environ.get(name) for name in servers}
+    os.environ.update(servers)
     # pytest and scripts put folders first on the path; a worker sees what is installed, and its project
     sys.path = [entry for entry in path if entry and _is_installed(entry)]
     try:
         yield
     finally:
         sys.modules["__main__"], sys.path = main, path
-        if safe_path is None:
-            del os.environ["PYTHONSAFEPATH"]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _is_installed(entry: str) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, registry, templates
+from harness import conditions, interpreters, registry, templates
 from harness.interpreters import Interpreter
 from harness.process import Failure, Worker, WorkerDied, WorkerFailed
 from harness.records import Record
@@ -166,9 +166,9 @@ def load(
     world = conditions.prepare(wanted, project or saved.stage, saved.folder / wanted.name)
     with out_of_reach(saved.stage.folder) if project is None else nullcontext():
         if interpreter is None and not world.spawns:
-            worker = templates.with_library(saved.backend)
+            worker = templates.with_library(saved.backend, interpreters.ours())
         else:
-            worker = Worker(interpreter, children=world.spawns)
+            worker = Worker(interpreter or interpreters.ours(), children=world.spawns)
         try:
             enter(world, worker)
         except (WorkerFailed, WorkerDied) as error:
@@ -272,7 +272,7 @@ def _edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:
 
 def _loads_unedited(saved: Saved, world: conditions.World, directory: str) -> bool:
     """Whether the artifact loads beside the project as it was: what refused it then was the edit."""
-    with templates.with_library(saved.backend) as worker:
+    with templates.with_library(saved.backend, interpreters.ours()) as worker:
         try:
             enter(dataclasses.replace(world, project=world.unedited), worker)
             worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)

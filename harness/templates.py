@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.interpreters import Interpreter
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import Stage
 
@@ -74,51 +75,55 @@ def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | N
     )
 
 
-_libraries: dict[tuple[str, ...], Worker | None] = {}
+_libraries: dict[tuple[Interpreter | None, tuple[str, ...]], Worker | None] = {}
 _importing = threading.Lock()
 
 
-def library(backend: str) -> Worker | None:
+def library(backend: str, interpreter: Interpreter | None = None) -> Worker | None:
     """The template that has imported what the backend's row names; None where it names nothing.
 
-    None too where that fails, or nothing can be forked: the cell will tell.
+    None too where that fails, or nothing can be forked: the cell will tell. `interpreter`: whose server it comes from,
+    None for the one of the processes that save.
     """
     entry = registry.backend_entry(backend)
     if not entry.preload or registry.how_to_install(entry) is not None:
         return None
-    return _template((entry.target.partition(":")[0], *entry.preload))  # its own first: it may set the environment
+    modules = (entry.target.partition(":")[0], *entry.preload)  # its own first: it may set the environment
+    return _template(modules, interpreter)
 
 
-def _template(modules: tuple[str, ...]) -> Worker | None:
+def _template(modules: tuple[str, ...], interpreter: Interpreter | None) -> Worker | None:
     with _importing:
-        if modules not in _libraries:
+        if (interpreter, modules) not in _libraries:
             if not _libraries:
                 atexit.register(close)
-            _libraries[modules] = _imported(modules)
-        return _libraries[modules]
+            _libraries[interpreter, modules] = _imported(modules, interpreter)
+        return _libraries[interpreter, modules]
 
 
-def with_library(backend: str) -> Worker:
+def with_library(backend: str, interpreter: Interpreter | None = None) -> Worker:
     """A fresh process for a backend, in which its library is imported already if importing it is dear.
 
     Where the template has died, a process that imports it itself.
     """
     try:
-        return Worker(template=library(backend))
+        if (template := library(backend, interpreter)) is not None:
+            return Worker(template=template)
     except WorkerDied:
-        return Worker()
+        pass
+    return Worker(interpreter)
 
 
-def fresh(backend: str) -> Worker:
+def fresh(backend: str, interpreter: Interpreter | None = None) -> Worker:
     """A process for the corpus, where nothing is timed: the library and all that its row calls `warm` are there.
 
     Where there is nothing to import, a fork too, which costs a quarter of a start.
     """
     entry = registry.backend_entry(backend)
     if not entry.warm or registry.how_to_install(entry) is not None:
-        return Worker(template=library(backend) or _template(()))
-    warm = _template((entry.target.partition(":")[0], *entry.preload, *entry.warm))
-    return Worker(template=warm or library(backend) or _template(()))
+        return Worker(interpreter, template=library(backend, interpreter) or _template((), interpreter))
+    warm = _template((entry.target.partition(":")[0], *entry.preload, *entry.warm), interpreter)
+    return Worker(interpreter, template=warm or library(backend, interpreter) or _template((), interpreter))
 
 
 def close() -> None:
@@ -128,8 +133,8 @@ def close() -> None:
             worker.close()
 
 
-def _imported(modules: tuple[str, ...]) -> Worker | None:
-    worker = Worker()
+def _imported(modules: tuple[str, ...], interpreter: Interpreter | None) -> Worker | None:
+    worker = Worker(interpreter)
     try:
         answer = worker.call("preload", modules=modules)
     except (WorkerFailed, WorkerDied):

@@ -35,6 +35,7 @@ def about(session: Session) -> dict[str, Any]:
         "process": os.getpid(),
         "threads": session.threads,
         "running_threads": proc.threads(),
+        "text_hash": hash("a text"),
         "modules": sorted({name.partition(".")[0] for name in sys.modules}),
         "main": sorted(name for name in vars(sys.modules["__main__"]) if not name.startswith("__")),
     }

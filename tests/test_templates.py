@@ -146,7 +146,7 @@ def test_many_ends_at_once_leave_the_template_alive():
 def test_where_the_template_is_gone_a_process_imports_it_itself(monkeypatch):
     template = Worker()
     os.kill(template._process.pid, signal.SIGKILL)
-    monkeypatch.setattr(templates, "library", lambda backend: template)
+    monkeypatch.setattr(templates, "library", lambda backend, interpreter: template)
     with template, templates.with_library("pickle") as one:
         assert one.call("about")
 
