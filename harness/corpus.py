@@ -27,7 +27,7 @@ from harness.registry import ModelSource
 from harness.round_trip import Saved
 from harness.staging import Stage, stage
 
-DEFAULT_CONDITIONS = ("fresh_process", "source_absent")
+DEFAULT_CONDITIONS = ("fresh_process",)
 
 
 @dataclass(frozen=True)

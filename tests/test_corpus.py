@@ -27,8 +27,10 @@ SAMPLE = [
     "trait/lazy_module_unfilled",
 ]
 
+CONDITIONS = ("fresh_process", "source_absent")
 
-def together(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS, described=None):
+
+def together(backend, names, folder, wanted=CONDITIONS, described=None):
     cells = []
     for number, batch in enumerate(corpus.batches(names, [backend])):
         place = corpus.Place(folder / str(number), described)
@@ -36,7 +38,7 @@ def together(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS, described
     return {(cell.model, cell.condition): (cell.outcome, cell.stage, cell.error_type) for cell in cells}
 
 
-def alone(backend, names, folder, wanted=corpus.DEFAULT_CONDITIONS):
+def alone(backend, names, folder, wanted=CONDITIONS):
     cells = {}
     for number, name in enumerate(names):
         cells |= together(backend, [name], folder / str(number), wanted)
