@@ -152,6 +152,7 @@ class CrashesOnce(Honest):
 
 def test_the_command(tmp_path):
     arguments = ["traits", "--backend", "pickle", "--trait", "views_sharing_storage", "--output", str(tmp_path / "run")]
+    arguments += [part for name in CONDITIONS for part in ("--condition", name)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "1 cells load and are wrong" in result.output
