@@ -35,7 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--interpreter", action="append", default=[], metavar="PATH", help="load under this Python too")
     group.addoption("--life", choices=("none", "quick", "full"), default="quick", help="life after load (quick)")
     group.addoption("--rounds", type=int, default=15, help="timed rounds of every backend, at most (default: 15)")
-    group.addoption("--budget", type=float, help="seconds for the rounds of one model (default: 0.4 a backend)")
+    group.addoption(
+        "--budget",
+        type=float,
+        help="seconds for the rounds of one model (default: 0.3 a backend, to 0.7 where rounds are dear)",
+    )
     group.addoption("--quick", action="store_true", help="small models, quick backends, three conditions, a few rounds")
     group.addoption(
         "--cold-starts", choices=("none", "some", "all"), default="none",

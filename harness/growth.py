@@ -32,7 +32,8 @@ MODULES, BYTES = 8, 1 << 20
 """What the sweep of the other one has."""
 SIZES = (MB, 4 * MB, 16 * MB, 64 * MB, 256 * MB, GB, 4 * GB)
 COUNTS = (10, 100, 1000, 10_000)
-ROUNDS = 5
+ROUNDS, LARGE_ROUNDS = 5, 3
+"""Timed rounds of a point; those of a gigabyte or more are long, and vary less."""
 DISK_TIMES, MEMORY_TIMES = 2.5, 5.0
 """Room that a point needs, in multiples of the model: the artifact and the floor's file; the model twice, a backend's
 copies at save, and what is read."""
@@ -147,7 +148,7 @@ def _point(point: Point, backend: str, folder: Path, run_id: str) -> Record:
 def _rounds(
     record: Record, staged: Stage, builder: str, folder: Path, saving: Worker, loading: Worker, floor: Worker
 ) -> None:
-    """A watched round, then ROUNDS timed ones; a digest holds what was loaded against the original."""
+    """A watched round, then the timed ones; a digest holds what was loaded against the original."""
     own = staged.own_modules
     project = str(staged.folder)
     saving.call("build", project=project, module=staged.module, builder=builder, own_modules=own, timeout_s=TIMEOUT_S)
@@ -155,7 +156,7 @@ def _rounds(
     for worker in (saving, loading):
         worker.call("use_all_threads")
     artifact, path = folder / "artifact", folder / "floor"
-    for number in range(ROUNDS + 1):
+    for number in range((ROUNDS if record.tensor_bytes < GB else LARGE_ROUNDS) + 1):
         with _gone(artifact):
             saved = _call(saving, number == 0, "save", backend=record.backend, directory=str(artifact))
             loading.call("forget", timeout_s=TIMEOUT_S)

@@ -49,8 +49,9 @@ TIMED_CONDITION = "fresh_process"
 ALL = "all"
 """In place of a condition's name: every condition that this machine can make. In place of a backend's: the slow too."""
 
-BUDGET_S = 0.4
-"""For the timed rounds of one model, times the number of backends: with all models a run then takes minutes."""
+BUDGET_S, MOST_S = 0.3, 0.7
+"""For the timed rounds of one model, times the number of backends, and what that grows to where rounds are dear: with
+all models a run then takes minutes."""
 
 QUICK_MODELS = ("nested_fruit", "closure_preprocess", "sentiment_gru", "sentiment_gru_lambda")
 """Those whose libraries take no second to import, which each process that loads must do."""
@@ -78,7 +79,7 @@ class Settings:
     jobs: int = 0
     """How many backends are tried at a time; 0: one a core. Timed rounds have the machine to themselves."""
     budget_s: float | None = None
-    """For the timed rounds of one model; None: BUDGET_S a backend."""
+    """For the timed rounds of one model; None: BUDGET_S to MOST_S a backend."""
     cold_starts: str = "none"
     """Of which models: none, some (COLD_START_MODELS), all."""
     shard: tuple[int, int] = (1, 1)
@@ -93,7 +94,10 @@ class Settings:
     def plan(self) -> Plan:
         """When the timed rounds end. Rounds that are too few for an interval are not worth what makes one hold."""
         few = self.rounds < intervals.LEAST_ROUNDS
-        return Plan(self.rounds, budget_s=self.budget_s, renewed=not (self.quick or few), cold=not (self.quick or few))
+        many = len(self.backends)
+        budget_s, most_s = (self.budget_s, 0.0) if self.budget_s else (BUDGET_S * many, MOST_S * many)
+        full = not (self.quick or few)
+        return Plan(self.rounds, budget_s=budget_s, most_s=most_s, renewed=full, cold=full)
 
     def resolved(self) -> Settings:
         """With all names filled in and checked. Raises UnknownName, ModelFileError, InterpreterError."""
@@ -127,7 +131,7 @@ class Settings:
             models=self.part(_unique(models)),
             conditions=_unique((*conditions, OTHER_INTERPRETER) if others else conditions),
             rounds=min(self.rounds, QUICK_ROUNDS) if self.quick else self.rounds,
-            budget_s=self.budget_s or (QUICK_BUDGET_S if self.quick else BUDGET_S * len(_unique(backends))),
+            budget_s=self.budget_s or (QUICK_BUDGET_S if self.quick else None),
             jobs=self.jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]),
         )
 

@@ -4,7 +4,8 @@ In every round each *task* that is still open runs once, in an order shuffled an
 floor), to which ratios are taken. A task is done when the interval of its paired ratio is narrow enough; when the
 budget of all does not reach for it; or after the last round. Which one it was is kept.
 
-A budget that does not give all tasks the least rounds gives them to as many as it can: the dearest end first.
+A budget that does not give all tasks the least rounds gives them to as many as it can: the dearest end first. Before
+that it grows with what the first round took, up to a bound: a large model's rounds are dear, and worth as much.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class Plan:
     """Half the interval of the ratio, as a part of its median, at which a task is done."""
     budget_s: float = 25.0
     """For all rounds of one model together. One round is always run."""
+    most_s: float = 0.0
+    """What the budget may grow to where the least rounds would take longer, each as long as the first; at least
+    `budget_s`."""
     renewed: bool = True
     """Whether each round has new processes: dearer, and intervals that hold (see `competitor`)."""
     cold: bool = True
@@ -39,6 +43,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "least", min(self.least, self.rounds))
+        object.__setattr__(self, "most_s", max(self.most_s, self.budget_s))
+
+    def allowed_s(self, first_round_s: float) -> float:
+        """The budget, once it is known what a round takes."""
+        return min(max(self.budget_s, self.least * first_round_s), self.most_s)
 
 
 @dataclass
@@ -72,7 +81,7 @@ def run(
 ) -> int:
     """Run rounds until every task has stopped; returns how many there were. `tick` is told each round's number."""
     order = random.Random(seed)
-    began, number = clock(), 0
+    began, number, allowed_s = clock(), 0, plan.budget_s
     while number < plan.rounds and (active := _active(tasks)):
         number += 1
         tick(number)
@@ -85,8 +94,11 @@ def run(
                 turn()
         for task in _active(tasks):
             task.stopped = NARROW if _is_narrow(task, plan) else None
+        spent_s = clock() - began
+        if number == 1:
+            allowed_s = plan.allowed_s(spent_s)
         if number < plan.rounds:
-            _end_dearest(tasks, plan, clock() - began, number)
+            _end_dearest(tasks, plan, allowed_s, spent_s, number)
     for task in _active(tasks):
         task.stopped = ROUNDS
     return number
@@ -110,13 +122,13 @@ def _is_narrow(task: Task, plan: Plan) -> bool:
     return width is not None and width <= plan.narrow
 
 
-def _end_dearest(tasks: Sequence[Task], plan: Plan, spent_s: float, number: int) -> None:
+def _end_dearest(tasks: Sequence[Task], plan: Plan, allowed_s: float, spent_s: float, number: int) -> None:
     """End tasks until the budget's rest reaches for those that are left: for their least rounds, else for one more."""
     references_s = (spent_s - sum(task.used_s for task in tasks)) / number
     missing = max(plan.least - number, 1)
     left = sorted(_active(tasks), key=lambda task: task.per_turn_s)
     while left:
         needed_s = references_s * missing + sum(task.per_turn_s * max(plan.least - task.turns, 1) for task in left)
-        if spent_s + needed_s <= plan.budget_s:
+        if spent_s + needed_s <= allowed_s:
             return
         left.pop().stopped = BUDGET

@@ -97,6 +97,27 @@ def test_a_budget_gives_the_least_rounds_to_as_many_as_it_can():
     assert clock() <= 30.0
 
 
+@pytest.mark.parametrize(
+    ("turn_s", "turns"),
+    [
+        (1.0, 10),  # 7 rounds take less than the budget: it is spent
+        (2.0, 7),  # 7 take 14, which it may grow to
+        (5.0, 1),  # 7 would take 35, and 20 are the most
+    ],
+)
+def test_the_budget_grows_with_what_a_round_takes(turn_s, turns):
+    clock = Clock()
+    one = Simulated(clock, turn_s, wild)
+    assert rounds.run([one.task], [], Plan(rounds=100, least=7, budget_s=10.0, most_s=20.0), clock=clock) == turns
+
+
+def test_what_a_dear_round_adds_to_the_budget_goes_to_those_that_are_left():
+    clock = Clock()
+    dear, cheap = Simulated(clock, 5.0, wild), Simulated(clock, 1.0, wild)
+    rounds.run([dear.task, cheap.task], [], Plan(rounds=100, least=7, budget_s=10.0, most_s=20.0), clock=clock)
+    assert (dear.task.turns, cheap.task.turns, clock()) == (1, 15, 20.0)
+
+
 def test_one_round_is_always_run():
     clock = Clock()
     one = Simulated(clock, 1000.0, steady)

@@ -80,7 +80,12 @@ def check(
 @_life
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this one; repeatable; or file.py:BUILDER.")
 @click.option("--rounds", default=15, show_default=True, help="Timed rounds, at most.")
-@click.option("--budget", "budget_s", type=float, help="Seconds for the rounds of one model [default: 0.4 a backend].")
+@click.option(
+    "--budget",
+    "budget_s",
+    type=float,
+    help="Seconds for the rounds of one model [default: 0.3 a backend, to 0.7 where rounds are dear].",
+)
 @click.option("--quick", is_flag=True, help="Small models, quick backends, three conditions, a few rounds.")
 @click.option(
     "--cold-starts", type=click.Choice(["none", "some", "all"]), default="none", show_default=True,
