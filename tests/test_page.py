@@ -266,6 +266,30 @@ def test_every_difficulty_opens_to_its_evidence(page, run):
     assert first.find_element("css selector", ".rerun pre").text
 
 
+def test_a_command_is_filled_in_again(page, run):
+    """Of every cell: the page writes commands once, with names left out."""
+    expected = [record.rerun for record in read_records(run).records]
+    browser = page()
+    shown = browser.execute_script(
+        "return DATA.cells.map((cell) => inside(cell).querySelector('.rerun pre')?.textContent ?? '')"
+    )
+    assert shown == expected
+
+
+def test_a_buttons_title_says_where_it_stands(page):
+    browser = page("#backend-dill")
+    for selector, title in (
+        ("#backend-dill tbody tr:first-child td button", "dill: same process, "),
+        ("#backend-dill .questions button", f"dill: {next(iter(QUESTIONS))}"),
+    ):
+        click(browser, selector)
+        assert find(browser, "#evidence-title")[0].text.startswith(title)
+        click(browser, "#evidence-close")
+    browser = page("#model-detector")
+    click(browser, "#model-detector tbody button")
+    assert find(browser, "#evidence-title")[0].text.startswith("pickle: ✔")
+
+
 def test_a_backends_page_answers_what_people_ask_first(page, run):
     browser = page("#backend-pickle")
     asked = [item.text for item in find(browser, "#backend-pickle .questions dt")]

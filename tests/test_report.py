@@ -41,6 +41,16 @@ def payload_of(folder: Path) -> dict:
     return json.loads(text)
 
 
+def cells_of(payload: dict) -> list[dict]:
+    """All cells, the packed ones unpacked as elements.js does."""
+    cells, packed = list(payload["cells"]), payload["packed"]
+    for at in range(0, len(packed), 5):
+        place, backend, model, condition, found = packed[at : at + 5]
+        assert cells[place] == 0
+        cells[place] = {"b": backend, "m": model, "c": condition, **payload["found"][found]}
+    return cells
+
+
 def small(folder: Path, *records: Record) -> Path:
     folder = synthetic.write(folder / "run", list(records))
     report.write_report(folder)
@@ -71,8 +81,14 @@ def test_the_summary_is_never_cut_in_a_table(run):
 
 
 def test_the_page_has_every_record(run):
-    payload = payload_of(run)
-    assert len(payload["cells"]) == len((run / "records.jsonl").read_text().splitlines())
+    payload, records = payload_of(run), read_records(run).records
+    for record, shown in zip(records, cells_of(payload), strict=True):
+        assert payload["backends"][shown["b"]] == record.backend
+        assert payload["models"][shown["m"]] == record.model
+        assert payload["conditions"][shown["c"]] == record.condition
+        assert shown.get("o", "") == record.outcome
+        assert shown.get("message") is None or payload["strings"][shown["message"]] == record.message
+        assert shown.get("on") == record.interpreter
     assert payload["backends"][0] == "pickle"
     assert "a_condition_of_the_future" in {need["id"] for need in payload["facts"]["needs"]}
     assert "floor" not in {row["name"] for row in payload["facts"]["backends"]}
@@ -103,7 +119,7 @@ def test_parquet_and_csv_are_the_same_tables(run):
         assert list(csv.columns) == list(parquet.columns), name
     cells = pd.read_parquet(run / "tables" / "cells.parquet")
     assert cells["load_s"].dtype == float
-    assert (cells["outcome"] == "mismatch").sum() == page_of(run).count('"o":"mismatch"')
+    assert (cells["outcome"] == "mismatch").sum() == sum(c.get("o") == "mismatch" for c in cells_of(payload_of(run)))
 
 
 def test_the_badge_is_an_endpoint(run):
@@ -146,15 +162,19 @@ def test_no_text_of_a_record_becomes_markup(tmp_path):
 
 def test_fields_of_later_harnesses_are_shown_without_a_change(tmp_path):
     folder = small(tmp_path, cell(facts={"new_column": 0.123456789, "list": [1, 2]}, score_loaded={"accuracy": 0.5}))
-    (shown,) = payload_of(folder)["cells"]
+    (shown,) = cells_of(payload_of(folder))
     assert shown["more"] == {"facts": {"new_column": 0.12346, "list": [1, 2]}, "score_loaded": {"accuracy": 0.5}}
     assert pd.read_csv(folder / "tables" / "cells.csv")["facts"][0] == '{"list": [1, 2], "new_column": 0.123456789}'
 
 
-def test_the_usual_command_is_written_once(tmp_path):
+def test_commands_are_written_once(tmp_path):
     usual = "pytest benchmarks/ --model nested_fruit --backend pickle --condition fresh_process"
-    folder = small(tmp_path, cell(rerun=usual), cell(rerun="another"), cell(rerun=""))
-    assert [shown.get("rerun", usual) for shown in payload_of(folder)["cells"]] == [usual, "another", False]
+    other = "--model {model} --backend {backend} --interpreter pickle"
+    commands = [usual, other.format(model="nested_fruit", backend="pickle"), "--model nested_fruits", ""]
+    payload = payload_of(small(tmp_path, *(cell(rerun=command) for command in commands)))
+    shown = [one.get("rerun") for one in cells_of(payload)]
+    forms = [payload["strings"][number] if type(number) is int else number for number in shown]
+    assert forms == [None, other, "--model nested_fruits", False]
 
 
 # --- damaged and mixed records ------------------------------------------------------------------------------------

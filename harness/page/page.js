@@ -274,7 +274,9 @@ function inside(cell) {
       element("pre", { className: "differences" }, cell.state.map(([path, message]) => `${path}: ${message}`).join("\n")));
   }
   if (cell.traceback !== undefined) parts.push(element("details", {}, element("summary", {}, "Traceback"), element("pre", {}, DATA.strings[cell.traceback])));
-  const rerun = cell.rerun ?? (isTrait(cell) ? DATA.rerun_trait : DATA.rerun).replace("{backend}", DATA.backends[cell.b]).replace("{model}", DATA.models[cell.m]).replace("{condition}", DATA.conditions[cell.c]);
+  const names = { "{backend}": DATA.backends[cell.b], "{model}": DATA.models[cell.m], "{condition}": DATA.conditions[cell.c] };
+  const form = cell.rerun === undefined ? (isTrait(cell) ? DATA.rerun_trait : DATA.rerun) : DATA.strings[cell.rerun];
+  const rerun = (form || "").replace(/\{(backend|model|condition)\}/g, (name) => names[name]);
   if (rerun) {
     const button = element("button", { type: "button", className: "copy", onclick: () => copy(rerun, button) }, "Copy");
     parts.push(element("p", { className: "small" }, "Run it again:"), element("div", { className: "rerun" }, element("pre", {}, rerun), button));
@@ -316,6 +318,14 @@ function showVerdicts() {
   }
 }
 
+/* Of a button in a backend's or model's section: the backend, the row that it stands in, what it says. */
+function titleOf(button) {
+  const backend = DATA.backends[DATA.cells[button.dataset.cells.split(",")[0]].b];
+  const head = button.closest("tr, .questions > div")?.querySelector("th, dt");
+  const row = [...(head?.childNodes ?? [])].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data.trim()).join("");
+  return `${backend}: ${[row === backend ? "" : row, head?.tagName === "DT" ? "" : button.textContent].filter(Boolean).join(", ")}`;
+}
+
 function goTo(id) {
   const target = $(id);
   if (!target) return;
@@ -330,7 +340,7 @@ function goTo(id) {
 function setUpLinks() {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-cells]");
-    if (button) openEvidence(button.dataset.cells.split(",").map(Number), button.dataset.title || button.textContent);
+    if (button) openEvidence(button.dataset.cells.split(",").map(Number), button.dataset.title || titleOf(button));
     const link = event.target.closest("a[href^='#']");
     if (link) { event.preventDefault(); goTo(link.getAttribute("href").slice(1)); }
   });

@@ -5,12 +5,13 @@
      "packed": [number, backend, model, condition, found, ...], "facts": as `needs.facts_table`, "common_model": name,
      "rerun": RERUN, "rerun_trait": RERUN_TRAIT}
 
-A Cell leaves out what is empty. Long texts that repeat (messages, tracebacks) are numbers into `strings`. Fields that
-this module does not know by name, those of later harnesses, arrive in `more` and are shown as they are. `rerun` is left
-out where it is `RERUN`, or of a trait `RERUN_TRAIT`, filled in.
+A Cell leaves out what is empty. Long texts that repeat (messages, tracebacks, commands) are numbers into `strings`.
+Fields that this module does not know by name, those of later harnesses, arrive in `more` and are shown as they are.
+`rerun` is left out where it is `RERUN`, or of a trait `RERUN_TRAIT`, filled in; else it is a text to fill in likewise,
+and false where there is no command.
 
-Cells of traits come by the ten thousand and say the same few hundred things. They are 0 in `cells`; `packed` has five
-numbers for each: which cell, backend, model, condition, and what was found, a number into `found`.
+Cells that were not timed come by the ten thousand and say the same few hundred things. They are 0 in `cells`; `packed`
+has five numbers for each: which cell, backend, model, condition, and what was found, a number into `found`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +65,7 @@ def build(records: Sequence[Record], environment: dict[str, Any] | None) -> dict
     names["condition"] = in_order(names["condition"])
     index = {key: {name: number for number, name in enumerate(values)} for key, values in names.items()}
     cells: list[dict | int] = [_cell(record, index, strings, defaults) for record in records]
-    packed, found = _packed(cells, [record.kind == "cell" and is_trait(record.model) for record in records])
+    packed, found = _packed(cells, [record.kind == "cell" and not record.load_s for record in records])
     timed = [record for record in records if record.kind == "cell" and record.load_s]
     return {
         "backends": names["backend"],
@@ -83,12 +85,12 @@ def build(records: Sequence[Record], environment: dict[str, Any] | None) -> dict
     }
 
 
-def _packed(cells: list[dict | int], traits: Sequence[bool]) -> tuple[list[int], list[dict]]:
-    """`packed` and `found`; the traits' cells become 0."""
+def _packed(cells: list[dict | int], chosen: Sequence[bool]) -> tuple[list[int], list[dict]]:
+    """`packed` and `found`; the chosen cells become 0."""
     packed: list[int] = []
     numbers: dict[str, int] = {}
     for place, cell in enumerate(cells):
-        if traits[place]:
+        if chosen[place]:
             where = [cell.pop(name) for name in ("b", "m", "c")]
             packed += [place, *where, numbers.setdefault(json.dumps(cell), len(numbers))]
             cells[place] = 0
@@ -117,7 +119,7 @@ def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, d
         "differences": record.differences or None,
         "remedy": strings(remedy(record)) if record.kind == "cell" else None,
         "on": record.interpreter,
-        "rerun": None if record.rerun == _usual_rerun(record) else record.rerun or False,
+        "rerun": _rerun(record, strings),
         "cost": cost_of(record),
         "more": {
             name: _rounded(getattr(record, name))
@@ -128,9 +130,16 @@ def _cell(record: Record, index: dict[str, dict[str, int]], strings: _Strings, d
     return {name: value for name, value in cell.items() if value is not None and value not in ([], {}, "")}
 
 
-def _usual_rerun(record: Record) -> str:
+def _rerun(record: Record, strings: _Strings) -> int | bool | None:
+    """None for the usual command, False for none, else the number of one with {backend}, {model}, {condition} in it."""
     usual = RERUN_TRAIT if is_trait(record.model) else RERUN
-    return usual.format(model=record.model, backend=record.backend, condition=record.condition)
+    names = {name: getattr(record, name) for name in ("backend", "model", "condition")}
+    if not record.rerun or record.rerun == usual.format(**names):
+        return None if record.rerun else False
+    form = record.rerun
+    for name, value in names.items():
+        form = re.sub(rf"(--{name}) {re.escape(value)}(?!\S)", rf"\1 {{{name}}}", form)
+    return strings(form)
 
 
 def _tail(text: str | None) -> str | None:
