@@ -253,6 +253,38 @@ def test_history_shows_runs_and_writes_the_page(tmp_path):
     assert "20261124-080002-aaaa" in text and "http://" not in text.replace("http://www.w3.org", "")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_history_is_readable_in_a_narrow_terminal(tmp_path, columns):
+    """36 backends and 40 runs: a whole row each, no line too long, the newest run among those that fit."""
+    names = [f"a_backend_of_23_letters{n:02d}"[-23:] for n in range(36)]
+    file = tmp_path / "h.db"
+    db = history.open_history(file)
+    for day in range(40):
+        records = [dataclasses.replace(run(day)[0], backend=name, run_id=f"202611{day % 28 + 1:02d}-08{day:02d}00-aaaa")
+                   for name in names]  # fmt: skip
+        folder = write(tmp_path / f"run{day}", records)
+        (folder / "environment.json").write_text(f'{{"python": "3.11.{day // 39}", "versions": {{"torch": "2.14.1"}}}}')
+        history.add(db, folder)
+    shown = ["history", "--file", str(file)]
+    text = CliRunner().invoke(main, shown, env={"COLUMNS": str(columns)}).output
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(tuple(names))}
+    assert sorted(rows) == sorted(names)
+    newest = {point.backend: point for point in history.trend(db, "load", "digits_cnn") if point.started[8:10] == "28"}
+    for name, cells in rows.items():
+        *ratios, low, to, high = cells
+        point = newest[name]
+        assert [ratios[-1], low, to, high] == [
+            f"{point.ratio:.3g}", f"{point.low:.3g}", "to", f"{point.high:.3g}"]  # fmt: skip
+        assert 2 <= len(ratios) == len(next(iter(rows.values()))) - 3 < 40
+    assert f"the newest {len(ratios)} of 40 runs (--all: every one)" in " ".join(text.split())
+    assert "changed: python 3.11.0 → 3.11.1" not in text or columns > 60
+    whole = CliRunner().invoke(main, [*shown, "--all"], env={"COLUMNS": str(columns)}).output
+    assert all(len(line.split()) == 1 + 40 + 3 for line in whole.splitlines() if line.startswith(tuple(names)))
+    assert "2026-11-12 08:39:00 changed: python 3.11.0 → 3.11.1" in whole
+
+
 # --- shards ---
 
 

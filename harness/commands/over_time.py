@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.commands.terminal import show_trend
+
 _folder = click.Path(path_type=Path)
 PROBLEMS_SHOWN = 5
 
@@ -15,6 +17,7 @@ PROBLEMS_SHOWN = 5
 @click.option("--metric", type=click.Choice(["load", "save"]), default="load", show_default=True, help="Which cost.")
 @click.option("--model", metavar="NAME", help="Of this model [default: the one that most backends have].")
 @click.option("--backend", "backends", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="Every run, however wide [default: the newest that fit].")
 @click.option("--page", type=_folder, help="Write the trend page to this file.")
 @click.option("--file", type=_folder, help="The database [default: reports/history.db].")
 def history(
@@ -22,15 +25,15 @@ def history(
     metric: str,
     model: str | None,
     backends: tuple[str, ...],
+    everything: bool,
     page: Path | None,
     file: Path | None,
 ) -> None:
-    """Show how each backend's cost, as a multiple of the floor, went from run to run.
+    """Show how each backend's cost, as a multiple of the floor, went from run to run; the newest comes last.
 
     Runs in reports/runs are appended when they end; other folders with --add.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from harness import history as past
     from harness.registry import ROOT
@@ -43,26 +46,12 @@ def history(
     if not points:
         click.echo("No costs there yet: `roundtrip bench` appends its run, `roundtrip history --add RUN` another one.")
         return
-    names = list(dict.fromkeys(point.backend for point in points))
-    table = Table(
-        "run", *names, "changed since the run before", title=f"{model}: {metric}, × floor", title_justify="left"
-    )
-    for run_id in dict.fromkeys(point.run_id for point in points):
-        found = {point.backend: point for point in points if point.run_id == run_id}
-        changed = next(iter(found.values())).changed
-        table.add_row(run_id, *(_ratio(found.get(name)) for name in names), changed)
-    Console().print(table)
+    show_trend(Console(), points, f"{model}: {metric}, × floor", everything)
     if page is not None:
         from harness.page.trend import render
 
         page.write_text(render(db), encoding="utf-8")
         click.echo(f"Page: {page}")
-
-
-def _ratio(point) -> str:
-    if point is None or point.ratio is None:
-        return "–"
-    return f"{point.ratio:.2f}" + (f" ({point.low:.2f} to {point.high:.2f})" if point.low is not None else "")
 
 
 @click.command()

@@ -87,6 +87,60 @@ def show_cells(console, records: Sequence[Record], messages: bool = False) -> No
         console.print(f"  [dim]→ {escape(remedy(found[0]))}[/]")
 
 
+def show_trend(console, points: Sequence, title: str, everything: bool = False) -> None:
+    """A row a backend, a column a run: as many of the newest as the console has room for, or all of them.
+
+    `points` are the history's. The newest run's intervals come last; below, what changed before a run that is shown.
+    """
+    from rich.measure import Measurement
+
+    runs = list(dict.fromkeys(point.run_id for point in points))
+    natural = console.options.update(max_width=1_000_000)
+    fits = len(runs) if everything else min(len(runs), max(1, console.width // 6))  # a column takes six at least
+    while not everything and fits > 1 and _width(console, points, runs[-fits:]) > console.width:
+        fits -= 1
+    table = _trend_table(points, runs[-fits:])
+    table.title = title if fits == len(runs) else f"{title}; the newest {fits} of {len(runs)} runs (--all: every one)"
+    console.width = max(console.width, Measurement.get(console, natural, table).maximum)
+    console.print(table)
+    for run in runs[-fits:]:
+        point = next(point for point in points if point.run_id == run)
+        if point.changed:
+            console.print(f"{point.started} changed: {point.changed}", highlight=False, markup=False)
+
+
+def _width(console, points: Sequence, runs: Sequence[str]) -> int:
+    from rich.measure import Measurement
+
+    options = console.options.update(max_width=1_000_000)
+    return Measurement.get(console, options, _trend_table(points, runs)).maximum
+
+
+def _trend_table(points: Sequence, runs: Sequence[str]):
+    from rich import box
+    from rich.table import Table
+
+    found = {(point.backend, point.run_id): point for point in points}
+    started = {point.run_id: point.started for point in points}
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False, collapse_padding=True)
+    table.add_column("backend", no_wrap=True)
+    for run in runs:
+        table.add_column(started[run][5:16].replace(" ", "\n"), justify="right", no_wrap=True)  # month-day, hour:minute
+    table.add_column("99 %\ninterval", no_wrap=True)
+    for backend in sorted({point.backend for point in points}):
+        ratios = [found.get((backend, run)) for run in runs]
+        newest = ratios[-1]
+        interval = f"{_times(newest.low)} to {_times(newest.high)}" if newest and newest.low is not None else ""
+        table.add_row(
+            backend, *(_times(one.ratio) if one and one.ratio is not None else "–" for one in ratios), interval
+        )
+    return table
+
+
+def _times(value: float) -> str:
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+
+
 def _where(record: Record) -> str:
     return f"{record.condition}: {record.interpreter}" if record.interpreter else record.condition
 
