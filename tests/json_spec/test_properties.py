@@ -19,7 +19,7 @@ import json_spec_things as things
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
@@ -151,8 +151,57 @@ def _put(module: nn.Module, name: str, part: Any) -> None:
         setattr(module, name, part)
 
 
+class Graph:
+    """A generated module. Its repr tells each object once, by number: a cycle ends, and a failure can be read."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __repr__(self) -> str:
+        numbers, found, lines = {id(self.model): 0}, [self.model], []
+
+        def told(value: Any) -> str:
+            if _parts(value) is None:
+                return _brief(value)
+            if id(value) not in numbers:
+                numbers[id(value)] = len(found)
+                found.append(value)
+            return f"#{numbers[id(value)]}"
+
+        for value in found:  # which grows meanwhile
+            inside = ", ".join(told(name) + ": " + told(part) for name, part in _parts(value))
+            lines.append(f"#{numbers[id(value)]} {type(value).__name__}({inside})")
+        return "\n".join(lines)
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+    """(name or place, value) of all that an object holds; None where its own repr tells it."""
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, list | tuple | set | frozenset | collections.deque) and not isinstance(value, torch.Size):
+        return list(enumerate(value))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        return list(enumerate(value.ravel()))
+    if isinstance(value, functools.partial):
+        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    if isinstance(value, nn.Module):
+        return [(name, part) for name, part in vars(value).items() if not (name[0] == "_" and not part)]
+    if isinstance(value, things.Slotted):
+        return [("shown", value.shown)]
+    if isinstance(value, things.Node | things.Point):
+        return list(vars(value).items())
+    return None
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"tensor({value.dtype}, {tuple(value.shape)}, stride {value.stride()}, grad {value.requires_grad})"
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 @st.composite
-def graphs(draw: Any) -> Any:
+def graphs(draw: Any) -> Graph:
     """A module over a pool of objects, each made of atoms and earlier ones: sharing, and cycles back to the start."""
     pool: list[Any] = [things.Holder(), things.Node(), []]
     leaves = st.one_of(ATOMS, ATOMS, tensors(), arrays(), st.dictionaries(HASHABLE, ATOMS, max_size=3),
@@ -171,7 +220,7 @@ def graphs(draw: Any) -> Any:
     if draw(st.booleans()):
         node.parent, node.children = root, list(pool)
         loop.append(loop)
-    return root
+    return Graph(root)
 
 
 def identity_or_refusal(model: nn.Module) -> str:
@@ -197,12 +246,13 @@ def identity_or_refusal(model: nn.Module) -> str:
 
 
 OUTCOMES: collections.Counter[str] = collections.Counter()
+LENGTH: collections.Counter[str] = collections.Counter()
 
 
 @QUICK
 @given(graphs())
-def test_save_then_load_is_the_identity_or_a_refusal(model):
-    OUTCOMES[identity_or_refusal(model)] += 1
+def test_save_then_load_is_the_identity_or_a_refusal(graph):
+    OUTCOMES[identity_or_refusal(graph.model)] += 1
 
 
 def test_most_generated_graphs_were_saved():
@@ -216,8 +266,35 @@ def test_most_generated_graphs_were_saved():
 @pytest.mark.timeout(3600)
 @LONG
 @given(graphs())
-def test_save_then_load_at_length(model):
-    identity_or_refusal(model)
+def test_save_then_load_at_length(graph):
+    LENGTH[identity_or_refusal(graph.model)] += 1
+
+
+@pytest.mark.nightly
+def test_most_of_the_long_run_was_saved():
+    """And so many were tried."""
+    if not LENGTH:
+        pytest.skip("the long run was not run")
+    assert sum(LENGTH.values()) >= LONG.max_examples and LENGTH["saved"] > 0.7 * sum(LENGTH.values()), LENGTH
+
+
+def test_a_failure_with_cycles_is_told_briefly():
+    """By numbers, and whole."""
+
+    @settings(QUICK, phases=[Phase.generate])
+    @given(graphs())
+    def fails_on_cycles(graph):
+        assert graph.model.p0.parent is not graph.model
+
+    with pytest.raises(AssertionError) as caught:
+        fails_on_cycles()
+    (told,) = [note for note in caught.value.__notes__ if "graph=" in note]
+    assert "#0 Holder(" in told and "'parent': #0" in told and len(told) < 20_000
+    loop = things.Node()
+    loop.parent, loop.children = loop, [loop, (loop,)]
+    assert repr(Graph(loop)).splitlines() == [
+        "#0 Node('children': #1, 'parent': #0)", "#1 list(0: #0, 1: #2)", "#2 tuple(0: #0)"
+    ]  # fmt: skip
 
 
 @QUICK
