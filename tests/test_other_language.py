@@ -63,6 +63,6 @@ def test_what_runs_outside_python(backend, answer, language, monkeypatch):
 
 
 def test_what_a_runtime_says_is_told_without_this_machines_paths(tmp_path):
-    says = "echo 'cannot read /tmp/roundtrip-abcd_123/saved/model.pt' >&2; exit 1"
+    says = "echo 'cannot read /no/such/folder/roundtrip-abcd_123/saved/model.pt' >&2; exit 1"
     runtime = other_language.Runtime("sh", ("sh", "-c", says, "sh"), "json")
     assert other_language._run(runtime, tmp_path / "model.pt", tmp_path, None) == "cannot read saved/model.pt"

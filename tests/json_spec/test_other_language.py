@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import array
+import datetime
+import decimal
+import fractions
 import functools
 import importlib
 import io
 import json
+import operator
+import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import types
+import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path
 
@@ -16,11 +25,14 @@ import crafting
 import json_spec_things as things
 import numpy as np
 import pytest
+import seeds
 import torch
 from other_language.described import described
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
-from backends.json_spec import save
+import backends.json_spec
+from backends.json_spec import load, save
 
 READER = Path(__file__).parent / "other_language" / "reader.mjs"
 MODELS = Path(__file__).parents[2] / "reference_models"
@@ -129,9 +141,126 @@ def modules():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("build", [tensors, layouts, values, modules])
+def constants():
+    """Values of which seeds.py has no example."""
+    grouped = np.dtype([("at", "<M8[s]"), ("n", ">i4")])
+    return things.Holder(
+        flags=[things.Mode.A | things.Mode.C, things.Mode(0), things.Mode.B], nothing=NotImplemented,
+        qscheme=torch.per_tensor_affine, bounds=[torch.finfo(torch.bfloat16), torch.iinfo(torch.int8)],
+        zone=zoneinfo.ZoneInfo("Europe/Rome"), utc=datetime.UTC, here=pathlib.Path("a/b"),
+        before=datetime.timedelta(-1, 5, 7), west=datetime.timezone(-datetime.timedelta(hours=3.5)),
+        twice=datetime.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Rome")),
+        big=fractions.Fraction(2**70, 3), far=range(0, 2**70, 2**69), small=decimal.Decimal("-1E-7"),
+        kinds=[grouped, np.dtype(">f8"), np.dtype("M8[ns]")], records=np.zeros(2, grouped),
+        pattern=re.compile("(?i)ä+", re.MULTILINE), odd=np.array([[None, "a"], [1, 2.0]], dtype=object),
+    )  # fmt: skip
+
+
+def derived():
+    """Objects under which a built-in type lies, slots, tensors of classes of their own."""
+    words, text, ring = things.Words.of({"b": 1, "a": [2]}), things.Text("abc"), things.Queue([1, 2], maxlen=3)
+    text.mark, ring.mark = "m", [1]
+    stamped = torch.ones(2)
+    stamped.stamp = {"by": 1}
+    part = functools.partial(things.double, x=1)
+    part.note = "n"
+    return things.Holder(
+        words=words, row=things.Row([1, [2]]), version=things.Version((1, 2)), text=text, level=things.Level(7),
+        ordered=things.Ordered(b=1), default=things.Default(list, {3: [4]}), ring=ring, bag=things.Bag({1}), part=part,
+        warm=torch.ones(2).as_subclass(things.Celsius), bounded=things.Bounded([1.0]), stamped=stamped,
+        blocks=torch.eye(4).to_sparse_bsr((2, 2)), columns=torch.eye(4).to_sparse_bsc((2, 2)),
+    )  # fmt: skip
+
+
+def hooked():
+    """Every kind of hook, its flags, and handles."""
+    layer, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    handle = layer.register_forward_hook(things.count_keywords, with_kwargs=True, always_call=True)
+    layer.register_forward_pre_hook(things.double_input)
+    layer.register_forward_pre_hook(things.keep_keywords, with_kwargs=True)
+    layer.register_full_backward_pre_hook(things.double_gradient)
+    layer.register_full_backward_hook(things.reverse_gradient)
+    layer.register_state_dict_post_hook(things.note_version)
+    other.register_state_dict_pre_hook(things.before_state_dict)
+    other.register_load_state_dict_pre_hook(things.drop_version)
+    other.register_load_state_dict_post_hook(things.after_loading)
+    gone = other.register_forward_hook(things.add_one)
+    gone.remove()
+    return things.Holder(layer=layer, other=other, handle=handle, gone=gone, watching=things.Watching())
+
+
+def derived_tensors():
+    """Parametrizations, torch's older ways to compute a weight, and calls that were noted."""
+    two = things.parametrized(nn.Linear(2, 2), things.Symmetric(), things.Symmetric())
+    return things.Holder(
+        two=two, both=things.parametrized(parametrizations.orthogonal(nn.Linear(3, 3)), things.Symmetric()),
+        normed=parametrizations.weight_norm(nn.Linear(2, 2)), spectral=parametrizations.spectral_norm(nn.Linear(2, 2)),
+        old=torch.nn.utils.weight_norm(nn.Linear(2, 2)), pruned=prune.random_unstructured(nn.Linear(3, 3), "bias", 1),
+        made=things.build_compound(3), deeper=things.Deeper(2), again=[two],
+    )  # fmt: skip
+
+
+def libraries():
+    """Objects of libraries, of which seeds.py has others."""
+    pandas = pytest.importorskip("pandas")
+    kinds = {
+        "whole": pandas.array([1, None, -3], dtype="Int16"), "short": pandas.array([0.5, None, -0.0], dtype="Float32"),
+        "truth": pandas.array([True, None, False], dtype="boolean"),
+        "text": pandas.array(["ä", None, ""], dtype="string"),
+        "grade": pandas.Categorical([3, None, 1], categories=[3, 1, 2], ordered=True), "odd": [[1], None, "x"],
+        "past": pandas.to_datetime(["1969-12-31", None, "2021-01-01"]), "wait": pandas.to_timedelta([1, None, -1], "s"),
+        "big": np.array([1, 2, 2**64 - 1], dtype=np.uint64), 4: np.array([1.5, np.nan, np.inf]), ("a", 1): [1, 2, 3],
+    }  # fmt: skip
+    frame = pandas.DataFrame(kinds, index=pandas.CategoricalIndex(["u", "v", "u"], name="k"))
+    frame.attrs["unit"] = "m"
+    rows = pandas.MultiIndex.from_tuples([("a", 1), ("b", None), ("a", 2)], names=["p", None])
+    series = pandas.Series([1, 2, 3], index=rows, name=("n", 1), dtype="int8")
+    text = io.StringIO("one\ntwo")
+    text.read(3)
+    return things.Holder(
+        frame=frame, again=[frame, series], series=series, none=pandas.DataFrame(), dtype=pandas.Int64Dtype(),
+        days=pandas.date_range("2020-01-31", periods=3, freq="ME", name="d"), count=pandas.RangeIndex(3, 9, 2, name=1),
+        bare=pandas.CategoricalDtype(), chosen=pandas.CategoricalDtype(["b", "a"], ordered=True), texts=text,
+        draws=np.random.default_rng(3), older=np.random.RandomState(3), row=array.array("h", [1, -2]),
+        space=types.SimpleNamespace(a=1, b=[2]), pick=operator.itemgetter("a", ("b", 1)), table=frame.columns,
+    )  # fmt: skip
+
+
+BUILDERS = [tensors, layouts, values, modules, constants, derived, hooked, derived_tensors, libraries]
+BUILDERS += [seeds.values, seeds.numbers, seeds.modules, seeds.libraries, seeds.tokenizer]
+NEVER_WRITTEN = {"$list"}
+"""A list is JSON's own; a writer may use the tag, ours does not."""
+
+
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: f"{build.__module__}.{build.__name__}")
 def test_things(build, tmp_path):
     same(build(), tmp_path / "artifact")
+
+
+def test_the_things_have_every_tag_and_codec_of_the_page(tmp_path):
+    """What the tables of FORMAT.md name is in an artifact above, so the reader was held to it."""
+    page = (Path(backends.json_spec.__file__).parent / "FORMAT.md").read_text("utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    tags = {found for row in rows for found in re.findall(r"`(\$[a-z]+)`", row)}
+    codecs = {found for row in rows for found in re.findall(r"`([\w.]+:\w+)`", row)}
+    assert len(tags) > 50 and len(codecs) > 15
+    met = set()
+    for number, build in enumerate(BUILDERS):
+        save(build(), tmp_path / str(number))
+        text = (tmp_path / str(number) / "spec.json").read_text("utf-8")
+        met |= {found for found in re.findall(r'"(\$[a-z]+)": ', text)} | set(re.findall(r'"\$codec": "(.*?)"', text))
+    assert tags - met == NEVER_WRITTEN and not codecs - met
+
+
+def test_a_list_by_its_tag(tmp_path):
+    """What our writer never writes."""
+    save(things.Holder(row=things.Row([1, [2]])), tmp_path / "artifact")
+    wanted = told(tmp_path / "artifact")
+    path = tmp_path / "artifact" / "spec.json"
+    path.write_text(path.read_text("utf-8").replace('"content": [1, [2]]', '"content": {"$list": [1, [2]]}'), "utf-8")
+    crafting.sign(tmp_path / "artifact")
+    assert "$list" in path.read_text("utf-8") and told(tmp_path / "artifact") == wanted
+    assert load(tmp_path / "artifact", trust=["json_spec_things"]).row == [1, [2]]
 
 
 @pytest.fixture

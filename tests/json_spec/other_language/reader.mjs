@@ -136,7 +136,7 @@ const COMMON = "parameter? requires_grad? class? grad? attributes?";
 // tag -> its fields; `?`: may be absent
 const FIELDS = Object.fromEntries(Object.entries({
   $blob: "entry", $namedtuple: "items", $enum: "member? members?", $npscalar: "bytes reads?", $partial: "args keywords attributes?",
-  $method: "name", $codec: "state", $object: "content? attributes? slots? call? caller?", $handle: "on place", $objectarray: "items",
+  $method: "name", $codec: "state", $object: "content? attributes? slots? call? caller?", $handle: "on? place?", $objectarray: "items",
   $module: "training parameters? buffers? modules? non_persistent? parametrized? hooks? full_backward? computed? attributes? call? caller?",
   $tensor: `shape stride? entry? offset? conj? neg? device? ${COMMON}`, $ndarray: "shape strides? entry? offset? read_only?",
   $sparse: `shape values indices? coalesced? crow_indices? col_indices? ccol_indices? row_indices? ${COMMON}`,
@@ -167,6 +167,20 @@ const TORCH_BYTES = { bool: 1, uint8: 1, int8: 1, uint16: 2, int16: 2, uint32: 4
 const contiguous = (shape) => shape.map((_, k) => shape.slice(k + 1).reduce((a, b) => a * Math.max(b, 1), 1));
 const hexOf = (number) => { const bytes = Buffer.alloc(8); bytes.writeDoubleBE(number); return bytes.toString("hex"); };
 const numbers = (list) => list.map(Number);
+const microseconds = ([days, seconds, rest]) => ((days * 86400n + seconds) * 1000000n + rest).toString();
+const FLAGS = ["with_kwargs", "always_call", "public"];
+const TEXT_TAGS = new Set(("decimal uuid path pureposixpath purewindowspath date zoneinfo dtype layout memory_format qscheme device finfo iinfo " +
+  "npdtype").split(" ").map((word) => "$" + word));
+// name -> the members of its state, sorted
+const CODECS = {
+  "sentencepiece:SentencePieceProcessor": "model", "_io:BytesIO": "data position", "_io:StringIO": "state", "torch._C:Generator": "device state",
+  "random:Random": "state", "numpy.random._generator:Generator": "bits", "numpy.random.mtrand:RandomState": "state", "array:array": "data typecode",
+  "types:SimpleNamespace": "attributes", "operator:itemgetter": "items", "PIL.Image:Image": "data info mode palette size",
+  "pandas:NullableDtype": "dtype", "pandas:Index": "name values", "pandas:CategoricalIndex": "name values", "pandas:DatetimeIndex": "freq name values",
+  "pandas:RangeIndex": "name range", "pandas:MultiIndex": "codes levels names", "pandas:CategoricalDtype": "categories ordered",
+  "pandas:Series": "attrs index name values", "pandas:DataFrame": "attrs columns index values",
+};
+const COLUMNS = { numpy: "data kind", category: "codes dtype kind ordered", text: "data kind nan storage", masked: "data dtype gaps kind" };
 
 class Reader {
   constructor(objects, entries) {
@@ -259,9 +273,24 @@ class Reader {
       case "$deque": return ["deque", this.of(held[0], path), this.list(held[1], path)];
       case "$namedtuple": return ["namedtuple", held, this.list(node.get("items"), path)];
       case "$partial":
-        return ["partial", this.of(held, `${path}.func`), this.list(node.get("args"), path), this.table(node.get("keywords"), path)];
-      case "$codec": return ["codec", held, this.table(node.get("state"), path)];
-      case "$enum": case "$class": case "$function": return [tag.slice(1), held, ...(node.has("member") ? [node.get("member")] : [])];
+        return ["partial", this.of(held, `${path}.func`), this.list(node.get("args"), path), this.table(node.get("keywords"), path), this.table(node.get("attributes"), path)];
+      case "$codec": return this.codec(held, node.get("state"), path);
+      case "$class": case "$function": return [tag.slice(1), held];
+      case "$enum": return ["enum", held, node.get("member") ?? node.get("members") ?? refuse(`${path}: no member`)];
+      case "$range": case "$slice": case "$fraction": return [tag.slice(1), this.list(held, path)];
+      case "$datetime": case "$time": {
+        const [microsecond, fold, zone] = held.slice(-3), pad = (n, width = 2) => String(n).padStart(width, "0");
+        const day = tag === "$datetime" ? `${pad(held[0], 4)}-${pad(held[1])}-${pad(held[2])}T` : "";
+        const [hour, minute, second] = held.slice(-6, -3);
+        return [tag.slice(1), `${day}${pad(hour)}:${pad(minute)}:${pad(second)}.${pad(microsecond, 6)}`, Number(fold), this.of(zone, `${path}.zone`)];
+      }
+      case "$timedelta": return ["timedelta", microseconds(held)];
+      case "$timezone": return ["timezone", microseconds(held[0]), held[1]];
+      case "$regex": return ["regex", this.of(held[0], path), Number(held[1])];
+      case "$ellipsis": case "$notimplemented": return [tag.slice(1)];
+      case "$handle":
+        if (node.has("on") !== (held !== null) || node.has("place") !== (held !== null)) refuse(`${path}: a handle of a hook that is not there`);
+        return ["handle", this.of(held, `${path}.module`), node.get("on") ?? null, node.has("place") ? Number(node.get("place")) : null];
       case "$method": return ["method", this.of(held, `${path}.self`), node.get("name")];
       case "$size": return ["size", numbers(held)];
       case "$tensor": return ["tensor", { ...this.tensor(node, path), ...this.common(node, path) }];
@@ -275,25 +304,98 @@ class Reader {
         return ["quantized", held, names.map((name) => [name, part(name)]), this.common(node, path)];
       }
       case "$ndarray": {
-        const size = Number(/[0-9]+/.exec(held)[0]) * (held.includes("U") ? 4 : 1), shape = numbers(node.get("shape"));
-        const strides = node.has("strides") ? numbers(node.get("strides")) : contiguous(shape).map((n) => n * size);
-        const offset = Number(node.get("offset") ?? 0n), entry = node.get("entry");
-        const data = this.gather(entry, offset, shape, strides, size, path);
-        if (entry !== undefined) this.place(path, entry, offset);
+        const { data, shape, strides } = this.array(node, path);
+        if (node.has("entry")) this.place(path, node.get("entry"), Number(node.get("offset") ?? 0n));
         return ["ndarray", held, shape, data.length ? strides : null, sha256(data), node.get("read_only") ?? false];
       }
       case "$objectarray": return ["objectarray", numbers(held), this.list(node.get("items"), path)];
       case "$npscalar": return ["npscalar", held, Buffer.from(node.get("bytes"), "base64").toString("hex")];
       case "$object":
-        return ["object", held, node.has("content") ? part("content") : null, this.table(node.get("attributes"), path), this.table(node.get("slots"), path)];
+        return ["object", held, node.has("content") ? part("content") : null, this.table(node.get("attributes"), path), this.table(node.get("slots"), path), this.call(node, held, path)];
       case "$module": return ["module", held, {
         training: node.get("training"), parameters: this.table(node.get("parameters"), path),
         buffers: this.table(node.get("buffers"), path), non_persistent: node.get("non_persistent") ?? [],
         modules: this.table(node.get("modules"), path), attributes: this.table(node.get("attributes"), path),
-        hooks: (node.get("hooks") ?? []).map((hook, k) => [hook.get("on"), this.of(hook.get("call") ?? null, `${path}.hooks[${k}]`)]),
+        hooks: (node.get("hooks") ?? []).map((hook, k) => [hook.get("on"), this.hook(hook, `${path}.hooks[${k}]`), FLAGS.filter((flag) => hook.get(flag))]),
+        parametrized: node.get("parametrized") ?? [], computed: node.get("computed") ?? [], full_backward: node.get("full_backward") ?? null,
+        call: this.call(node, held, path),
       }];
-      default: return [tag.slice(1), JSON.parse(JSON.stringify(held, (_, value) => (typeof value === "bigint" ? Number(value) : value)))];
+      default: return TEXT_TAGS.has(tag) ? [tag.slice(1), held] : refuse(`${path}: no way to read ${tag}`);
     }
+  }
+
+  /** The noted call that made an object: what was called, and its arguments. */
+  call(node, name, path) { return node.has("call") ? [node.get("caller") ?? name, this.table(node.get("call"), `${path}()`)] : null; }
+
+  hook(hook, path) {
+    if (!FLAGS.concat("on", "call", "weight_norm", "with_module").includes([...hook.keys()].at(-1))) refuse(`${path}: unknown field of a hook`);
+    const called = hook.has("call") ? this.of(hook.get("call"), path) : ["weight_norm", hook.get("weight_norm")];
+    return hook.has("with_module") ? ["wrapped", hook.get("with_module"), called] : called;
+  }
+
+  array(node, path) {
+    const held = node.get("$ndarray"), shape = numbers(node.get("shape"));
+    const bytes = (text) => Number(/[0-9]+/.exec(text)[0]) * (text[1] === "U" ? 4 : 1);
+    const size = Array.isArray(held) ? held.reduce((sum, [, text]) => sum + bytes(text), 0) : bytes(held);
+    const strides = node.has("strides") ? numbers(node.get("strides")) : contiguous(shape).map((n) => n * size);
+    return { data: this.gather(node.get("entry"), Number(node.get("offset") ?? 0n), shape, strides, size, path), shape, strides, size };
+  }
+
+  // ------------------------------------------------------------------------------------------------ codecs
+
+  codec(name, state, path) {
+    const form = CODECS[name] ?? refuse(`${path}: no codec ${name}`);
+    if ([...state.keys()].sort().join(" ") !== form) refuse(`${path}: the state of ${name} is not ${form}`);
+    const part = (key) => this.of(state.get(key), `${path}.${key}`);
+    switch (name) {
+      case "pandas:Index": case "pandas:CategoricalIndex": return [name, this.column(state.get("values"), path), part("name")];
+      case "pandas:DatetimeIndex": return [name, this.column(state.get("values"), path), part("name"), part("freq")];
+      case "pandas:MultiIndex": {
+        const levels = state.get("levels").map((level) => this.column(level.get("state").get("values"), path).at(-1));
+        const codes = state.get("codes").map((node) => this.elements(node, path).map(([, code]) => Number(code)));
+        return [name, (codes[0] ?? []).map((_, row) => codes.map((of, k) => of[row] < 0 ? null : levels[k][of[row]])), part("names")];
+      }
+      case "pandas:Series": return [name, part("index"), this.column(state.get("values"), path), part("name"), part("attrs")];
+      case "pandas:DataFrame":
+        return [name, part("index"), part("columns"), state.get("values").map((column) => this.column(column, path)), part("attrs")];
+      default: return ["codec", name, this.table(state, path).sort(([a], [b]) => (a < b ? -1 : 1))];
+    }
+  }
+
+  /** A column of pandas: [kind, what else it has, its values one by one]. */
+  column(column, path) {
+    const of = (key) => this.elements(column.get(key), path);
+    const kind = column.get("kind");
+    if ([...column.keys()].sort().join(" ") !== COLUMNS[kind]) refuse(`${path}: a column of kind ${kind} is not ${COLUMNS[kind]}`);
+    switch (kind) {
+      case "numpy": return [kind, column.get("data").get("$ndarray") ?? "object", of("data")];
+      case "text": return [kind, [column.get("storage"), column.get("nan")], column.get("data")];
+      case "masked": {
+        const gaps = of("gaps");
+        return [kind, column.get("dtype"), of("data").map((value, k) => (gaps[k] ? null : value))];
+      }
+      case "category": {
+        const categories = this.column(column.get("dtype").get("state").get("values"), path);
+        return [kind, [column.get("ordered"), categories], of("codes").map(([, code]) => (code < 0 ? null : categories.at(-1)[Number(code)]))];
+      }
+    }
+  }
+
+  /** The elements of an array of one dimension. */
+  elements(node, path) {
+    if (node.has("$objectarray")) return this.list(node.get("items"), path);
+    const held = node.get("$ndarray"), { data, size } = this.array(node, path), found = [];
+    const order = (at) => held[0] === ">" ? Buffer.from(data.subarray(at, at + size)).reverse() : data.subarray(at, at + size);
+    for (let at = 0; at < data.length; at += size) {
+      const view = order(at);
+      if (held[1] === "b") found.push(view[0] === 1);
+      else if (held[1] === "f") found.push(["float", hexOf(size === 8 ? view.readDoubleLE() : size === 4 ? view.readFloatLE() : refuse(`${path}: ${held}`))]);
+      else if ("iuMm".includes(held[1])) {
+        const whole = view.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+        found.push(["int", (held[1] === "u" ? whole : BigInt.asIntN(8 * size, whole)).toString()]);
+      } else refuse(`${path}: a column of ${held}`);
+    }
+    return found;
   }
 }
 
