@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.conditions import CONDITIONS
+from harness.rankings import told_apart
 from harness.records import Record
 
 WORKS = ("exact", "close")
@@ -225,6 +226,8 @@ class Cost:
     label: str
     value: Callable[[Record], float | None]
     show: Callable[[Record], str]
+    rounds: str = ""
+    """Record's field that holds its rounds; empty where it was not measured in rounds."""
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -242,8 +245,10 @@ def _shown_bytes(count: float) -> str:
 
 
 COSTS = (
-    Cost("load", "load time", lambda r: _median(r.load_s), lambda r: _shown_time(r.load_s, r.floor_read_s)),
-    Cost("save", "save time", lambda r: _median(r.save_s), lambda r: _shown_time(r.save_s, r.floor_write_s)),
+    Cost("load", "load time", lambda r: _median(r.load_s), lambda r: _shown_time(r.load_s, r.floor_read_s),
+         "load_s"),
+    Cost("save", "save time", lambda r: _median(r.save_s), lambda r: _shown_time(r.save_s, r.floor_write_s),
+         "save_s"),
     Cost("size", "size", lambda r: r.artifact_bytes, lambda r: _shown_bytes(r.artifact_bytes or 0)),
     Cost("memory", "memory at load", lambda r: r.peak_anon_bytes_load,
          lambda r: _shown_bytes(r.peak_anon_bytes_load or 0)),
@@ -332,14 +337,18 @@ def _count_base(row: dict[str, Any], record: Record, index: int) -> None:
 
 
 def _cost_of_all(records: Sequence[Record], cost: Cost) -> dict[str, dict[str, Any]]:
-    """Each backend's cost as a multiple of the cheapest backend's: the geometric mean over the models that it timed."""
+    """Each backend's cost as a multiple of the cheapest backend's: the geometric mean over the models that it timed.
+
+    Times of a model whose rounds were too noisy to rank by count only where there are no others, and that is said.
+    """
     timed = [
         (index, record, value)
         for index, record in enumerate(records)
         if record.kind == "cell" and not is_trait(record.model) and record.load_s and (value := cost.value(record))
     ]
-    large = [row for row in timed if (row[1].tensor_bytes or 0) >= WARM_BYTES]
-    chosen = large or timed
+    large = [row for row in timed if (row[1].tensor_bytes or 0) >= WARM_BYTES] or timed
+    chosen = [row for row in large if not (cost.rounds and row[1].too_noisy)] or large
+    left_out = ", ".join(dict.fromkeys(row[1].model for row in large if row not in chosen))
     best: dict[str, float] = {}
     for _, record, value in chosen:
         best[record.model] = min(value, best.get(record.model, value))
@@ -347,15 +356,31 @@ def _cost_of_all(records: Sequence[Record], cost: Cost) -> dict[str, dict[str, A
     found: dict[str, list[tuple[int, Record, float]]] = {}
     for index, record, value in chosen:
         found.setdefault(record.backend, []).append((index, record, value / best[record.model]))
+    shown = {name: next((row[1] for row in rows if row[1].model == shown_model), rows[0][1])
+             for name, rows in found.items()}  # fmt: skip
     table = {}
     for backend, rows in found.items():
-        _, shown, _ = next((row for row in rows if row[1].model == shown_model), rows[0])
+        record = shown[backend]
+        note = f"; {left_out} was too noisy to count" if left_out else ""
+        if cost.rounds and record.too_noisy:
+            note = ", in rounds too noisy to rank by"
         table[backend] = {
             "relative": round(statistics.geometric_mean([ratio for *_, ratio in rows]), 4),
-            "shown": f"{cost.show(shown)} for {shown.model}",
+            "shown": f"{cost.show(record)} for {record.model}{note}",
+            "same": _not_told_apart(record, shown.values(), cost.rounds),
             "cells": [index for index, *_ in rows],
         }
     return table
+
+
+def _not_told_apart(record: Record, others: Iterable[Record], rounds: str) -> list[str]:
+    """The backends whose rounds of the same model do not tell them from this one; see `rankings`."""
+    return [
+        other.backend
+        for other in others
+        if rounds and other.backend != record.backend and other.model == record.model
+        and told_apart(getattr(record, rounds), getattr(other, rounds)) == 0
+    ]  # fmt: skip
 
 
 MOST = 0.8

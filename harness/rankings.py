@@ -57,7 +57,7 @@ def compare(
     """The same for one metric: backend -> durations, entry i of all being of one round."""
     alike, silent, reordered = 0, 0, []
     for one, other in combinations([name for name in first if name in second], 2):
-        orders = {_order(run[one], run[other]) for run in (first, second)}
+        orders = {told_apart(run[one], run[other]) for run in (first, second)}
         if 0 in orders:
             silent += 1
         elif len(orders) == 1:
@@ -67,7 +67,7 @@ def compare(
     return Ranking(alike, silent, tuple(reordered))
 
 
-def _order(values: Sequence[float], others: Sequence[float]) -> int:
+def told_apart(values: Sequence[float], others: Sequence[float]) -> int:
     """-1 for faster, 1 for slower, 0 where the interval holds 1 or there are too few rounds for one."""
     low, high = intervals.sign_interval(intervals.paired(values, others), LEVEL) or (0.0, float("inf"))
     return -1 if high < 1.0 else 1 if low > 1.0 else 0

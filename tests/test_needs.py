@@ -128,6 +128,36 @@ def test_costs_are_multiples_of_the_cheapest_in_the_same_model():
     assert "save" not in x["costs"]
 
 
+def timed(backend: str, model: str, load_s: list[float], too_noisy: str | None = None) -> Record:
+    return cell(backend=backend, model=model, tensor_bytes=10**8, artifact_bytes=10**8, load_s=load_s,
+                floor_read_s=[0.1] * len(load_s), too_noisy=too_noisy)  # fmt: skip
+
+
+def test_costs_name_what_the_rounds_do_not_tell_apart():
+    """Every round of y is dearer than x's; w is so in most."""
+    x = [0.2, 0.21, 0.19, 0.2, 0.22, 0.2, 0.21, 0.2]
+    w = [value * (1.3 if number % 4 else 0.9) for number, value in enumerate(x)]
+    rows = [timed("x", "m", x), timed("y", "m", [value * 1.1 for value in x]), timed("w", "m", w),
+            timed("few", "m", [0.9, 0.9, 0.9]), timed("elsewhere", "n", x)]  # fmt: skip
+    found = {row["name"]: row["costs"] for row in facts_table(rows)["backends"]}
+    same = {name: costs["load"]["same"] for name, costs in found.items()}
+    assert same.pop("elsewhere") == []
+    assert same == {"x": ["w", "few"], "y": ["w", "few"], "w": ["x", "y", "few"], "few": ["x", "y", "w"]}
+    assert found["x"]["size"]["same"] == []
+
+
+def test_times_of_a_noisy_model_do_not_rank_where_another_can():
+    rows = [timed("x", "m", [0.2] * 7), timed("y", "m", [0.4] * 7)]
+    rows += [timed(name, "noisy", [load_s] * 7, "two floors differ") for name, load_s in (("x", 0.9), ("y", 0.1))]
+    x, y = (row["costs"] for row in facts_table(rows)["backends"])
+    assert (x["load"]["relative"], y["load"]["relative"]) == (1.0, 2.0)
+    assert x["load"]["shown"] == "200 ms, 2 × floor for m; noisy was too noisy to count"
+    assert x["size"]["shown"] == "100 MB for m" and x["size"]["cells"] == [0, 2]
+    x, y = (row["costs"] for row in facts_table(rows[2:])["backends"])
+    assert (x["load"]["relative"], y["load"]["relative"]) == (9.0, 1.0)
+    assert x["load"]["shown"] == "900 ms, 9 × floor for noisy, in rounds too noisy to rank by"
+
+
 def test_base_and_silent_errors_are_counted():
     rows = [
         cell(),

@@ -30,7 +30,10 @@ def backend(
         "wrong": list(range(wrong)),
         "wrong_tried": 27,
         "needs": {need: proof(*counts) for need, counts in (needs or {}).items()},
-        "costs": {cost: {"relative": times, "shown": "1 ms", "cells": [0]} for cost, times in (costs or {}).items()},
+        "costs": {
+            cost: {"relative": times, "shown": "1 ms", "same": [], "cells": [0]}
+            for cost, times in (costs or {}).items()
+        },
     }
 
 
@@ -90,8 +93,8 @@ def test_the_order(case):
 
 def test_reasons_link_to_the_cells_that_prove_them():
     result = recommend.rank(
-        facts(backend("x", needs={"a": (3, 0), "b": (2, 1, 1)}, wrong=1, costs={"load": 5, "save": 1})),
-        Choice(("a", "b", "c"), {"load": 1, "save": 1, "size": 1}),
+        facts(backend("x", needs={"a": (3, 0), "b": (2, 1, 1)}, wrong=1, costs={"load": 5, "save": 1, "memory": 2})),
+        Choice(("a", "b", "c"), {"load": 1, "save": 1, "size": 1, "memory": 1}),
     )
     (item,) = result["order"]
     supports = {reason["id"]: reason for reason in item["for"]}
@@ -101,6 +104,7 @@ def test_reasons_link_to_the_cells_that_prove_them():
     assert opposes["b"] == {"id": "b", "verdict": "partly", "text": "has b (2 of 3, 1 silently wrong)", "cells": [0]}
     assert opposes["c"] == {"id": "c", "verdict": "unmeasured", "text": "not measured: has c", "cells": []}
     assert opposes["load"]["text"] == "load 5.0 × the least: 1 ms"
+    assert (opposes["load"]["verdict"], opposes["memory"]["verdict"]) == ("no", "partly")
     assert opposes["size"]["verdict"] == "unmeasured"
     assert opposes["wrong"]["text"] == "silently wrong in 1 of 27 cells"
     assert [miss["id"] for miss in item["misses"]] == ["b", "c"]
@@ -112,7 +116,7 @@ def test_reasons_link_to_the_cells_that_prove_them():
         ([backend("x", needs={"a": (9, 0)}), backend("y", needs={"a": (0, 9)})], ("a",), {},
          "x meets what you need, and it alone. Runner-up: y (lacks a (0 of 9))."),
         ([backend("x", needs={"a": (0, 9), "b": (1, 0)})], ("a", "b"), {},
-         "Nothing measured here meets both of your needs. x comes closest: lacks a (0 of 9)."),
+         "Nothing measured here meets both of your needs. x comes closest (1 of 2): lacks a (0 of 9)."),
         ([backend("x", costs={"load": 1}), backend("y", costs={"load": 4})], (), {"load": 1},
          "With no needs chosen, x comes first: by what came back, and what it costs. "
          "Runner-up: y (load 4.0 × the least: 1 ms)."),
@@ -122,6 +126,25 @@ def test_reasons_link_to_the_cells_that_prove_them():
 )  # fmt: skip
 def test_the_sentence_says_why_and_names_the_runner_up(backends, needs, weights, sentence):
     assert recommend.rank(facts(*backends), Choice(needs, weights))["sentence"] == sentence
+
+
+def test_a_cost_says_which_neighbour_the_rounds_do_not_tell_it_from():
+    """Of those that meet as many needs; in the reason, and where the runner-up is explained."""
+    x, y, z, far = (backend(name, needs={"a": (1, name == "far")}, costs={"load": times, "size": times})
+                    for name, times in (("x", 1), ("y", 1.2), ("z", 9), ("far", 1)))  # fmt: skip
+    x["costs"]["load"]["same"] = ["y", "far"]
+    y["costs"]["load"]["same"] = ["x", "z"]
+    z["costs"]["load"]["same"] = ["y", "far"]
+    result = recommend.rank(facts(x, y, z, far), Choice(("a",), {"load": 1, "size": 1}))
+    texts = {item["backend"]: {reason["id"]: reason["text"] for reason in item["for"] + item["against"]}
+             for item in result["order"]}  # fmt: skip
+    assert [item["backend"] for item in result["order"]] == ["x", "y", "z", "far"]
+    assert texts["x"]["load"] == "load the least: 1 ms; the rounds do not tell it from y"
+    assert texts["y"]["load"] == "load 1.2 × the least: 1 ms; the rounds do not tell it from x or z"
+    assert texts["z"]["load"] == "load 9.0 × the least: 1 ms; the rounds do not tell it from y"
+    assert texts["far"]["load"] == "load the least: 1 ms"
+    assert texts["x"]["size"] == "size the least: 1 ms"
+    assert "Runner-up: y (load 1.2 × the least: 1 ms; the rounds do not tell it from x or z)." in result["sentence"]
 
 
 def test_the_ranking_leaves_its_facts_alone():
@@ -149,7 +172,7 @@ def test_lines_name_the_evidence_once():
     ]
     result = recommend.recommend(records, recommend.choice(("source_absent", "safe_load"), ("load",), records))
     text = recommend.lines(result, records)
-    assert text[0].startswith("Nothing measured here meets both of your needs. x comes closest")
+    assert text[0].startswith("Nothing measured here meets both of your needs. x comes closest (0 of 2): ")
     assert "   - needs your source to load" in text
     assert "       m: No module named 'm'" in text
     assert "       run it" in text

@@ -8,7 +8,8 @@
  *           {needs: [{id, yes, no}], costs: [{id, label}],
  *            backends: [{name, base: Proof and partial: [cell], wrong: [cell], wrong_tried, needs: {id: Proof}, costs: {id: Cost}}]}
  *           Proof = {for: [cell], against: [cell], wrong: [cell]}: the cells that prove a need, and those that disprove
- *           it; of these, the silently wrong. Cost = {relative, shown, cells}: times the best backend's.
+ *           it; of these, the silently wrong. Cost = {relative, shown, same: [backend], cells}: times the best backend's,
+ *           and those that the rounds do not tell from it.
  *   choice  {needs: [id], weights: {load | save | size | memory: 0..3}}
  *   result  {order: [{backend, usable, verdicts, for, against, misses, penalty, points, parts}], fitting, sentence};
  *           each of verdicts, for, against, misses is a list of {id, verdict, text, cells}
@@ -74,7 +75,7 @@ const ranking = (() => {
       parts[id] = { points: weight * Math.log2(relative), text };
       if (!cost) opposes.push({ id, verdict: "unmeasured", text, cells: [] });
       else if (relative <= CHEAP) supports.push({ id, verdict: "yes", text, cells: cost.cells });
-      else if (relative >= DEAR) opposes.push({ id, verdict: "no", text, cells: cost.cells });
+      else opposes.push({ id, verdict: relative >= DEAR ? "no" : "partly", text, cells: cost.cells });
     }
     return {
       backend: backend.name, usable, verdicts, for: supports, against: opposes, parts,
@@ -91,8 +92,25 @@ const ranking = (() => {
   function rank(facts, choice) {
     const order = facts.backends.map((backend) => judge(facts, choice, backend));
     order.sort((a, b) => (b.usable - a.usable) || (a.penalty - b.penalty) || (a.points - b.points));  // sort is stable
+    sayWhatTies(facts, order);
     const fitting = order.filter((item) => item.usable && item.misses.length === 0).length;
     return { order, fitting, sentence: sentence(order, fitting, choice.needs.length) };
+  }
+
+  /* A cost that does not tell a backend from the one before or after it, which meets as many needs, says so. */
+  function sayWhatTies(facts, order) {
+    const costs = new Map(facts.backends.map((backend) => [backend.name, backend.costs]));
+    order.forEach((item, place) => {
+      const near = [order[place - 1], order[place + 1]].filter((other) => other && other.usable === item.usable && other.penalty === item.penalty);
+      for (const id of Object.keys(item.parts)) {
+        const cost = costs.get(item.backend)[id];
+        const ties = near.map((other) => other.backend).filter((name) => cost && cost.same.includes(name));
+        if (!ties.length) continue;
+        for (const said of [item.parts[id], ...item.for, ...item.against].filter((one) => one === item.parts[id] || one.id === id)) {
+          said.text += `; the rounds do not tell it from ${ties.join(" or ")}`;
+        }
+      }
+    });
   }
 
   /* What a person would say of the result, in one to three sentences. */
@@ -103,7 +121,7 @@ const ranking = (() => {
     let text;
     if (asked === 0) text = `With no needs chosen, ${first.backend} comes first: by what came back, and what it costs.`;
     else if (fitting > 0) text = `${first.backend} meets ${all}${fitting > 1 ? `, as do ${fitting - 1} more` : ", and it alone"}.`;
-    else text = `Nothing measured here meets ${all}. ${first.backend} comes closest: ${list(first.misses)}.`;
+    else text = `Nothing measured here meets ${all}. ${first.backend} comes closest${asked > 1 ? ` (${asked - first.misses.length} of ${asked})` : ""}: ${list(first.misses)}.`;
     if (second && second.usable) {
       const why = second.misses.length > 0 ? list(second.misses) : difference(first, second);
       text += ` Runner-up: ${second.backend}${why ? ` (${why})` : ""}.`;
