@@ -106,7 +106,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     ]
     if not builder.is_own(value.__globals__.get("__name__", value.__module__)):
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
-    used = sorted(set(_globals_of(value.__code__)))
+    used = _used_globals(value.__code__)
     facts["globals"] = [name for name in used if name not in value.__globals__ and not hasattr(builtins, name)]
     there = {name: value.__globals__[name] for name in used if name in value.__globals__}
     called = {
@@ -123,6 +123,11 @@ def _is_own_code(value: Any, builder: Builder) -> bool:
     return isinstance(value, types.FunctionType | type) and builder.is_own(value.__module__)
 
 
+@functools.lru_cache(maxsize=4096)
+def _used_globals(code: types.CodeType) -> list[str]:
+    return sorted(set(_globals_of(code)))
+
+
 def _globals_of(code: types.CodeType) -> Iterator[str]:
     """The globals that the code, and code inside it, loads."""
     for instruction in dis.get_instructions(code):
@@ -133,6 +138,7 @@ def _globals_of(code: types.CodeType) -> Iterator[str]:
             yield from _globals_of(constant)
 
 
+@functools.lru_cache(maxsize=4096)  # equal code has equal facts
 def code_facts(code: types.CodeType) -> dict[str, Any]:
     """What a function does, as far as it can be compared.
 

@@ -77,7 +77,9 @@ def declared(method: Any, **offered: Any) -> dict[str, Any]:
 def seed() -> None:
     """Begin every random stream at the same place, for models that draw numbers."""
     random.seed(0)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed would note a stack trace for each kind of device, too
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(0)
 

@@ -84,6 +84,8 @@ class Builder:
         """A model's state, as opposed to a value: strides, storages, gradients, hooks of tensors count."""
         self._kept_bytes = 0
         self._set_there: dict[type, dict[str, Any]] = {}
+        self._is_own: dict[str | None, bool] = {}
+        """By a module's name: asked for each attribute of each class."""
         self._nodes: list[dict] = []
         self._places: dict[int, int] = {}
         self._pending: list[tuple[int, Any]] = []
@@ -178,8 +180,11 @@ class Builder:
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""
-        name = _PRIVATE.sub("", name or "")
-        return name in MAIN or any(name == own or name.startswith(f"{own}.") for own in self.own)
+        if (known := self._is_own.get(name)) is None:
+            bare = _PRIVATE.sub("", name or "")
+            known = bare in MAIN or any(bare == own or bare.startswith(f"{own}.") for own in self.own)
+            self._is_own[name] = known
+        return known
 
     def module_name(self, name: str | None) -> str:
         if self.is_own(name):

@@ -40,12 +40,12 @@ class Graph:
         if snapshot.get("version") != VERSION:
             raise ValueError(f"a snapshot of version {snapshot.get('version')!r}; this harness reads version {VERSION}")
         self.root, self.bytecode = snapshot["root"], snapshot["bytecode"]
-        self._nodes: list[dict] = snapshot["nodes"]
+        self.nodes: list[dict] = snapshot["nodes"]
         self._digests: dict[tuple[Any, int], str] = {}
 
     def node(self, reference: Any) -> dict | None:
         """The node of a reference; None for an atom, which is its own value."""
-        return self._nodes[reference[0]] if isinstance(reference, tuple) else None
+        return self.nodes[reference[0]] if isinstance(reference, tuple) else None
 
     def by_content(self, pairs: Iterable[tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
         """Pairs under the digest of their first; the second of two equal ones (NaN can be) under a numbered one."""
@@ -65,7 +65,7 @@ class Graph:
             return "..."
         key = (reference, levels)
         if key not in self._digests:
-            node = self._nodes[reference[0]]
+            node = self.nodes[reference[0]]
             parts = [node["kind"], node["type"], repr(sorted(node.get("facts", {}).items())), repr(node.get("numbers"))]
             for group in node.get("groups", ()):
                 parts += [group["prefix"], *self._parts(group, levels - 1)]
