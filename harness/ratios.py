@@ -108,6 +108,12 @@ def noise(records: Iterable[Record]) -> list[str]:
     ]
 
 
+def noise_in_short(records: Iterable[Record]) -> list[str]:
+    """The same as one line, without the reasons; empty where no model was too noisy."""
+    names = ", ".join(record.model for record in records if record.kind == "floor" and record.too_noisy)
+    return [f"{names}: too noisy to rank by times: two equal floors differed; see how this was measured"] * bool(names)
+
+
 def _missing(value: float | None) -> bool:
     return value is None or value != value
 

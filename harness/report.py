@@ -41,11 +41,12 @@ def write_report(run: Path) -> list[Path]:
             (folder / "summary.md").write_text(f"# Roundtrip: nothing to report\n\n{error}\n", encoding="utf-8")
             (folder / "index.html").write_text(page.render([], environment, [str(error)]), encoding="utf-8")
         raise
-    problems = [*_shortened(read.problems), *problems, *mixed(read.records), *ratios.noise(read.records)]
+    problems = [*_shortened(read.problems), *problems, *mixed(read.records)]
+    noise, in_short = ratios.noise(read.records), ratios.noise_in_short(read.records)
     tables = every_table(read.records)
     written = [folder / "summary.md", folder / "index.html", folder / "badge.json"]
-    written[0].write_text(summary(tables, environment, problems), encoding="utf-8")
-    written[1].write_text(page.render(read.records, environment, problems), encoding="utf-8")
+    written[0].write_text(summary(tables, environment, [*problems, *noise]), encoding="utf-8")
+    written[1].write_text(page.render(read.records, environment, [*problems, *in_short]), encoding="utf-8")
     written[2].write_text(json.dumps(badge(read.records), ensure_ascii=False) + "\n", encoding="utf-8")
     return written + _write_tables(tables, folder / "tables")
 

@@ -453,6 +453,33 @@ def test_it_fits_a_phone(page):
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_on_a_phone_names_are_whole_wide_tables_say_so_and_fingers_have_room(page):
+    browser = page()
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        browser = page("#need=safe_load&at=backend-pickle")
+        browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")
+        hint = "return getComputedStyle(document.querySelector(arguments[0]), '::before').content"
+        assert "scroll sideways" in browser.execute_script(hint, "#heat")
+        assert "scroll sideways" in browser.execute_script(hint, "#backend-pickle .scroll:has(.numbers)")
+        cut = "return [...document.querySelectorAll('#heat tbody th')].filter((th) => th.scrollWidth > th.clientWidth)"
+        assert browser.execute_script(f"{cut}.length") == 0
+        small = browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => [one, one.getBoundingClientRect()])"
+            ".filter(([, box]) => box.height && box.height < 31.9).map(([one]) => one.outerHTML.slice(0, 90))",
+            ".need, .scenario, .actions button, #ranking summary, #heat button, .top nav a, #theme, select, "
+            ".segmented label, .page > summary",
+        )
+        assert small == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    browser = page()
+    assert browser.execute_script("return matchMedia('(pointer: coarse)').matches") is False
+
+
 def test_paper_has_the_ranking_with_reasons_tables_and_charts(page):
     """And no section of a backend or model but those that the reader has opened."""
     browser = page("#need=safe_load&weight=&at=backend-dill")

@@ -27,7 +27,7 @@ const charts = (() => {
     rows.forEach((row) => { row["on the front"] = names.has(row.backend) ? "yes" : ""; });
     return { rows, plot: () => Plot.plot({
       width, height: 360, marginLeft: 50, marginRight: 24, marginTop: 24, marginBottom: 42,
-      x: { label: "size, MB →", nice: true, inset: 24, type: wide(rows, "size MB") ? "log" : "linear", tickFormat: "~g" }, y: { label: "↑ load, ms", type: "log", nice: true, inset: 16, tickFormat: "~g", grid: true },
+      x: { label: "size, MB →", nice: true, inset: 24, ...(wide(rows, "size MB") ? { type: "log", tickFormat: "~g" } : { tickFormat: digits }) }, y: { label: "↑ load, ms", type: "log", nice: true, inset: 16, tickFormat: "~g", grid: true },
       marks: [
         Plot.line(best, { x: "size MB", y: "load ms", curve: "step-after", stroke: ACCENT, strokeOpacity: .5 }),
         Plot.dot(rows, { x: "size MB", y: "load ms", r: 5, fill: (row) => names.has(row.backend) ? ACCENT : GREY, fillOpacity: (row) => names.has(row.backend) ? 1 : .55 }),
@@ -64,7 +64,7 @@ const charts = (() => {
     const tensors = timed().find((row) => row.tensor_bytes);
     return { rows, plot: () => Plot.plot({
       width, height: 84 + order.length * 22, marginLeft: labelWidth(rows), marginRight: 24, marginTop: 10, marginBottom: 38,
-      x: { label: "peak anonymous memory above the process's own, MB →", grid: true, tickFormat: "~g", zero: true }, y: { label: null, domain: order, tickSize: 0 },
+      x: { label: "peak anonymous memory above the process's own, MB →", grid: true, tickFormat: digits, zero: true }, y: { label: null, domain: order, tickSize: 0 },
       symbol: { legend: true, domain: ["at save", "at load"], range: ["square", "circle"] },
       marks: [
         tensors ? Plot.ruleX([tensors.tensor_bytes / 1e6], { stroke: "currentColor", strokeDasharray: "3 3" }) : null,
@@ -193,6 +193,7 @@ const charts = (() => {
   function table(rows) {
     const names = Object.keys(rows[0]);
     const body = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "The chart's numbers" });
+    overflow.observe(body);
     const fill = () => body.replaceChildren(element("table", { className: "numbers" },
       element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...names.map((name, place) =>

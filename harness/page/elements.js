@@ -22,6 +22,11 @@ function element(tag, properties = {}, ...children) {
   return node;
 }
 
+/* What is wider than its place says so: there is no scroll bar to see on a phone. */
+const overflow = new ResizeObserver((entries) => requestAnimationFrame(() => {
+  for (const { target } of entries) target.toggleAttribute("data-more", target.scrollWidth > target.clientWidth + 1);
+}));
+
 const digits = (value) => value >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString();
 const seconds = (value) => value < 1e-3 ? `${digits(value * 1e6)} µs` : value < 1 ? `${digits(value * 1e3)} ms` : `${digits(value)} s`;
 const bytes = (value) => value < 1e5 ? `${digits(value / 1e3)} kB` : value < 1e9 ? `${digits(value / 1e6)} MB` : `${digits(value / 1e9)} GB`;

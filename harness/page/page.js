@@ -172,6 +172,12 @@ function setUpMatrix() {
 const legends = { counts: element("span"), letters: element("span") };
 
 function showMatrix() {
+  fillMatrix();
+  overflow.unobserve($("heat"));
+  overflow.observe($("heat"));
+}
+
+function fillMatrix() {
   const view = VIEWS[state.view], under = $("under");
   const conditions = DATA.conditions.filter((name, number) => matrixCells.some(([cell]) => view.rows(cell) && cell.c === number));
   if (!conditions.includes(state.under)) state.under = conditions.includes("fresh_process") ? "fresh_process" : conditions[0];
@@ -201,10 +207,13 @@ function showMatrix() {
     element("thead", {}, element("tr", {}, element("td"), ...names.map((name) =>
       element("th", { scope: "col", title: DATA.questions[name] }, spaced(name))))),
     element("tbody", {}, ...[...table].map(([row, place]) => element("tr", {},
-      element("th", { scope: "row" }, element("a", { href: `#backend-${row}` }, row)),
+      element("th", { scope: "row" }, element("a", { href: `#backend-${row}` }, ...breakable(row))),
       ...names.map((name) => element("td", {}, place.has(name) ? heatButton(row, name, place.get(name))
         : element("span", { className: "none", title: "not run" }, "–"))))))));
 }
+
+/* A name that may be broken after its underscores. */
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part, place) => place ? [element("wbr"), part] : [part]);
 
 function heatButton(row, column, numbers) {
   const outcomes = numbers.map((number) => DATA.cells[number].o);
@@ -378,6 +387,7 @@ setUpTheme();
 readAddress();
 setUpChoice();
 setUpMatrix();
+document.querySelectorAll(".scroll").forEach((one) => overflow.observe(one));
 setUpLinks();
 setUpPrint();
 showChoice();

@@ -51,6 +51,7 @@ const traitTable = (() => {
         return element("tr", {}, element("th", { scope: "row", title: DATA.exercises[row.name] }, row.name.replace("trait/", "")),
           ...backends.map((b) => element("td", {}, places.has(b) ? letter(row.name, places.get(b)) : element("span", { className: "none", title: "not run" }, "–"))));
       }))));
+    overflow.observe(wide);
     return wide;
   }
 

@@ -46,4 +46,5 @@ options(metric, Object.keys(DATA), chosen.get("metric"));
 options(model, Object.keys(DATA[metric.value] || {}), chosen.get("model"));
 metric.addEventListener("change", () => { options(model, Object.keys(DATA[metric.value]), model.value); show(); });
 model.addEventListener("change", show);
+document.querySelectorAll(".scroll").forEach((one) => overflow.observe(one));
 show();
