@@ -155,7 +155,9 @@ def describe(session: Session, *, reference: str, like: str | None = None) -> di
     del batches[-1]
     figures = score(session, model, module)
     now = compare.compare(session.state, snapshot.snapshot_model(model, own_modules=session.own_modules))
-    session.ran = frozenset((one.path, one.message) for one in now if ".__class__." in one.path)
+    session.ran = frozenset(
+        (one.path, one.message) for one in now if ".__class__." in one.path or ".<process>." in one.path
+    )
     written = {
         "state": pickle.dumps(session.state),
         "taps": taps,

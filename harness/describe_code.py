@@ -7,8 +7,6 @@ between; a library's is the library's affair and goes by its name.
 from __future__ import annotations
 
 import abc
-import builtins
-import dis
 import enum
 import functools
 import hashlib
@@ -18,7 +16,7 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_reached
+from harness import describe_globals
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -40,6 +38,21 @@ _IN_CLASSES = (
     functools.cached_property,
     functools.partialmethod,
 )
+_KEPT_BY_PYTHON = frozenset(
+    (  # noqa: SIM905
+        "__dict__ __weakref__ __doc__ __module__ __qualname__ __slots__ __hash__ __signature__ __firstlineno__ "
+        "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __static_attributes__ __orig_bases__ "
+        "__slotnames__ __abstractmethods__ _abc_impl __parameters__ __type_params__ __dataclass_fields__ "
+        "__dataclass_params__ __match_args__ __classcell__ __protocol_attrs__ __non_callable_proto_members__ "
+        "_is_protocol _is_runtime_protocol __final__ __orig_class__"
+    ).split()
+)
+_KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
+    "_value_repr_",
+    "_unhashable_values_map_",
+    "_hashable_values_",
+}
+"""Entries of a class that are Python's own affair."""
 _SORT = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 _SMALL = 256
 """Smaller integers are parts of instructions, not constants, from Python 3.14 on."""
@@ -90,8 +103,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     """A function by its name; the user's own also by code, defaults, closure, attributes, and what it calls of theirs.
 
     A library's function that has no importable name, a lambda or a wrapper, is described by what it closes over.
-    `globals` are the names that the code uses and cannot find: it would raise NameError. The *values* of globals are
-    left out, since caches and paths rightly differ from process to process, but for what `describe_reached` tells.
+    `globals` are the names that the code uses and cannot find: it would raise NameError. Of the values of the others,
+    see `describe_globals`.
     """
     own = builder.is_own(value.__module__)
     facts: dict[str, Any] = {"code": f"{builder.module_name(value.__module__)}.{value.__qualname__}"}
@@ -106,36 +119,9 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     ]
     if not builder.is_own(value.__globals__.get("__name__", value.__module__)):
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
-    used = _used_globals(value.__code__)
-    facts["globals"] = [name for name in used if name not in value.__globals__ and not hasattr(builtins, name)]
-    there = {name: value.__globals__[name] for name in used if name in value.__globals__}
-    called = {
-        f"[{name!r}]": part
-        for name, part in there.items()
-        if _is_own_code(part, builder) or describe_reached.holds_contents(part)
-    }
-    called |= describe_reached.of_libraries(_with_inner(value.__code__), there, builder)
-    groups.append(builder.named(called, ".__globals__"))
+    facts["globals"], there = describe_globals.described(value, builder)
+    groups.append(builder.named(there, ".__globals__"))
     return builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
-
-
-def _is_own_code(value: Any, builder: Builder) -> bool:
-    return isinstance(value, types.FunctionType | type) and builder.is_own(value.__module__)
-
-
-@functools.lru_cache(maxsize=4096)
-def _used_globals(code: types.CodeType) -> list[str]:
-    return sorted(set(_globals_of(code)))
-
-
-def _globals_of(code: types.CodeType) -> Iterator[str]:
-    """The globals that the code, and code inside it, loads."""
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield instruction.argval
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _globals_of(constant)
 
 
 @functools.lru_cache(maxsize=4096)  # equal code has equal facts
@@ -145,7 +131,7 @@ def code_facts(code: types.CodeType) -> dict[str, Any]:
     `arguments`, `names` and `numbers` are compared across Python versions; `bytecode`, a digest of all instructions
     and constants, only where both sides have the same bytecode. Where the code stands (file, line) does not count.
     """
-    inside = list(_with_inner(code))
+    inside = list(describe_globals.with_inner(code))
     constants = {constant for part in inside for constant in _flat(part.co_consts)}
     return {
         "arguments": [
@@ -158,13 +144,6 @@ def code_facts(code: types.CodeType) -> dict[str, Any]:
         "numbers": sorted(repr(constant) for constant in constants if _is_stable(constant)),
         "bytecode": hashlib.sha256(repr(_instructions(code)).encode("utf-8", "surrogatepass")).hexdigest(),
     }
-
-
-def _with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _with_inner(constant)
 
 
 def _flat(constants: tuple | frozenset) -> Iterator[Any]:
@@ -214,12 +193,13 @@ def _registered(value: type, builder: Builder) -> list[str]:
 
 
 def class_(value: type, builder: Builder) -> dict:
-    """A class by its name; the user's own also by bases, methods, and public class attributes.
+    """A class by its name; the user's own also by bases, methods, and class attributes.
 
-    Data that underscores mark is left out, but for descriptors of the user's: metaclasses, `abc` and `enum` keep
-    their books there. So are the methods that `dataclass` writes, in different words in each Python version.
+    In a model's state private attributes count too, a registry or a counter as a rule, but for the books that Python,
+    `abc`, `enum` and `dataclass` keep there themselves. The methods that `dataclass` writes are left out: their words
+    differ from one Python to the next.
     """
-    facts = {"value": builder.type_name(value)}
+    facts: dict[str, Any] = {"value": builder.type_name(value)}
     if not builder.is_own(value.__module__):
         return builder.node("class", value, identity=False, facts=facts)
     parts: dict[str, Any] = {}
@@ -228,16 +208,29 @@ def class_(value: type, builder: Builder) -> dict:
         if isinstance(part, _IN_CLASSES):
             if not _is_generated(part, value) and not (is_enum and name.startswith("_")):
                 parts[name] = part
-        elif is_enum or isinstance(part, types.MemberDescriptorType):
-            continue
-        elif not name.startswith("_") or (builder.is_own(type(part).__module__) and hasattr(type(part), "__get__")):
+        elif not _is_kept_by_python(name, part, value) and (_is_public(name, part, builder) or builder.state):
             parts[name] = part
     members = {name: member._value_ for name, member in value.__members__.items()} if is_enum else {}
     for name, member in value.__members__.items() if is_enum else ():
         members |= {f"{name}.{key}": part for key, part in attributes_of_member(member).items()}
     if registered := _registered(value, builder):
         facts["registered"] = registered
+    if builder.state:
+        facts["annotated"] = list(vars(value).get("__annotations__", ()))
+        facts["fields"] = list(vars(value).get("__dataclass_fields__", ()))
     bases = builder.named({"__bases__": value.__bases__})
     return builder.node(
         "class", value, bases, builder.named(parts), builder.named(members, ".__members__"), facts=facts
     )
+
+
+def _is_public(name: str, part: Any, builder: Builder) -> bool:
+    return not name.startswith("_") or (builder.is_own(type(part).__module__) and hasattr(type(part), "__get__"))
+
+
+def _is_kept_by_python(name: str, part: Any, owner: type) -> bool:
+    if name in _KEPT_BY_PYTHON or isinstance(part, types.MemberDescriptorType | types.GetSetDescriptorType):
+        return True
+    if not issubclass(owner, enum.Enum):
+        return False
+    return name in owner.__members__ or name in _KEPT_BY_ENUM or (name.startswith("__") and name.endswith("__"))

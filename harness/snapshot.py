@@ -22,16 +22,18 @@ a tuple `(place,)` into `nodes`. Sharing and cycles are thereby the structure of
 Names of modules that belong to the user's project (`own_modules`), and `__main__`, become `<own>`: a class that was
 saved by value, renamed or moved within the project is still the user's.
 
-What is not described: `__doc__` and annotations, the order of attributes, the content of an opaque C++ object that
-neither pickles nor has an entry in `describe_libraries` (a lock, a stream, a generator: its type alone is compared),
-and what torch rebuilds of its own accord (`Module.compile`, the graph behind a GraphModule's code).
+What is not described: `__doc__` and the values of annotations, the order of attributes and of sets, whether two texts
+or numbers are one object, the level of a logger, the content of an opaque C++ object that neither pickles nor has an
+entry in `describe_libraries` (a lock, a stream, a generator: its type alone is compared), and what torch rebuilds of
+its own accord (`Module.compile`, the graph behind a GraphModule's code).
 
-Of what lies outside the model, `describe_reached` tells some. Not the rest: the values of the user's own globals, class
-attributes that begin with an underscore, what `functools.lru_cache` has remembered (a tokenizer's may have been filled
-or not, and is right either way), plain values set on a library's class outside torch.nn or over one that it had, and
-settings of the whole process (default dtype, number of threads, locale, warnings). Only a changed output shows these,
-on the model's own examples. Processes forked from one server share the seed of Python's string hashes too: what
-depends on it differs in `other_interpreter` alone.
+Of what lies outside the model its state has the globals that the user's code names (`describe_globals`), what it set
+on libraries (`describe_reached`), and settings of the process (`describe_process`), whether the examples reach them or
+not. A difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled
+cache among the globals. Not seen are: what code finds otherwise than by name, what `functools.lru_cache` has
+remembered, the containers of a library's module, plain values set on a library's class outside torch.nn or over one
+that it had, files that the model names by their paths, and what hangs on the seed of texts' hashes without being kept
+(`hash(word) % n`, a set's order). Only a changed output shows these, on the model's own examples.
 """
 
 from __future__ import annotations
@@ -42,7 +44,15 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from harness import describe_libraries, describe_python, describe_reached, describe_torch, numbers_
+from harness import (
+    describe_libraries,
+    describe_process,
+    describe_python,
+    describe_reached,
+    describe_torch,
+    numbers_,
+    snapshot_addresses,
+)
 from harness.snapshot_graph import VERSION
 
 KEEP_BYTES = 64 << 20
@@ -90,13 +100,19 @@ class Builder:
         self._places: dict[int, int] = {}
         self._pending: list[tuple[int, Any]] = []
         self._storages: dict[Any, int] = {}
+        self._pointers: dict[int, str] = {}
         self._alive: list[Any] = []  # ids and addresses are only unique while their owners live
 
     def build(self, value: Any, root: str) -> dict:
         reference = self.refer(value)
+        around = self.named(describe_process.described(self), ".<process>") if self.state else None
         while self._pending:
             place, part = self._pending.pop()
             self._nodes[place] = self._describe(part)
+        if self.state:
+            snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
+        if around is not None and self._nodes:
+            self._nodes[0].setdefault("groups", []).append(around)
         bytecode = importlib.util.MAGIC_NUMBER.hex()
         return {"version": VERSION, "root_path": root, "root": reference, "nodes": self._nodes, "bytecode": bytecode}
 
@@ -176,7 +192,9 @@ class Builder:
     def storage(self, key: Any, owner: Any) -> int:
         """The number of a piece of memory, in the order of first sight; `owner` keeps it from being reused."""
         self._alive.append(owner)
-        return self._storages.setdefault(key, len(self._storages))
+        number = self._storages.setdefault(key, len(self._storages))
+        self._pointers[key[1]] = f"the address of memory {number}"
+        return number
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""

@@ -1,0 +1,105 @@
+"""Settings of the whole process that change what a model answers, and that no artifact carries.
+
+A program sets them before it saves, and the process that loads has the defaults: the type that `torch.tensor([1.0])`
+gets, what NumPy does about an overflow, how many digits a printed array has, which warnings are errors, where a
+relative path leads. They belong to a model's state (`model.<process>`), whether the model depends on them or not:
+nobody can tell that from outside.
+
+Left out: how many threads there are, and the global generators of `random`, NumPy and torch. Those are the process's
+own; the harness seeds them before each example.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import locale
+import os
+import sys
+import time
+import types
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+_STARTED_IN = os.getcwd()
+_HOOKS = (
+    "_global_forward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+    "_global_module_registration_hooks",
+    "_global_parameter_registration_hooks",
+    "_global_buffer_registration_hooks",
+)
+
+
+def settings() -> dict[str, Any]:
+    """The settings by the words that read them, as plain values."""
+    found: dict[str, Any] = {
+        "torch.get_default_dtype()": str(torch.get_default_dtype()),
+        "torch.get_default_device()": str(torch.get_default_device()),
+        "torch.is_grad_enabled()": torch.is_grad_enabled(),
+        "torch.is_inference_mode_enabled()": torch.is_inference_mode_enabled(),
+        "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
+        "torch.is_autocast_enabled('cpu')": torch.is_autocast_enabled("cpu"),
+        "torch.get_autocast_dtype('cpu')": str(torch.get_autocast_dtype("cpu")),
+        "torch.get_deterministic_debug_mode()": torch.get_deterministic_debug_mode(),
+        "torch.utils.deterministic.fill_uninitialized_memory": torch._C._get_deterministic_fill_uninitialized_memory(),
+        "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "torch.backends.mkldnn.enabled": torch._C._get_mkldnn_enabled(),
+        "torch.backends.cudnn": [
+            torch._C._get_cudnn_enabled(),
+            torch._C._get_cudnn_benchmark(),
+            torch._C._get_cudnn_deterministic(),
+        ],
+        "torch.get_printoptions()": {key: str(value) for key, value in vars(torch._tensor_str.PRINT_OPTS).items()},
+        "locale": {name: locale.setlocale(getattr(locale, name)) for name in ("LC_NUMERIC", "LC_CTYPE", "LC_TIME")},
+        "time.tzname": list(time.tzname),
+        "sys.getrecursionlimit()": sys.getrecursionlimit(),
+        "sys.get_int_max_str_digits()": sys.get_int_max_str_digits(),
+        "warnings.filters": _warnings_that_are_errors(),
+    }
+    if (numpy := sys.modules.get("numpy")) is not None:
+        found["numpy.geterr()"] = numpy.geterr()
+        found["numpy.get_printoptions()"] = {key: str(part) for key, part in sorted(numpy.get_printoptions().items())}
+    with contextlib.suppress(OSError):
+        found["os.getcwd()"] = None if os.getcwd() == _STARTED_IN else os.getcwd()
+    return found
+
+
+def described(builder: Builder) -> dict[str, Any]:
+    """The settings, and what the user's code put where every module or tensor meets it: global hooks, functions in
+    torch's and NumPy's own namespaces."""
+    found: dict[str, Any] = settings()
+    for table in _HOOKS:
+        if hooks := getattr(torch.nn.modules.module, table, None):
+            found[f"torch.nn.modules.module.{table}"] = list(hooks.values())
+    for path, space in _spaces().items():
+        known = _KNOWN.get(path, {})
+        for name in [name for name, part in vars(space).items() if known.get(name) is not part]:
+            part = vars(space)[name]
+            if isinstance(part, types.FunctionType) and builder.is_own(part.__module__):
+                found[f"{path}.{name}"] = part
+    return found
+
+
+def _spaces() -> dict[str, Any]:
+    spaces = {"torch": torch, "torch.Tensor": torch.Tensor, "torch.nn.functional": torch.nn.functional}
+    return spaces | ({"numpy": sys.modules["numpy"]} if "numpy" in sys.modules else {})
+
+
+_KNOWN = {path: dict(vars(space)) for path, space in _spaces().items()}
+"""The namespaces as they were when the harness was imported: most names need not be looked at again."""
+
+
+def _warnings_that_are_errors() -> list[list[str]]:
+    """What the filters make an error of."""
+    return [
+        [category.__name__, getattr(message, "pattern", message) or "", getattr(module, "pattern", module) or ""]
+        for action, message, category, module, _ in warnings.filters
+        if action == "error"
+    ]

@@ -1,0 +1,173 @@
+"""What is set for the whole process belongs to a model's state: each setting, changed, is the one difference."""
+
+from __future__ import annotations
+
+import locale
+import os
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from harness import describe_process
+from harness.compare import compare
+from harness.snapshot import snapshot_model, snapshot_value
+
+OWN = [__name__.partition(".")[0]]
+
+
+def mine(*_):
+    return None
+
+
+class Model(torch.nn.Module):
+    def rarely(self, x):
+        return torch.ops.made_in_a_test.twice(x)
+
+
+def described():
+    return snapshot_model(Model(), own_modules=OWN)
+
+
+def tokyo():
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+
+
+def here():
+    os.environ.pop("TZ", None)
+    time.tzset()
+
+
+def hook(name):
+    handles = []
+    register = getattr(torch.nn.modules.module, name)
+    return lambda: handles.append(register(mine)), lambda: handles.pop().remove()
+
+
+def attribute(holder, name, value):
+    was = getattr(holder, name)
+    return lambda: setattr(holder, name, value), lambda: setattr(holder, name, was)
+
+
+def enter(make):
+    entered = []
+
+    def do():
+        entered.append(make())
+        entered[-1].__enter__()
+
+    return do, lambda: entered.pop().__exit__(None, None, None)
+
+
+def errors():
+    context = warnings.catch_warnings()
+    context.__enter__()
+    warnings.simplefilter("error", FutureWarning)
+    return type("Left", (), {"__enter__": mine, "__exit__": lambda *_: context.__exit__(None, None, None)})()
+
+
+DIGITS, LIMIT = sys.get_int_max_str_digits(), sys.getrecursionlimit()
+FOLDER = os.getcwd()
+CHANGES = {
+    "torch.get_default_dtype()": (
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_dtype(torch.float32),
+    ),
+    "torch.get_default_device()": (lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)),
+    "torch.is_grad_enabled()": (lambda: torch.set_grad_enabled(False), lambda: torch.set_grad_enabled(True)),
+    "torch.is_inference_mode_enabled()": enter(torch.inference_mode),
+    "torch.is_anomaly_enabled()": (
+        lambda: torch.autograd.set_detect_anomaly(True, check_nan=False),
+        lambda: torch.autograd.set_detect_anomaly(False),
+    ),
+    "torch.is_autocast_enabled('cpu')": (
+        lambda: torch.set_autocast_enabled("cpu", True),
+        lambda: torch.set_autocast_enabled("cpu", False),
+    ),
+    "torch.get_autocast_dtype('cpu')": (
+        lambda: torch.set_autocast_dtype("cpu", torch.float16),
+        lambda: torch.set_autocast_dtype("cpu", torch.bfloat16),
+    ),
+    "torch.get_deterministic_debug_mode()": (
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.use_deterministic_algorithms(False),
+    ),
+    "torch.utils.deterministic.fill_uninitialized_memory": attribute(
+        torch.utils.deterministic, "fill_uninitialized_memory", False
+    ),
+    "torch.get_float32_matmul_precision()": (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+    ),
+    "torch.backends.mkldnn.enabled": (
+        lambda: torch._C._set_mkldnn_enabled(False),
+        lambda: torch._C._set_mkldnn_enabled(True),
+    ),
+    "torch.backends.cudnn": attribute(torch.backends.cudnn, "benchmark", True),
+    "torch.get_printoptions()": (
+        lambda: torch.set_printoptions(precision=2),
+        lambda: torch.set_printoptions(precision=4),
+    ),
+    "numpy.geterr()": enter(lambda: np.errstate(all="raise")),
+    "numpy.get_printoptions()": enter(lambda: np.printoptions(precision=2)),
+    "locale": (
+        lambda: locale.setlocale(locale.LC_NUMERIC, "C.UTF-8"),
+        lambda: locale.setlocale(locale.LC_NUMERIC, "C"),
+    ),
+    "time.tzname": (tokyo, here),
+    "sys.getrecursionlimit()": (lambda: sys.setrecursionlimit(LIMIT + 1), lambda: sys.setrecursionlimit(LIMIT)),
+    "sys.get_int_max_str_digits()": (lambda: sys.set_int_max_str_digits(0), lambda: sys.set_int_max_str_digits(DIGITS)),
+    "warnings.filters": enter(errors),
+    "os.getcwd()": (lambda: os.chdir("/"), lambda: os.chdir(FOLDER)),
+    "torch.nn.modules.module._global_forward_hooks": hook("register_module_forward_hook"),
+    "torch.nn.modules.module._global_forward_pre_hooks": hook("register_module_forward_pre_hook"),
+    "torch.nn.modules.module._global_backward_hooks": hook("register_module_full_backward_hook"),
+    "torch.nn.modules.module._global_backward_pre_hooks": hook("register_module_full_backward_pre_hook"),
+    "torch.nn.modules.module._global_module_registration_hooks": hook("register_module_module_registration_hook"),
+    "torch.nn.modules.module._global_parameter_registration_hooks": hook("register_module_parameter_registration_hook"),
+    "torch.nn.modules.module._global_buffer_registration_hooks": hook("register_module_buffer_registration_hook"),
+    "torch.nn.functional.softsign": attribute(torch.nn.functional, "softsign", mine),
+    "torch.sigmoid": attribute(torch, "sigmoid", mine),
+    "torch.Tensor.tolist": attribute(torch.Tensor, "tolist", mine),
+    "numpy.clip": attribute(np, "clip", mine),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_setting_is_seen_and_nothing_else(name):
+    before = described()
+    change, back = CHANGES[name]
+    change()
+    try:
+        after = described()
+    finally:
+        back()
+    paths = [one.path.removeprefix("model.<process>.") for one in compare(before, after)]
+    assert paths, "not seen"
+    if name == "torch.is_inference_mode_enabled()":  # which records no gradients either
+        paths.remove("torch.is_grad_enabled()")
+    assert all(path.startswith(name) for path in paths), paths
+    assert compare(before, described()) == []
+
+
+def test_every_setting_is_tried():
+    assert set(describe_process.settings()) <= set(CHANGES)
+
+
+def test_an_operator_that_code_names():
+    before = described()
+    library = torch.library.Library("made_in_a_test", "DEF")
+    try:
+        library.define("twice(Tensor x) -> Tensor")
+        (one,) = compare(before, described())
+        assert one.path == "model.__class__.rarely.__globals__.torch.ops.made_in_a_test::twice"
+    finally:
+        library._destroy()
+
+
+def test_a_value_has_no_process():
+    assert all("<process>" not in str(node) for node in snapshot_value([1])["nodes"])
