@@ -16,7 +16,7 @@ NIGHTLY_STEPS ?= nightly-tests selftest nightly-run nightly-growth nightly-speed
 # What the matrix tries: seconds for the timed rounds of one model, new interpreters, and anything else.
 BUDGET ?= 60
 COLD_STARTS ?= some
-MATRIX ?= --backend all --condition all --traits --probes
+MATRIX ?= --backend all --condition all --life full --traits --probes
 # How costs grow: seconds, and the largest model; backends that write it in seconds (torchscript, minutes for 10,000
 # modules, comes last).
 GROWTH_BUDGET ?= 900

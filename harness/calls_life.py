@@ -15,8 +15,8 @@ process that saved it; `life` those of the loaded model, and says of each check 
     train_step   one step of SGD with momentum on two examples, with the training flags that the model has: the loss,
                  all gradients, parameters, buffers and the optimizer's state, to the bit
     saves_again  (full) saved by the same backend and loaded again, it has the same outcome: see `round_trip`
-    compile      (full) `torch.compile` with the eager backend: captured by torch's compiler, same output
-    export       (full) `torch.export.export`, and the exported program's output
+    compile      (full) `torch.compile` with the eager backend: captured by torch's compiler, it answers as before
+    export       (full) `torch.export.export`: the exported program answers as the model
 """
 
 from __future__ import annotations
@@ -156,8 +156,7 @@ def _compile(subject: _Subject) -> Finding:
     with torch.no_grad():
         compiled = torch.compile(_forward_of(subject.model), backend="eager")
         try:
-            seed()
-            return {"output": _digest_of_any(subject, compiled(subject.batch()))}
+            return _answers(subject, compiled)
         finally:
             torch._dynamo.reset()
 
@@ -165,8 +164,16 @@ def _compile(subject: _Subject) -> Finding:
 def _export(subject: _Subject) -> Finding:
     with torch.no_grad():
         program = torch.export.export(_module_of(subject.model), (subject.batch(),), strict=False)
-        seed()
-        return {"output": _digest_of_any(subject, program.module()(subject.batch()))}
+        return _answers(subject, program.module())
+
+
+def _answers(subject: _Subject, made: Callable[[Any], Any]) -> Finding:
+    """Whether what was made of a model answers as the model, within the tolerance."""
+    before = subject.snapshot(subject.forward(subject.model))
+    seed()
+    after = subject.snapshot(made(subject.batch()))
+    wrong = [one for one in compare.compare(before, after, subject.tolerance, "output") if not one.close]
+    return {"output": f"{wrong[0].path}: {wrong[0].message}" if wrong else "as the model's"}
 
 
 def _forward_of(model: Any) -> Any:
@@ -245,8 +252,3 @@ def _digest(value: Any) -> str:
     flat = value.resolve_conj().resolve_neg().contiguous().reshape(-1).cpu()
     data = flat.view(torch.uint8).numpy() if flat.numel() else b""
     return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')} {hashlib.sha256(data).hexdigest()[:12]}"
-
-
-def _digest_of_any(subject: _Subject, value: Any) -> str:
-    graph = Graph(subject.snapshot(value))
-    return graph.digest(graph.root)[:12]

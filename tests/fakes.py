@@ -299,6 +299,22 @@ class DiesWhenTrained(Honest):
         model.mix.weight.register_hook(lambda gradient: os.abort())
 
 
+class AnswersOtherwiseCompiled(Honest):
+    def spoil(self, model):
+        model.mix.register_forward_hook(
+            lambda module, inputs, output: output + int(torch.compiler.is_dynamo_compiling())
+        )
+
+
+class RefusesExport(Honest):
+    def spoil(self, model):
+        def refuse(module, inputs, output):
+            if torch.compiler.is_exporting():
+                raise ValueError("not to be exported")
+
+        model.mix.register_forward_hook(refuse)
+
+
 class SavesOnce(Honest):
     """What it loaded cannot be saved."""
 
