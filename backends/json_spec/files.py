@@ -25,6 +25,11 @@ NAMES = frozenset([SPEC, WEIGHTS, DIGESTS, SUMS, DEFINITIONS, SOURCE, EXAMPLES, 
 """Everything that may lie in an artifact."""
 
 
+_FLAGS = os.O_RDONLY
+for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
 def open_file(path: Path) -> tuple[int, int]:
     """A file descriptor for reading, and the file's size in bytes. The caller closes the descriptor.
 
@@ -32,13 +37,10 @@ def open_file(path: Path) -> tuple[int, int]:
     shares its bytes with a file elsewhere, and a named pipe would let `open` wait for ever. (Links are how several
     readers of ONNX were led to other files: CVE-2024-27318, CVE-2026-27489, CVE-2026-34446.)
     """
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
-        flags |= getattr(os, name, 0)
     try:
         if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
             raise ArtifactError(f"{path.name} is a symbolic link: put the file itself there")
-        handle = os.open(path, flags)
+        handle = os.open(path, _FLAGS)
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be opened: {error.strerror or error}") from error
     try:

@@ -293,7 +293,9 @@ class Reader:
         state.update(BARE)
         for key, make in _BARE:
             state[key] = make()
-        state["training"], state["_is_full_backward_hook"] = node["training"], node.get("full_backward")
+        state["training"] = node["training"]
+        if "full_backward" in node:
+            state["_is_full_backward_hook"] = node["full_backward"]
         for key, own, kind in _MEMBERS:
             if key not in node:
                 continue
@@ -331,14 +333,14 @@ class Reader:
 
     def _check_members(self, node: dict[str, Any]) -> None:
         """Refuse two members of one name: one would hide the other, and what is shown is not what runs."""
-        get = node.get
-        tables = tuple(get("parameters", ())), tuple(get("buffers", ())), tuple(get("modules", ()))
-        members = (tuple(get("attributes", ())), *tables)
+        tables = [node.get(key, ()) for key in MEMBERS]
+        parameters, buffers, modules = tables
+        members = (*parameters, 0, *buffers, 0, *modules, 0, *node.get("attributes", ()))
         if members in self._distinct:
             return
         if not all(name and "." not in name for table in tables for name in table):
             raise ArtifactError("a parameter, buffer or child of a module has a name that is empty or has a dot")
-        names = [*BARE, *(name for table in members for name in table)]
+        names = [*BARE, *(name for name in members if name != 0)]
         if len(set(names)) != len(names):
             raise ArtifactError("two members of a module have one name, or the name of a field of torch's own")
         self._distinct.add(members)

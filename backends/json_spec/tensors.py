@@ -26,7 +26,9 @@ from backends.json_spec.regions import Region
 
 WRITE_BUFFER = 1 << 20
 _NOWHERE = (0, -1)
-_frombuffer = torch.frombuffer
+_frombuffer, _from_numpy, _ndarray = torch.frombuffer, torch.from_numpy, np.ndarray
+NUMPY_DIMENSIONS = 32
+"""Of an array of any NumPy that torch takes."""
 THREAD_BYTES = 1 << 16
 """Less than this is hashed sooner than it is handed to another thread."""
 DTYPES = {
@@ -36,6 +38,8 @@ DTYPES = {
 }  # fmt: skip
 """torch's name -> safetensors' name; everything else is written as U8 bytes."""
 SIZES = {code: getattr(torch, name).itemsize for name, code in DTYPES.items()}
+_AS_NUMPY = {getattr(torch, name): np.dtype(name) for name in DTYPES if hasattr(np, name)}
+"""torch's dtypes that NumPy has too -> NumPy's."""
 
 
 def write(regions: list[Region], path: Path) -> dict[str, Any]:
@@ -178,13 +182,20 @@ class Weights:
         return data.numpy().tobytes()
 
     def whole(self, entry: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor | None:
-        """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way."""
+        """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way.
+
+        That is by NumPy, where it has the dtype: an array has its shape at once, a tensor from a buffer only by a
+        second operation of torch's, and one operation takes as long as all else that is done for a tensor.
+        """
         start, size = self._fresh.pop(entry, _NOWHERE)
-        count = math.prod(shape)
-        if count * dtype.itemsize != size or dtype is torch.bool:
+        if math.prod(shape) * dtype.itemsize != size or dtype is torch.bool:
             return None
-        tensor = self._whole[entry] = _frombuffer(self._map, dtype=dtype, offset=start, count=count)
-        return tensor if len(shape) == 1 else tensor.resize_(shape)
+        if (same := _AS_NUMPY.get(dtype)) is not None and len(shape) <= NUMPY_DIMENSIONS:
+            tensor = _from_numpy(_ndarray(shape, same, self._map, start))
+        else:
+            tensor = _frombuffer(self._map, dtype=dtype, offset=start, count=size // dtype.itemsize).resize_(shape)
+        self._whole[entry] = tensor
+        return tensor
 
     def tensor(
         self, entry: str, dtype: torch.dtype, shape: list[int], stride: list[int], offset: int, device: torch.device

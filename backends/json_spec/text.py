@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -27,6 +29,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 _LONG_NUMBER, _DIGITS_ALIKE = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 """What any whole number beyond 64 bits has in it, once all digits are alike."""
+_HIGH_HALVES, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
+"""What eight digits in a row have in common: `3` as the high half of each byte."""
 _INNER = frozenset([list, dict])
 
 
@@ -73,7 +77,7 @@ def _parse(data: bytes, what: str, flat: bool, pairs_hook: Callable[[list[tuple[
             data.decode("utf-8"),
             object_pairs_hook=pairs_hook,
             parse_constant=lambda name: _literal(name, what),
-            parse_float=lambda digits: _float(digits, what),
+            parse_float=functools.partial(_float, what),
             parse_int=None if 0 < sys.get_int_max_str_digits() <= 2 * DIGITS_LIMIT else lambda d: _int(d, what),
         )
     except (UnicodeDecodeError, ValueError) as error:
@@ -81,11 +85,17 @@ def _parse(data: bytes, what: str, flat: bool, pairs_hook: Callable[[list[tuple[
     except RecursionError as error:
         raise ArtifactError(f"{what} is nested too deeply") from error
     escapes = b"\\" in data and b"\\u" in data  # of one byte it is found much sooner
-    if escapes or _LONG_NUMBER in data.translate(_DIGITS_ALIKE):
+    if escapes or _may_hold_long_number(data):
         _check(value, what, escapes)
     elif not flat:
         _check_levels(value, what)
     return value
+
+
+def _may_hold_long_number(data: bytes) -> bool:
+    """Whether 19 digits stand in a row: they cover eight bytes from a multiple of eight on, which little else does."""
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
+    return bool(((words & _HIGH_HALVES) == _DIGITS).any()) and _LONG_NUMBER in data.translate(_DIGITS_ALIKE)
 
 
 def _check_depth(data: bytes, what: str) -> None:
@@ -108,9 +118,9 @@ def _literal(name: str, what: str) -> NoReturn:
     raise ArtifactError(f"{what} holds the literal {name}, which is not JSON")
 
 
-def _float(digits: str, what: str) -> float:
+def _float(what: str, digits: str) -> float:
     value = float(digits)
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         raise ArtifactError(f"{what} holds a number beyond the range of a double")
     return value
 

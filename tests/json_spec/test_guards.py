@@ -76,6 +76,16 @@ def test_many_digits_where_the_interpreter_takes_any_number():
         sys.set_int_max_str_digits(before)
 
 
+@pytest.mark.parametrize("shift", range(8))
+def test_a_number_beyond_64_bits_wherever_it_stands(shift):
+    """The digits are first looked for eight bytes at a time."""
+    for end in (b"]", b"]" + b" " * 8):
+        for digits in (b"9223372036854775808", b"-9223372036854775809"):
+            with pytest.raises(ArtifactError, match="beyond 64 bits"):
+                text.parse(b" " * shift + b"[" + digits + end, "it", flat=True)
+        assert text.parse(b" " * shift + b"[9223372036854775807" + end, "it", flat=True) == [2**63 - 1]
+
+
 def entry(dtype="F32", shape=(2,), offsets=(0, 8), **more):
     return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets), **more}
 
