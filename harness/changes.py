@@ -76,6 +76,8 @@ class Changes:
     new: int = 0
     compared_cells: int = 0
     compared_costs: int = 0
+    least_slowdowns: list[float] = field(default_factory=list)
+    """Of each compared cost, how much slower it would have to be to be found, given both intervals: 0.2 for 20 %."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -97,6 +99,9 @@ def compare_runs(first: Sequence[Record], second: Sequence[Record]) -> Changes:
     changes.new = len(after.keys() - before.keys())
     for (backend, model, metric), (was, now) in _costs(before, after).items():
         changes.compared_costs += 1
+        if was.high is not None and now.low:
+            least = was.high / was.median * now.median / now.low - 1
+            changes.least_slowdowns.append(max(LEAST_CHANGE, least))
         if _apart(was, now):
             rerun = next(cell.rerun for place, cell in after.items() if place[:2] == (backend, model) and cell.load_s)
             changes.costs.append(CostChange(backend, model, metric, was, now, rerun))

@@ -12,6 +12,8 @@ from harness.records import Record, RecordWriter, read_records
 from harness.registry import ROOT
 from harness.report import read_environment
 
+PROBLEMS_SHOWN = 5
+
 
 def merge_runs(folders: Sequence[Path], output: Path | None = None) -> tuple[Path, list[str]]:
     """Write the records of all folders into a new one; returns it, and notes on what a reader should know.
@@ -33,7 +35,7 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None) -> tuple[Pat
             notes.append(f"{folder} is left out: {error.message}")
             left_out.append(folder.name)
             continue
-        notes += [f"{folder}: {problem}" for problem in read.problems]
+        notes += [f"{folder}: {problem}" for problem in read.in_short(PROBLEMS_SHOWN)]
         parts[folder] = read.records
     if not parts:
         raise RecordsError("none of the parts has a record: " + "; ".join(notes), "Run at least one part to its end.")

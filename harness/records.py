@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -159,21 +160,31 @@ class ReadRecords:
     records: list[Record]
     problems: list[str]
 
+    def in_short(self, shown: int) -> list[str]:
+        """The problems, those of one kind as one, and at most `shown` of them."""
+        kinds: dict[str, list[str]] = {}
+        for problem in self.problems:
+            kinds.setdefault(problem.partition(": ")[2] or problem, []).append(problem)
+        lines = [first if not more else first.replace(": ", f" and {len(more)} lines more: ", 1)
+                 for first, *more in kinds.values()]  # fmt: skip
+        rest = len(lines) - shown
+        return [*lines[:shown], f"and {rest} more kinds of lines that cannot be read"] if rest > 0 else lines
+
 
 def read_records(run: Path) -> ReadRecords:
     """Read a run's records; `run` is its folder or the file itself, plain or packed with gzip (`.gz`).
 
-    Lines that are damaged or of a newer schema become `problems`; the rest is still returned.
+    Lines that are damaged or of a newer schema become `problems`, and so does the lost end of a packed file; the rest
+    is still returned.
     Raises RecordsError where there is no file or nothing in it can be read.
     """
     path = records_file(run) if run.is_dir() else run
     if not path.is_file():
         raise RecordsError(f"no records at {path}", "A run's folder holds records.jsonl; `roundtrip bench` writes one.")
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise RecordsError(f"{path} cannot be unpacked: {error}", "Copy it again: the file is damaged.") from None
-    records, problems = [], []
+    data, problems = path.read_bytes(), []
+    if path.suffix == ".gz":
+        data, problems = _unpacked(path, data)
+    records = []
     for number, line in enumerate(data.decode("utf-8", errors="replace").split("\n"), start=1):
         if not line.strip():
             continue
@@ -183,8 +194,23 @@ def read_records(run: Path) -> ReadRecords:
             problems.append(f"{path.name}, line {number}: {error}")
     if not records:
         detail = problems[0] if problems else f"{path} is empty"
-        raise RecordsError(f"no record could be read: {detail}", "The run may have been stopped before its first cell.")
+        hint = "" if problems else "The run may have been stopped before its first cell."
+        raise RecordsError(f"no record could be read: {detail}", hint)
     return ReadRecords(records, problems)
+
+
+def _unpacked(path: Path, packed: bytes) -> tuple[bytes, list[str]]:
+    """What a gzip file holds, to where it is damaged, and a note if it is. Raises RecordsError if that is nothing."""
+    data = b""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            while more := file.read1():
+                data += more
+    except (OSError, EOFError, zlib.error) as error:
+        if not data:
+            raise RecordsError(f"{path} cannot be unpacked: {error}", "Copy it again: the file is damaged.") from None
+        return data, [f"{path.name}: only its beginning can be unpacked, copy it again: {error}"]
+    return data, []
 
 
 def records_file(run: Path) -> Path:

@@ -20,7 +20,7 @@ from typing import Any
 from harness import page, ratios
 from harness.errors import RecordsError
 from harness.needs import WORKS, is_trait
-from harness.records import Record, read_records
+from harness.records import Record, read_records, records_file
 from harness.summary import summary
 from harness.tables import every_table
 
@@ -30,18 +30,18 @@ PROBLEMS_SHOWN = 20
 def write_report(run: Path) -> list[Path]:
     """Write the report into `run`; returns what was written, the summary first.
 
-    Raises RecordsError where no record can be read: after writing page and summary that say so, if the folder is there.
+    Raises RecordsError where no record can be read: after writing page and summary that say so, if there is a file.
     """
     folder = run if run.is_dir() else run.parent
     environment, problems = read_environment(folder)
     try:
         read = read_records(run)
     except RecordsError as error:
-        if folder.is_dir():
+        if records_file(folder).is_file():
             (folder / "summary.md").write_text(f"# Roundtrip: nothing to report\n\n{error}\n", encoding="utf-8")
             (folder / "index.html").write_text(page.render([], environment, [str(error)]), encoding="utf-8")
         raise
-    problems = [*_shortened(read.problems), *problems, *mixed(read.records)]
+    problems = [*read.in_short(PROBLEMS_SHOWN), *problems, *mixed(read.records)]
     noise, in_short = ratios.noise(read.records), ratios.noise_in_short(read.records)
     tables = every_table(read.records)
     written = [folder / "summary.md", folder / "index.html", folder / "badge.json"]
@@ -110,9 +110,3 @@ def badge(records: Sequence[Record]) -> dict[str, Any]:
     wrong = sum(record.is_silently_wrong for record in cells)
     message = f"{works} of {len(cells)} cells came back, {wrong} silently wrong"
     return {"schemaVersion": 1, "label": "roundtrip", "message": message, "color": "blue" if cells else "lightgrey"}
-
-
-def _shortened(problems: list[str]) -> list[str]:
-    if len(problems) <= PROBLEMS_SHOWN:
-        return problems
-    return [*problems[:PROBLEMS_SHOWN], f"and {len(problems) - PROBLEMS_SHOWN} more lines that cannot be read"]

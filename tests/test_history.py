@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import history, rankings
-from harness.changes import compare_runs
+from harness.changes import _cells, _costs, compare_runs
 from harness.cli import main
 from harness.errors import RecordsError
 from harness.records import Record, RecordWriter, read_records
@@ -82,6 +82,26 @@ def test_a_planted_slowdown_is_found(seed):
     for change in changes.costs:
         assert change.change == pytest.approx(0.2, abs=0.08)
         assert change.rerun == "rerun torch_save"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_how_large_a_slowdown_would_be_found_is_known(seed):
+    """Of each cost: a little more is found, and a little less is not."""
+    before, after = (
+        run(seed)[:3],
+        run(seed + 50)[:3],
+    )  # the median competitor is the machine: one alone does not move it
+    for least, shown in ((0.97, False), (1.03, True)):
+        seen = compare_runs(before, after).least_slowdowns
+        assert len(seen) == 6 and all(0.1 <= one < 0.6 for one in seen)
+        (was, now) = _costs(*map(_cells, (before, after)))["dill", "digits_cnn", "load"]
+        factor = was.high / now.low * least
+        slow = [dataclasses.replace(one, load_s=[value * (factor if one.backend == "dill" else 1)
+                for value in one.load_s])
+                for one in after]  # fmt: skip
+        found = compare_runs(before, slow).costs
+        if factor * now.median / was.median > 1.12:
+            assert any(change.backend == "dill" for change in found) == shown
 
 
 def test_medians_apart_are_no_change_where_intervals_overlap():
@@ -230,6 +250,7 @@ def test_compare_fails_on_a_regression(tmp_path):
     same = CliRunner().invoke(main, ["compare", str(a), str(a), "--fail-on", "regression"])
     assert same.exit_code == 0
     assert "0 worse, 0 better" in same.output
+    assert "Half of the costs would show a slowdown of 1" in same.output  # 10 to 20 %, with 5 % of jitter
 
 
 def test_compare_tells_of_lines_that_it_cannot_read(tmp_path):
@@ -238,6 +259,13 @@ def test_compare_tells_of_lines_that_it_cannot_read(tmp_path):
     file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
     result = CliRunner().invoke(main, ["compare", str(a), str(b)])
     assert f"Note: {b}: records.jsonl, line 1: schema version 99" in result.output
+
+
+def test_history_tells_of_lines_that_it_cannot_read(tmp_path):
+    a = write(tmp_path / "a", run(1))
+    (a / "records.jsonl").write_text((a / "records.jsonl").read_text() + "{\n{\n")
+    done = CliRunner().invoke(main, ["history", "--file", str(tmp_path / "h.db"), "--add", str(a)])
+    assert f"Note: {a}: records.jsonl, line 5 and 1 lines more: not a whole JSON object" in done.output
 
 
 def test_history_shows_runs_and_writes_the_page(tmp_path):

@@ -197,7 +197,11 @@ def test_thousands_of_damaged_lines_are_counted(tmp_path):
     with open(folder / "records.jsonl", "a") as file:
         file.write("{\n" * 5000)
     report.write_report(folder)
-    assert "and 4980 more lines that cannot be read" in page_of(folder)
+    assert "line 2 and 4999 lines more: not a whole JSON object" in page_of(folder)
+    with open(folder / "records.jsonl", "a") as file:
+        file.write("".join(json.dumps({"schema_version": 100 + number}) + "\n" for number in range(30)))
+    report.write_report(folder)
+    assert "and 11 more kinds of lines that cannot be read" in page_of(folder)
     assert len((folder / "summary.md").read_text()) < COMMENT_CHARACTERS
 
 
@@ -301,9 +305,28 @@ def test_packed_records_are_read(tmp_path):
     packed = tmp_path / "records.jsonl.gz"
     packed.write_bytes(gzip.compress(record.to_json().encode()))
     assert read_records(tmp_path).records == [record]
-    packed.write_bytes(packed.read_bytes()[:-9])
+    packed.write_bytes(b"no gzip")
     with pytest.raises(RecordsError, match="cannot be unpacked"):
         read_records(tmp_path)
+
+
+def test_of_a_packed_file_that_was_cut_the_beginning_is_read(tmp_path):
+    import gzip
+
+    cells = [cell(message=f"{number} {number**40}") for number in range(200)]
+    packed = tmp_path / "records.jsonl.gz"
+    packed.write_bytes(gzip.compress("\n".join(one.to_json() for one in cells).encode())[:-600])
+    found = read_records(tmp_path)
+    assert 20 < len(found.records) < 200
+    assert found.records == cells[: len(found.records)]
+    assert "only its beginning can be unpacked, copy it again" in found.problems[0]
+    assert len(found.problems) <= 2
+
+
+def test_a_folder_without_records_is_left_alone(tmp_path):
+    with pytest.raises(RecordsError, match="no records at"):
+        report.write_report(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_row_that_never_succeeds_is_flagged_with_its_reason():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import click
@@ -36,11 +37,14 @@ def history(
     from rich.console import Console
 
     from harness import history as past
+    from harness.records import read_records
     from harness.registry import ROOT
 
     db = past.open_history(file or ROOT / "reports" / past.FILE)
     for run in runs:
         click.echo(f"Added {past.add(db, run)}.")
+        for problem in read_records(run).in_short(PROBLEMS_SHOWN):
+            click.echo(f"Note: {run}: {problem}")
     model = model or past.common_model(db, metric)
     points = past.trend(db, metric, model, backends) if model else []
     if not points:
@@ -64,7 +68,7 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
     """List what changed from run FIRST to run SECOND (folders): outcomes that got worse, then costs.
 
     A cost counts when the intervals of both medians do not overlap and it moved by 10 % or more; what all backends and
-    the floor share, the machine, is taken out.
+    the floor share, the machine, is taken out. The last lines say how large a slowdown the intervals would show.
     """
     from harness import rankings
     from harness.changes import compare_runs
@@ -72,10 +76,8 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
 
     read = {folder: read_records(folder) for folder in (first, second)}
     for folder, found in read.items():
-        for problem in found.problems[:PROBLEMS_SHOWN]:
+        for problem in found.in_short(PROBLEMS_SHOWN):
             click.echo(f"Note: {folder}: {problem}")
-        if (more := len(found.problems) - PROBLEMS_SHOWN) > 0:
-            click.echo(f"Note: {folder}: and {more} more lines that cannot be read")
     runs = [read[folder].records for folder in (first, second)]
     changes = compare_runs(*runs)
     for note in changes.notes:
@@ -103,6 +105,11 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
         f"{worse} worse, {better} better, {changes.new} new cells; "
         f"{changes.compared_cells} cells and {changes.compared_costs} costs compared."
     )
+    if changes.least_slowdowns:
+        least = statistics.median(changes.least_slowdowns)
+        click.echo(
+            f"Half of the costs would show a slowdown of {least:.0%}; a smaller one needs more, or quieter, rounds."
+        )
     click.echo(f"Rankings: {rankings.compare_runs(*runs).text}.")
     if fail_on and changes.is_regression:
         context.exit(1)

@@ -121,7 +121,7 @@ def _versions(requires: Iterable[str], environment: dict[str, Any] | None) -> st
 def _ladder(rows: list[tuple[int, Record]]) -> list[dict[str, Any]]:
     """One rung a condition: how many came back, and what the others did."""
     rungs = []
-    for condition in dict.fromkeys(record.condition for _, record in rows):
+    for condition in in_order(record.condition for _, record in rows):
         chosen = [row for row in rows if row[1].condition == condition]
         question = CONDITIONS[condition].question if condition in CONDITIONS else ""
         rungs.append({"condition": condition, "question": question, **_counted(chosen)})
@@ -184,7 +184,7 @@ def _failures(rows: list[tuple[int, Record]]) -> list[dict[str, Any]]:
 def _template(message: str, model: str) -> str:
     """A message without what differs between models, so that one cause is one entry."""
     text = message.replace(model.removeprefix("trait/"), "MODEL")
-    return re.sub(r"0x[0-9a-f]+|\d+|'[^']*'", "_", text)[:300]
+    return re.sub(r"MODEL[:.]\w+|0x[0-9a-f]+|\d+|'[^']*'", "_", text)[:300]
 
 
 def _found(index: int, record: Record) -> dict[str, Any]:
