@@ -140,7 +140,16 @@ class Reader:
     def _schedule(self, tag: Tag, target: Any, payload: Any) -> None:
         if tag.fill is not None:
             fill = functools.partial(tag.fill, target, payload, self.decode)
-            (self._late if tag.keyed and not _simple_keys(tag.key, payload) else self._fills).append(fill)
+            if tag.keyed and not _simple_keys(tag.key, payload):
+                self._late.append(functools.partial(self._make_keys, tag.key, payload, fill))
+            else:
+                self._fills.append(fill)
+
+    def _make_keys(self, tag: str, payload: Any, fill: Callable[[], None]) -> None:
+        """Make what will be hashed, and leave the rest until that is filled: a hash may take any attribute."""
+        for key in _keys(tag, payload):
+            self.decode(key)
+        self._late.append(fill)
 
     def _reference(self, name: str) -> Any:
         built = self._built.get(name, self)
@@ -380,7 +389,11 @@ def _fill_plain(made: Any, node: Any, decode: Callable[[Any], Any]) -> None:
 
 def _simple_keys(tag: str, payload: Any) -> bool:
     """Whether everything that will be hashed is plain JSON, so that filling need not wait."""
+    return not any(isinstance(key, dict | list) for key in _keys(tag, payload))
+
+
+def _keys(tag: str, payload: Any) -> list[Any]:
+    """The nodes in a dict or a set that will be hashed."""
     if tag == "$defaultdict":
         payload = payload[1]
-    keys = payload if tag == "$set" else [pair[0] for pair in payload]
-    return not any(isinstance(key, dict | list) for key in keys)
+    return payload if tag == "$set" else [pair[0] for pair in payload]

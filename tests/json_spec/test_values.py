@@ -35,6 +35,8 @@ VALUES = {
     "namespace": types.SimpleNamespace(a=1, b=[2]),
     "arguments": argparse.Namespace(rate=0.1, layers=[3, 4]),
     "getter": operator.itemgetter(1, 2),
+    "dataclass as a key": {things.Point(1, (2,)): "a", (things.Point(1, 3),): "b"},
+    "dataclass in an ordered key": collections.OrderedDict({things.Point(1, things.Point(2, 3)): 1}),
     "text function": str.lower,
     "dict subclass": things.Words.of({1: "a", "b": [2]}),
     "list subclass": things.Row([1, [2]]),

@@ -1,0 +1,242 @@
+"""Each guard of what builds a graph alone: the node reaches the reader by a direct call, past the audit."""
+
+from __future__ import annotations
+
+import types
+
+import crafting
+import json_spec_things as things
+import numpy as np
+import pytest
+import torch
+
+from backends.json_spec import trust
+from backends.json_spec.audit import REGEX_LIMIT, REGEX_SETS, audit
+from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName
+from backends.json_spec.reader import COPIED_SLACK_BYTES, REFERENCE_LIMIT, Reader
+from backends.json_spec.tensors import Weights, check_letters
+
+ENTRIES = {
+    "four": ("U8", [4], b"abcd"),
+    "pair": ("F32", [2], np.float32([1, 2]).tobytes()),
+    "bytes": ("U8", [3], b"\0\1\2"),
+}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A mapped file of ENTRIES."""
+    (tmp_path / "weights.safetensors").write_bytes(crafting.weights(ENTRIES))
+    return Weights(tmp_path / "weights.safetensors")
+
+
+@pytest.fixture
+def build(weights):
+    """build(node, **objects) -> what the node describes."""
+    return lambda node, **objects: Reader(objects, weights, crafting.TRUST).build(node)
+
+
+def thing(tag, name, **fields):
+    return {f"${tag}": f"json_spec_things:{name}", **({"training": True} if tag == "module" else {}), **fields}
+
+
+NODES = {
+    "a finite number": ({"$float": "1.5"}, "a finite number is tagged"),
+    "a zero": ({"$float": "-0.5"}, "a finite number is tagged"),
+    "a shorter byte string": ({"$blob": 3, "entry": "four"}, "a byte string's length"),
+    "one entry for two": ([{"$blob": 4, "entry": "four"}] * 2, "two byte strings are the one entry 'four'"),
+    "a partial of a number": ({"$partial": 5, "args": [], "keywords": {}}, "that cannot be called"),
+    "a member that is none": (thing("enum", "Colour", member="GREEN"), "has not all members"),
+    "a method as a member": (thing("enum", "Colour", member="mro"), "has not all members"),
+    "members of an enum": (thing("enum", "Colour", members=["RED"]), "has not all members"),
+    "a member of no enum": (thing("enum", "Point", member="x"), "has not all members"),
+    "a short namedtuple": (thing("namedtuple", "Pair", items=[1]), "is not a namedtuple of 1 fields"),
+    "a long namedtuple": (thing("namedtuple", "Pair", items=[1, 2, 3]), "is not a namedtuple of 3 fields"),
+    "a namedtuple of no tuple": (thing("namedtuple", "Node", items=[]), "is not a namedtuple of 0 fields"),
+    "an object as a module": (thing("module", "Node"), "Node stands as a module, which it is not"),
+    "a module as an object": (thing("object", "Holder"), "Holder stands as a object, which it is not"),
+    "a list without content": (thing("object", "Row"), "Row derives from list, which the file does not fit"),
+    "content without a place": (thing("object", "Node", content=[1]), "Node derives from object, which the file"),
+    "content under a tensor": (thing("object", "Celsius", content=[1]), "which the file does not fit"),
+    "a dict under a list": (thing("object", "Row", content={"a": 1}), "Row derives from list, its content does not"),
+    "a list under a dict": (thing("object", "Words", content=[1]), "Words derives from dict, its content does not"),
+    "a text under a number": (thing("object", "Level", content="7"), "Level derives from int, its content does not"),
+    "no such slot": (thing("object", "Slotted", slots={"gone": 1}), "Slotted has no slot 'gone'"),
+    "a method as a slot": (thing("object", "Slotted", slots={"__init__": 1}), "has no slot '__init__'"),
+    "attributes in a list": (thing("object", "Node", attributes=[]), "attributes are not an object"),
+    "a member without a name": (thing("module", "Holder", parameters={"": None}), "a name that is empty or has a dot"),
+    "a member with a dot": (thing("module", "Holder", buffers={"a.b": None}), "a name that is empty or has a dot"),
+    "two members of one name": (thing("module", "Holder", buffers={"a": None}, attributes={"a": 1}), "have one name"),
+    "a name of torch's own": (thing("module", "Holder", attributes={"_parameters": 1}), "have one name"),
+    "a number as a child": (thing("module", "Holder", modules={"a": 1}), "the modules of a module hold something else"),
+    "an unknown entry": ({"$tensor": "float32", "shape": [2], "entry": "gone"}, "have no entry 'gone'"),
+    "too large": ({"$tensor": "float32", "shape": [3], "entry": "pair"}, "a tensor reaches outside its entry"),
+    "too late": ({"$tensor": "float32", "shape": [2], "entry": "pair", "offset": 4}, "a tensor reaches outside"),
+    "between elements": ({"$tensor": "float32", "shape": [1], "entry": "pair", "offset": 2}, "reaches outside"),
+    "a truth value of 2": ({"$tensor": "bool", "shape": [3], "entry": "bytes"}, "is neither 0 nor 1"),
+    "an array too large": ({"$ndarray": "<f4", "shape": [3], "entry": "pair"}, "an array reaches outside its entry"),
+    "an array too early": (
+        {"$ndarray": "<f4", "shape": [2], "strides": [-4], "entry": "pair"}, "an array reaches outside its entry"
+    ),
+    "an array too late": ({"$ndarray": "<f4", "shape": [2], "offset": 1, "entry": "pair"}, "an array reaches outside"),
+    "an array's truth value": ({"$ndarray": "|b1", "shape": [3], "entry": "bytes"}, "is neither 0 nor 1"),
+    "other strides than sizes": (
+        {"$tensor": "float32", "shape": [2], "stride": [1, 1], "entry": "pair"}, "shape and stride do not fit"
+    ),
+    "a dtype of quantized tensors": ({"$tensor": "qint8", "shape": [2], "entry": "pair"}, "an unknown dtype"),
+    "what is no dtype": ({"$tensor": "strided", "shape": [2], "entry": "pair"}, "an unknown dtype"),
+    "no entry": ({"$tensor": "float32", "shape": [2]}, "names no entry of the weights"),
+    "an array without entry": ({"$ndarray": "<f4", "shape": [2]}, "names no entry of the weights"),
+    "an array of objects": ({"$ndarray": "|O8", "shape": [1], "entry": "pair"}, "cannot hold objects"),
+    "a gradient of whole numbers": (
+        {"$tensor": "uint8", "shape": [4], "entry": "four", "requires_grad": True}, "cannot require a gradient"
+    ),
+    "a class that is no tensor's": (
+        {"$tensor": "float32", "shape": [2], "entry": "pair", "class": {"$class": "json_spec_things:Node"}},
+        "is not a class of tensors",
+    ),
+    "a gradient of another shape": (
+        {"$tensor": "float32", "shape": [2], "entry": "pair",
+         "grad": {"$tensor": "float32", "shape": [1], "entry": "pair"}}, "a gradient does not fit its tensor"
+    ),
+    "too few bytes": ({"$npscalar": "<f4", "bytes": "AAA="}, "bytes do not fit its dtype"),
+    "a scalar that holds an object": ({"$npscalar": "|O8", "bytes": "AAAAAAAAAAA="}, "bytes do not fit its dtype"),
+    "a scalar's truth value": ({"$npscalar": "|b1", "bytes": "Ag=="}, "neither 0 nor 1"),
+    "a scalar that reads otherwise": ({"$npscalar": "|u1", "bytes": "Ag==", "reads": "3"}, "reads '3' and is another"),
+    "a text that reads otherwise": ({"$npscalar": "|S1", "bytes": "YQ==", "reads": "b"}, "reads 'b' and is another"),
+    "no dtype of NumPy": ({"$npdtype": "<f3"}, "is not a dtype of NumPy"),
+    "a record of truth values": ({"$npdtype": [["a", "|b1"]]}, "is not a plain dtype of NumPy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NODES)
+def test_what_a_reader_refuses(what, build):
+    node, message = NODES[what]
+    with pytest.raises(ArtifactError, match=message):
+        build(node)
+
+
+def test_what_just_fits(build, weights):
+    """The last element may end where its entry does."""
+    assert build({"$tensor": "float32", "shape": [1], "stride": [1], "entry": "pair", "offset": 4}).tolist() == [2]
+    assert build({"$ndarray": "<f4", "shape": [2], "strides": [-4], "offset": 4, "entry": "pair"}).tolist() == [2, 1]
+    assert build({"$ndarray": "|b1", "shape": [2], "entry": "bytes"}).tolist() == [False, True]
+    assert weights.tensor("pair", torch.float32, [2], [1], 0, torch.device("cpu")).tolist() == [1, 2]
+    check_letters(np.array([0x10FFFF], np.uint32))
+    with pytest.raises(ArtifactError, match="beyond Unicode"):
+        check_letters(np.array([0x110000], np.uint32))
+
+
+def test_a_file_without_a_length(tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(bytes(7))
+    with pytest.raises(ArtifactError, match="is truncated: 7 bytes"):
+        Weights(tmp_path / "weights.safetensors")
+
+
+def test_a_header_that_is_not_that_of_its_digest(weights):
+    with pytest.raises(ArtifactError, match=r"the header of weights\.safetensors is damaged"):
+        weights.checking({"header": "0" * 64, "entries": {}})
+
+
+def test_references_within_references(build):
+    def chain(length):
+        objects = {f"a{n}": {"$tuple": [{"$ref": f"a{n + 1}"}]} for n in range(length)}
+        return build({"$ref": "a0"}, **objects, **{f"a{length}": {"$tuple": []}})
+
+    assert len(chain(REFERENCE_LIMIT)) == 1
+    with pytest.raises(ArtifactError, match="more than 100 references within each other"):
+        chain(REFERENCE_LIMIT + 1)
+    with pytest.raises(ArtifactError, match="contains itself"):
+        build({"$ref": "a"}, a={"$tuple": [{"$ref": "a"}]})
+
+
+def test_what_is_copied(weights):
+    reader = Reader({}, weights, ())
+    reader._spend(2 * weights.size_bytes + COPIED_SLACK_BYTES)
+    with pytest.raises(ArtifactError, match="copied again and again"):
+        reader._spend(1)
+
+
+def test_keys_are_hashed_when_they_are_complete(build):
+    point = {"$object": "json_spec_things:Point", "attributes": {"x": 1, "y": 2}}
+    for tag in ("$dict", "$ordereddict", "$counter"):
+        (key,) = build({tag: [[{"$ref": "p"}, 1]]}, p=point)
+        assert hash(key) == hash((1, 2))
+    (key,) = build({"$defaultdict": [None, [[{"$ref": "p"}, 1]]]}, p=point)
+    assert key.y == 2 and len(build({"$set": [{"$ref": "p"}]}, p=point)) == 1
+
+
+MODULE = {"$module": "torch.nn.modules.linear:Identity", "training": True}
+MODULES = {
+    "a reference to nothing": ({**MODULE, "attributes": {"x": {"$ref": "b"}}}, "refers to 'b'"),
+    "a reference with a field": ({**MODULE, "attributes": {"x": {"$ref": "a", "more": 1}}}, "unknown field"),
+    "a name in a tuple": ({**MODULE, "attributes": {"x": {"$tuple": [{"$class": "os:system"}]}}}, "os:system"),
+    "a name in a list": ({**MODULE, "attributes": {"x": [{"$class": "os:system"}]}}, "os:system"),
+    "a name": ({**MODULE, "attributes": {"x": {"$class": "os:system"}}}, "os:system"),
+    "training that is a number": ({**MODULE, "training": 1}, "whose 'training'"),
+    "no training": ({"$module": MODULE["$module"]}, "without 'training'"),
+    "an unknown field": ({**MODULE, "more": True}, "unknown field 'more'"),
+    "a table that is none": ({**MODULE, "attributes": []}, "whose 'attributes'"),
+    "a key that could be a tag": ({**MODULE, "attributes": {"$x": 1}}, "whose 'attributes'"),
+    "its name": ({"$module": "os:system", "training": True}, "os:system"),
+    "no name": ({"$module": 5, "training": True}, "of 5, which is not one"),
+    "a tensor's flag": ({"$tensor": "float32", "shape": [1], "parameter": 1, "entry": "a"}, "whose 'parameter'"),
+    "a tensor's dtype": ({"$tensor": 5, "shape": [1], "entry": "a"}, "of 5, which is not one"),
+    "a tensor's shape": ({"$tensor": "float32", "shape": [-1], "entry": "a"}, "whose 'shape'"),
+    "a tensor's entry": ({"$tensor": "float32", "shape": [1], "entry": 5}, "whose 'entry'"),
+}
+
+
+@pytest.mark.parametrize("what", MODULES)
+def test_the_short_ways_of_the_audit(what):
+    """Modules and tensors in `objects`, where most need not be held against their form in full."""
+    node, message = MODULES[what]
+    with pytest.raises(ArtifactError, match=message):
+        audit({"$ref": "m"}, {"a": 1, "m": node}, ())
+
+
+def test_regular_expressions_at_their_limits():
+    def told(*patterns):
+        return audit([{"$regex": [pattern, 0]} for pattern in patterns], {}, ())
+
+    assert told("a" * (REGEX_LIMIT - 1), "b") and told("[a]" * REGEX_SETS)
+    for patterns in [("a" * REGEX_LIMIT, "b"), ("[a]" * REGEX_SETS, "[b]")]:
+        with pytest.raises(ArtifactError, match="regular expressions are longer"):
+            told(*patterns)
+
+
+def test_names_at_their_limit():
+    for length in (998, 999):
+        checks = [lambda name: trust.check_name(name, "class", ("a",)), lambda name: trust.check_call(name, (), ("a",))]
+        for check in checks:
+            if length == 998:
+                check("a:" + "b" * length)
+                continue
+            with pytest.raises(ArtifactError, match="not a name of the form"):
+                check("a:" + "b" * length)
+
+
+def test_names_that_lead_elsewhere(monkeypatch):
+    """At save: a name must find the thing, and be one of Python's."""
+
+    def renamed(**more):
+        made = types.FunctionType(things.double.__code__, {})
+        made.__module__, made.__qualname__ = "json_spec_things", "double"
+        for name, value in more.items():
+            setattr(made, name, value)
+        return made
+
+    monkeypatch.setattr(things, "a-b", renamed(__qualname__="a-b"), raising=False)
+    monkeypatch.setattr(things, "b" * 999, renamed(__qualname__="b" * 999), raising=False)
+    for thing in (renamed(), renamed(__qualname__="gone"), renamed(__module__=None), renamed(__module__="gone")):
+        with pytest.raises(Unsupported, match="which cannot be found under that name: give the function its"):
+            trust.name_of(thing, "model.f")
+    for name in ("a-b", "b" * 999):
+        with pytest.raises(Unsupported, match="whose name is not one of Python's: move the function"):
+            trust.name_of(vars(things)[name], "model.f")
+    assert trust.name_of(things.double, "model.f") == "json_spec_things:double"
+
+
+def test_forward_of_what_is_not_listed():
+    with pytest.raises(UntrustedName, match=r"binds the method json_spec_things:Staged\.forward"):
+        trust.method(things.Staged, "forward", [])
