@@ -16,7 +16,7 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_globals
+from harness import describe_caches, describe_globals
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -84,9 +84,10 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return builder.node("descriptor", value, builder.named({"__func__": value.__func__}), identity=False)
     if issubclass(cls, types.CodeType):
         return builder.node("code", value, identity=False, code=code_facts(value))
-    if issubclass(cls, functools._lru_cache_wrapper):  # what it remembers is rebuilt on demand
+    if issubclass(cls, functools._lru_cache_wrapper):
         parts = {"__wrapped__": value.__wrapped__, "cache_parameters()": value.cache_parameters()}
-        return builder.node("function", value, builder.named(parts))
+        remembered = builder.keyed(describe_caches.stale(value, builder))
+        return builder.node("function", value, builder.named(parts), remembered)
     return None
 
 

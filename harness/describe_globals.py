@@ -50,7 +50,7 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
     there |= _imported_inside(code)
     found = {f"[{name!r}]": part for name, part in there.items() if not _is_of_the_place(name, part)}
     found |= _of_own_modules(code, there, builder) | _of_the_environment(code) | _operators(code)
-    return missing, found | describe_reached.of_libraries(code, there, builder)
+    return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
 
 
 def with_inner(code: types.CodeType) -> Iterator[types.CodeType]:

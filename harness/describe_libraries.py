@@ -64,6 +64,7 @@ def _array(value: Any, builder: Builder) -> dict:
         node |= _memory(value, builder)
     if isinstance(value, numpy.ma.MaskedArray):
         groups = [builder.named({"data": value.data, "mask": value.mask, "fill_value": value.fill_value})]
+        facts["hardmask"] = value.hardmask
         return builder.node("array", value, *groups, facts=facts, **node)
     plain = numpy.asarray(value)
     if value.dtype.names is not None:

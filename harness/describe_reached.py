@@ -5,9 +5,9 @@ where code uses decimal. *What the user's code set on a library*: an attribute o
 or a public attribute of a class of torch.nn. A library as it was imported is the library's affair; a change of it is
 the program's.
 
-Numbers alone of a library's module, for its texts name versions and places, and nothing of those that tell where a
-process runs. What a class of another library had when it was imported nobody knows, so there only the user's own
-functions and classes are told from it.
+Plain values alone of a library's module, and of its texts none that name versions or places; nothing of those that
+tell where a process runs. What a class of another library had when it was imported nobody knows, so there only the
+user's own functions and classes are told from it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import decimal
+import os
 import threading
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
 
 _HOLDS = (contextvars.ContextVar, threading.local)
 _NUMBERS = (bool, int, float, complex)
+_PLAIN = frozenset({*_NUMBERS, str, bytes, type(None)})
+_ENTRIES = 1000
 _OF_THE_PROCESS = frozenset({"sys", "os", "platform", "time", "socket", "sysconfig"})
 _AS_IMPORTED = {
-    cls: frozenset(vars(cls))
+    cls: dict(vars(cls))
     for module in (torch.nn, *vars(torch.nn.modules).values())
     if isinstance(module, types.ModuleType)
     for cls in vars(module).values()
     if isinstance(cls, type)
 }
-"""Of torch.nn's classes, the attributes that they had before anything of the user's was imported."""
+"""Of torch.nn's classes, the attributes as they were before anything of the user's was imported."""
 
 
 def context_variable(value: contextvars.ContextVar, builder: Builder) -> dict:
@@ -58,15 +61,22 @@ def holds_contents(value: Any) -> bool:
     return isinstance(value, _HOLDS)
 
 
-def of_libraries(code: Iterable[types.CodeType], used: Mapping[str, Any], builder: Builder) -> dict[str, Any]:
-    """What the code reads of libraries that can be changed: numbers and the user's own code in a library's modules, and
-    the context of decimal. `used`: the globals that the code loads, by name."""
-    names = {name for part in code for name in part.co_names}
+def of_libraries(
+    code: Iterable[types.CodeType], used: Mapping[str, Any], builder: Builder, texts: Collection[str] = ()
+) -> dict[str, Any]:
+    """What the code reads of libraries that can be changed: plain values and the user's own code in their modules, and
+    the context of decimal. `used`: the globals that the code loads, by name; `texts`: what it may look up."""
+    names = {name for part in code for name in part.co_names} | set(texts)
     found: dict[str, Any] = {}
-    for name, part in used.items():
-        if isinstance(part, types.ModuleType) and not _is_of_the_process(part, builder):
+    left = [(f"[{name!r}]", part) for name, part in used.items()]
+    seen: set[int] = set()
+    while left:
+        path, part = left.pop()
+        if isinstance(part, types.ModuleType) and not _is_of_the_process(part, builder) and id(part) not in seen:
+            seen.add(id(part))
             kept = {key: vars(part)[key] for key in names & vars(part).keys() if not key.startswith("_")}
-            found |= {f"[{name!r}].{key}": value for key, value in kept.items() if _counts(value, builder)}
+            found |= {f"{path}.{key}": value for key, value in kept.items() if _counts(key, value, builder)}
+            left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, types.ModuleType)]
         if getattr(part, "__module__", getattr(part, "__name__", None)) == "decimal":
             context = decimal.getcontext()
             found |= {
@@ -83,20 +93,33 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
             continue
         known = _AS_IMPORTED.get(base)
         for name, part in vars(base).items():
-            is_new = (
-                known is not None and name not in known and not name.startswith("_") and type(part) in (*_NUMBERS, str)
-            )
+            is_new = known is not None and known.get(name) is not part and _is_plain(name, part)
             if is_new or _is_own_function(part, builder):
                 found.setdefault(name, part)
     return found
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    if name.startswith("_"):
+        return name == "__constants__"
+    return type(value) in (*_NUMBERS, str, list, tuple, dict, set)
 
 
 def _is_of_the_process(module: types.ModuleType, builder: Builder) -> bool:
     return builder.is_own(module.__name__) or module.__name__.partition(".")[0] in _OF_THE_PROCESS
 
 
-def _counts(value: Any, builder: Builder) -> bool:
-    return type(value) in _NUMBERS or _is_own_function(value, builder)
+def _counts(name: str, value: Any, builder: Builder) -> bool:
+    if type(value) in _NUMBERS or _is_own_function(value, builder):
+        return True
+    if not builder.state or "version" in name:
+        return False
+    if type(value) is str:
+        return not os.path.isabs(value)
+    if type(value) in (list, tuple, set, frozenset, dict) and len(value) <= _ENTRIES:
+        parts = [*value, *value.values()] if type(value) is dict else value
+        return all(type(part) in _PLAIN for part in parts)
+    return False
 
 
 def _is_own_function(value: Any, builder: Builder) -> bool:

@@ -30,10 +30,11 @@ its own accord (`Module.compile`, the graph behind a GraphModule's code).
 Of what lies outside the model its state has the globals that the user's code names (`describe_globals`), what it set
 on libraries (`describe_reached`), and settings of the process (`describe_process`), whether the examples reach them or
 not. A difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled
-cache among the globals. Not seen are: what code finds otherwise than by name, what `functools.lru_cache` has
-remembered, the containers of a library's module, plain values set on a library's class outside torch.nn or over one
-that it had, files that the model names by their paths, and what hangs on the seed of texts' hashes without being kept
-(`hash(word) % n`, a set's order). Only a changed output shows these, on the model's own examples.
+cache among the globals. What `functools.lru_cache` has remembered counts where computing it anew would give something
+else (`describe_caches`). Not seen are: what code finds otherwise than by name, objects in a library's module, plain
+values set on a library's class outside torch.nn, files that the model names by their paths, and what hangs on the seed
+of texts' hashes without being kept (`hash(word) % n`, a set's order). Only a changed output shows these, on the
+model's own examples.
 """
 
 from __future__ import annotations

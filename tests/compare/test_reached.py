@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import colorsys
 import contextvars
 import copy
 import decimal
+import json
 import math
+import string
 import threading
 import weakref
 
@@ -30,6 +33,16 @@ class Reaches(torch.nn.Module):
 
     def preprocess(self, x):
         return x * math.tau + OFFSET.get() + UNSET.get(0) + getattr(HELD, "scale", 1)
+
+    def rarely(self):
+        import colorsys
+
+        return (
+            string.digits,
+            json.encoder.FLAGS,
+            getattr(colorsys, "SCALE", None),
+            getattr(colorsys, "SCALE_version", 1),
+        )
 
     def postprocess(self, x):
         return decimal.Decimal(1) / decimal.Decimal(x)
@@ -88,8 +101,29 @@ def test_an_attribute_of_a_librarys_module(kind, monkeypatch):
     assert path.startswith(f"{PREPROCESS}.__globals__['math'].tau") and not more
 
 
+def test_what_a_librarys_module_holds(monkeypatch):
+    """Texts and plain containers, in a module inside it, looked up by a text; no versions, no places."""
+    before = described()
+    changes = [(string, "digits", "01"), (json.encoder, "FLAGS", [1]), (colorsys, "SCALE", (1, 2))]
+    for module, name, value in changes:
+        monkeypatch.setattr(module, name, value, raising=False)
+        (path, _), *more = found(before)
+        assert path.endswith(f".{name}") or f".{name}[" in path, path
+        assert not more
+        monkeypatch.undo()
+    for name, value in (("digits", "/a/place"), ("SCALE_version", "2"), ("SCALE", [object()])):
+        monkeypatch.setattr(colorsys, name, value, raising=False)
+    assert found(before) == []
+
+
 def test_what_was_set_on_a_class_of_torch(monkeypatch):
     before = described()
+    monkeypatch.setattr(torch.nn.Linear, "__constants__", ["in_features"])
+    assert {path for path, _ in found(before)} == {"model.net.__class__.__constants__"}
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.nn.Linear, "scales", [2], raising=False)
+    assert found(before) == [("model.net.__class__.scales", "extra")]
+    monkeypatch.undo()
     monkeypatch.setattr(torch.nn.Linear, "scale", 2, raising=False)
     assert found(before) == [("model.net.__class__.scale", "extra")]
     monkeypatch.undo()

@@ -1,0 +1,104 @@
+"""What `functools.lru_cache` has remembered, where computing it anew would give something else.
+
+A cache of a function that always answers alike is no state: a tokenizer's may have been filled or not, and is right
+either way. One that was filled before a setting changed, or whose entries were changed in place, answers for as long as
+its process lives what no other process will. Which it is, is found by calling the function: in a copy of the process
+(`fork`), so that nothing of it is seen here. Where there is no `fork`, or the copy takes too long, nothing is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import os
+import select
+import signal
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from harness.snapshot_graph import Graph
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+TIMEOUT_S = 5.0
+ENTRIES = 256
+"""More are not computed anew, and not told."""
+
+
+def stale(value: functools._lru_cache_wrapper, builder: Builder) -> list[tuple[Any, Any]]:
+    """(key, result) of the entries that the function would not answer so any more, or not at all."""
+    if not builder.state or not builder.is_own(value.__module__) or not value.cache_info().currsize:
+        return []
+    entries, mark = _entries(value)
+    if not 0 < len(entries) <= ENTRIES or value.cache_parameters()["typed"]:
+        return []
+    answers = _in_a_copy(lambda: bytes(_is_stale(value, *entry, mark, builder) for entry in entries))
+    return [entry for entry, is_stale in zip(entries, answers, strict=False) if is_stale]
+
+
+def _entries(value: functools._lru_cache_wrapper) -> tuple[list[tuple[Any, Any]], Any]:
+    """Keys with results, and what stands between positional and named arguments in a key.
+
+    CPython keeps them in C; its garbage collector is told of them: of a bounded cache one link after the other (key,
+    result, type of the link) and the dictionary of links, of an unbounded one the dictionary of results.
+    """
+    parts = gc.get_referents(value)
+    table = next((part for part in parts if type(part) is dict and len(part) == value.cache_info().currsize), None)
+    mark = next((part for part in parts if type(part) is object), None)
+    if table is None:
+        return [], mark
+    if value.cache_parameters()["maxsize"] is None:
+        return list(table.items()), mark
+    links = {id(link) for link in map(type, table.values())}
+    return [
+        (parts[place - 2], parts[place - 1])
+        for place in range(2, len(parts))
+        if id(parts[place]) in links and parts[place - 2] in table
+    ], mark
+
+
+def _is_stale(value: functools._lru_cache_wrapper, key: Any, result: Any, mark: Any, builder: Builder) -> bool:
+    parts = list(key) if type(key) is tuple else [key]
+    named: dict[Any, Any] = {}
+    if any(part is mark for part in parts):
+        middle = next(place for place, part in enumerate(parts) if part is mark)
+        names = parts[middle + 1 :]
+        parts, named = parts[:middle], dict(zip(names[::2], names[1::2], strict=True))
+    try:
+        return _digest(value.__wrapped__(*parts, **named), builder) != _digest(result, builder)
+    except Exception:
+        return True
+
+
+def _digest(value: Any, builder: Builder) -> str:
+    graph = Graph(type(builder)(builder.own, state=False).build(value, "result"))
+    return graph.digest(graph.root)
+
+
+def _in_a_copy(answer: Callable[[], bytes]) -> bytes:
+    """What the function gives in a copy of this process; nothing where the copy dies or takes too long."""
+    if not hasattr(os, "fork"):
+        return b""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads, which do not come along and are not needed
+        copy = os.fork()
+    if copy == 0:
+        try:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            os.write(writing, answer())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        return os.read(reading, ENTRIES) if select.select([reading], [], [], TIMEOUT_S)[0] else b""
+    finally:
+        os.close(reading)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(copy, signal.SIGKILL)
+        os.waitpid(copy, 0)
