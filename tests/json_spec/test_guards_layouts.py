@@ -27,7 +27,6 @@ SPARSE = {
     "no values": ({"indices": PAIR, "values": None, "shape": [2, 2]}, NOT_DENSE),
     "a shape that is none": ({"indices": PAIR, "values": ROWS, "shape": [2, -2]}, NOT_DENSE),
     "indices outside": ({"indices": PAIR, "values": ROWS, "shape": [2, 1]}, NOT_FITTING),
-    "indices that are no whole numbers": ({"indices": PAIR.float(), "values": ROWS, "shape": [2, 2]}, NOT_FITTING),
     "not sorted": (
         {"indices": PAIR.flip(1), "values": ROWS, "shape": [2, 2], "coalesced": True},
         "is_coalesced|and is not",
