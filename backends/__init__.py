@@ -26,9 +26,6 @@ class BackendEntry:
     run leaves it out that does not ask for it, so that it takes five minutes on two cores."""
     preload: tuple[str, ...] = ()
     """Modules of the library that take a good part of a second to import: a run imports them once for all cells."""
-    warm: tuple[str, ...] = ()
-    """What else every save or load needs of the library and no model has a part in: modules, and `module:function` that
-    builds a table. Done once for the whole corpus of tiny models, where nothing is timed, and nowhere else."""
 
 
 # what torch.export imports when it is first called: half a second to two seconds, in 1,400 modules
@@ -36,16 +33,8 @@ _EXPORTER = (
     "torch.export._trace", "torch._export.passes", "torch._export.non_strict_utils", "torch._export.serde.serialize",
     "torch.export.pt2_archive._package",
 )  # fmt: skip
-# and what the first export of a process imports beside that
-_EXPORTER_WARM = (
-    "torch.fx.experimental.validator", "torch._inductor.ir", "torch._inductor.loop_body",
-    "torch._export.passes.replace_autocast_with_hop_pass", "torch._export.passes.replace_set_grad_with_hop_pass",
-)  # fmt: skip
 _ONNX = ("onnx", "onnxruntime", "onnxscript")
 _ONNX_EXPORTER = ("onnxscript.function_libs.torch_lib.ops", "torch.onnx._internal.exporter._torchlib.ops")
-_ONNX_WARM = (*_EXPORTER_WARM, "onnxruntime", "backends.onnx_tables:keep_tables")
-_MLFLOW_WARM = ("mlflow.utils.requirements_utils:_init_modules_to_packages_map",)
-_BENTOML_WARM = ("bentoml._internal.cloud", "bentoml._internal.bento", "bentoml._internal.utils.analytics")
 
 BUILT_IN: dict[str, BackendEntry] = {
     "pickle": BackendEntry("backends.pickle_:Pickle"),
@@ -53,8 +42,8 @@ BUILT_IN: dict[str, BackendEntry] = {
     "dill_recurse": BackendEntry("backends.dill_:DillRecurse", ("dill",)),
     "cloudpickle": BackendEntry("backends.cloudpickle_:CloudPickle", ("cloudpickle",)),
     "cloudpickle_by_value": BackendEntry("backends.cloudpickle_:CloudPickleByValue", ("cloudpickle",)),
-    "joblib": BackendEntry("backends.joblib_:Joblib", ("joblib",), "joblib", warm=("joblib",)),
-    "joblib_zlib": BackendEntry("backends.joblib_:JoblibZlib", ("joblib",), "joblib", slow=True, warm=("joblib",)),
+    "joblib": BackendEntry("backends.joblib_:Joblib", ("joblib",), "joblib"),
+    "joblib_zlib": BackendEntry("backends.joblib_:JoblibZlib", ("joblib",), "joblib", slow=True),
     "jsonpickle": BackendEntry(
         "backends.jsonpickle_:JsonPickle", ("jsonpickle",), "jsonpickle", slow=True, preload=("jsonpickle.ext.pandas",)
     ),
@@ -90,52 +79,25 @@ BUILT_IN: dict[str, BackendEntry] = {
     ),
     "torchscript": BackendEntry("backends.torchscript:TorchScript"),
     "torchscript_trace": BackendEntry("backends.torchscript:TorchScriptTrace"),
-    "torch_export": BackendEntry(
-        "backends.torch_export:TorchExport", slow=True, preload=_EXPORTER, warm=_EXPORTER_WARM
-    ),
-    "torch_export_static": BackendEntry(
-        "backends.torch_export:TorchExportStatic", slow=True, preload=_EXPORTER, warm=_EXPORTER_WARM
-    ),
-    "onnx": BackendEntry(
-        "backends.onnx_:Onnx", _ONNX, "onnx", slow=True, preload=(*_EXPORTER, *_ONNX_EXPORTER), warm=_ONNX_WARM
-    ),
+    "torch_export": BackendEntry("backends.torch_export:TorchExport", slow=True, preload=_EXPORTER),
+    "torch_export_static": BackendEntry("backends.torch_export:TorchExportStatic", slow=True, preload=_EXPORTER),
+    "onnx": BackendEntry("backends.onnx_:Onnx", _ONNX, "onnx", slow=True, preload=(*_EXPORTER, *_ONNX_EXPORTER)),
     "onnx_static": BackendEntry(
-        "backends.onnx_:OnnxStatic", _ONNX, "onnx", slow=True, preload=(*_EXPORTER, *_ONNX_EXPORTER), warm=_ONNX_WARM
+        "backends.onnx_:OnnxStatic", _ONNX, "onnx", slow=True, preload=(*_EXPORTER, *_ONNX_EXPORTER)
     ),
-    "onnx_torchscript": BackendEntry(
-        "backends.onnx_:OnnxTorchScript",
-        ("onnx", "onnxruntime"),
-        "onnx",
-        slow=True,
-        warm=("onnx", "onnxruntime", "torch.onnx._internal.torchscript_exporter.symbolic_opset20"),
-    ),
+    "onnx_torchscript": BackendEntry("backends.onnx_:OnnxTorchScript", ("onnx", "onnxruntime"), "onnx", slow=True),
     "skops": BackendEntry("backends.skops_:Skops", ("skops",), "skops", preload=("skops.io",)),
     "mlflow_pyfunc": BackendEntry(
-        "backends.mlflow_pyfunc:MlflowPyfunc",
-        ("mlflow",),
-        "mlflow",
-        slow=True,
-        preload=("mlflow.pyfunc",),
-        warm=_MLFLOW_WARM,
+        "backends.mlflow_pyfunc:MlflowPyfunc", ("mlflow",), "mlflow", slow=True, preload=("mlflow.pyfunc",)
     ),
     "mlflow_pyfunc_from_code": BackendEntry(
-        "backends.mlflow_pyfunc:MlflowPyfuncFromCode",
-        ("mlflow",),
-        "mlflow",
-        slow=True,
-        preload=("mlflow.pyfunc",),
-        warm=_MLFLOW_WARM,
+        "backends.mlflow_pyfunc:MlflowPyfuncFromCode", ("mlflow",), "mlflow", slow=True, preload=("mlflow.pyfunc",)
     ),
     "torchserve_mar": BackendEntry(
         "backends.torchserve_mar:TorchServeMar", ("ts", "model_archiver"), "torchserve", slow=True
     ),
     "bentoml": BackendEntry(
-        "backends.bentoml_:BentoML",
-        ("bentoml",),
-        "bentoml",
-        slow=True,
-        preload=("bentoml.pytorch",),
-        warm=_BENTOML_WARM,
+        "backends.bentoml_:BentoML", ("bentoml",), "bentoml", slow=True, preload=("bentoml.pytorch",)
     ),
 }
 

@@ -24,6 +24,7 @@ from harness import registry
 from harness.interpreters import Interpreter
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import Stage
+from harness.warm import WARM
 
 
 class Original:
@@ -115,15 +116,15 @@ def with_library(backend: str, interpreter: Interpreter | None = None) -> Worker
 
 
 def fresh(backend: str, interpreter: Interpreter | None = None) -> Worker:
-    """A process for the corpus, where nothing is timed: the library and all that its row calls `warm` are there.
+    """A process for the corpus, where nothing is timed: the library and all that `warm` names are there.
 
     Where there is nothing to import, a fork too, which costs a quarter of a start.
     """
-    entry = registry.backend_entry(backend)
-    if not entry.warm or registry.how_to_install(entry) is not None:
+    entry, warm = registry.backend_entry(backend), WARM.get(backend, ())
+    if not warm or registry.how_to_install(entry) is not None:
         return Worker(interpreter, template=library(backend, interpreter) or _template((), interpreter))
-    warm = _template((entry.target.partition(":")[0], *entry.preload, *entry.warm), interpreter)
-    return Worker(interpreter, template=warm or library(backend, interpreter) or _template((), interpreter))
+    there = _template((entry.target.partition(":")[0], *entry.preload, *warm), interpreter)
+    return Worker(interpreter, template=there or library(backend, interpreter) or _template((), interpreter))
 
 
 def close() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -241,23 +240,40 @@ def test_a_fork_may_not_be_asked_for_what_is_no_call(original):
 KEPT_TABLES = """
 import torch
 from torch._export import utils
-from torch.export import decomp_utils
+from torch.export import decomp_utils, exported_program
 from torch.onnx._internal.exporter._registration import ONNXRegistry
-from backends.onnx_tables import keep_tables
+from harness.export_tables import keep
 
 def registered():
     functions = ONNXRegistry.from_torchlib(opset_version=20).functions
     return {name: [found.onnx_function.__name__ for found in several] for name, several in functions.items()}
 
 def composed():
-    return {operator.name() for operator in decomp_utils._collect_all_valid_cia_ops()}
+    found = [module._collect_all_valid_cia_ops() for module in (decomp_utils, exported_program, utils)]
+    assert found[0] == found[1] == found[2]
+    return {operator.name() for operator in found[0]}
 
-plain = registered(), composed()
+def implemented():
+    operator = torch.ops.aten.linear.default
+    kernels = dict(operator.py_kernels)
+    operator.py_kernels.clear()
+    operator.py_impl(torch._C.DispatchKey.AutogradXLA)(registered)
+    try:
+        operator.py_impl(torch._C.DispatchKey.AutogradXLA)(registered)
+    except RuntimeError as error:
+        refused = str(error)
+    found = dict(operator.py_kernels)
+    operator.py_kernels.clear()
+    operator.py_kernels.update(kernels)
+    operator._dispatch_cache.clear()
+    return found, refused
+
+plain = registered(), composed(), implemented()
 builds = []
 build = ONNXRegistry.from_torchlib
 ONNXRegistry.from_torchlib = lambda opset_version: builds.append(opset_version) or build(opset_version)
-keep_tables()
-assert (registered(), composed()) == plain and len(plain[0]) > 400 and len(plain[1]) > 400
+keep()
+assert (registered(), composed(), implemented()) == plain and len(plain[0]) > 400 and len(plain[1]) > 400
 ONNXRegistry.from_torchlib(20).functions.clear()
 before = len(builds)
 assert registered() == plain[0] and len(builds) == before, builds
@@ -279,12 +295,11 @@ def test_kept_tables_are_those_of_a_plain_export():
 
 
 def test_a_warm_process_has_more_than_what_is_timed(monkeypatch):
-    """`warm` is for the corpus: the processes of the timed rounds import what a user's would."""
-    row = BackendEntry("backends.pickle_:Pickle", warm=("tabnanny", "no_such_module:table"))
-    monkeypatch.setitem(registry.BUILT_IN, "pickle", dataclasses.replace(row, warm=("tabnanny", "gc:collect")))
+    """`WARM` is for the corpus: the processes of the timed rounds import what a user's would."""
+    monkeypatch.setitem(templates.WARM, "pickle", ("tabnanny", "gc:collect"))
     with templates.fresh("pickle") as warm, templates.with_library("pickle") as timed:
         assert "tabnanny" in warm.call("about")["modules"]
         assert "tabnanny" not in timed.call("about")["modules"]
-    monkeypatch.setitem(registry.BUILT_IN, "pickle", row)
+    monkeypatch.setitem(templates.WARM, "pickle", ("tabnanny", "no_such_module:table"))
     with templates.fresh("pickle") as cold:  # what cannot be made warm is not
         assert "tabnanny" not in cold.call("about")["modules"]

@@ -1,0 +1,29 @@
+"""What the corpus does once for all its models: what each save or load needs of a library, and no model has a part in.
+
+A module to import, or `module:function` to call. A process of the corpus has it beside what the backend's row preloads;
+the processes of timed rounds have not, since a user's would not. A backend that is not here needs nothing.
+"""
+
+from __future__ import annotations
+
+# what the first export of a process imports beside the exporter
+_EXPORTER = (
+    "torch.fx.experimental.validator", "torch._inductor.ir", "torch._inductor.loop_body",
+    "torch._export.passes.replace_autocast_with_hop_pass", "torch._export.passes.replace_set_grad_with_hop_pass",
+)  # fmt: skip
+_ONNX = (*_EXPORTER, "onnxruntime", "harness.export_tables:keep")
+_MLFLOW = ("mlflow.utils.requirements_utils:_init_modules_to_packages_map",)
+
+WARM: dict[str, tuple[str, ...]] = {
+    "joblib": ("joblib",),
+    "joblib_zlib": ("joblib",),
+    "torch_export": _EXPORTER,
+    "torch_export_static": _EXPORTER,
+    "onnx": _ONNX,
+    "onnx_static": _ONNX,
+    "onnx_torchscript": ("onnx", "onnxruntime", "torch.onnx._internal.torchscript_exporter.symbolic_opset20"),
+    "mlflow_pyfunc": _MLFLOW,
+    "mlflow_pyfunc_from_code": _MLFLOW,
+    "bentoml": ("bentoml._internal.cloud", "bentoml._internal.bento", "bentoml._internal.utils.analytics"),
+}
+"""By backend."""
