@@ -142,32 +142,37 @@ def _proved(_: Case) -> None:
     """Only records that say so themselves, in `facts["proves"]`."""
 
 
+def _under(id: str, label: str, yes: str, no: str, asks: str, *conditions: str) -> Need:
+    """The need to load where it will be loaded: every cell of these conditions is its proof."""
+    return Need(id, "where", label, yes, no, asks, lambda case: case.loads(*conditions), conditions)
+
+
 NEEDS = (
-    Need("source_absent", "where", "Loads without my source", "loads without your source",
-         "needs your source to load", "The model's own module is taken away before a new process loads it.",
-         lambda case: case.loads("source_absent"), ("source_absent",)),
-    Need("saved_from_main", "where", "Made in a notebook or script", "loads elsewhere what a notebook or script saved",
-         "loses what a notebook or script saved", "The model is built and saved in `__main__`, loaded elsewhere.",
-         lambda case: case.loads("main_script"), ("main_script",)),
+    _under("source_absent", "Loads without my source", "loads without your source",
+           "needs your source to load", "The model's own module is taken away before a new process loads it.",
+           "source_absent"),
+    _under("saved_from_main", "Made in a notebook or script", "loads elsewhere what a notebook or script saved",
+           "loses what a notebook or script saved", "The model is built and saved in `__main__`, loaded elsewhere.",
+           "main_script"),
     Need("other_python", "where", "Survives another Python", "loads under another Python version",
          "breaks under another Python version", "Saved here, loaded by an interpreter of another minor version.",
          lambda case: _other_interpreter(case, same_python=False), ("other_interpreter",)),
     Need("other_torch", "where", "Survives another torch", "loads under another torch",
          "breaks under another torch", "Saved here, loaded by the same Python with another torch.",
          lambda case: _other_interpreter(case, same_python=True)),
-    Need("source_moved", "where", "Source may be renamed or moved", "loads after the source was renamed or moved",
-         "breaks when the source is renamed or moved", "The module is renamed, or the class moved to another one.",
-         lambda case: case.loads("source_renamed", "class_moved"), ("source_renamed", "class_moved")),
-    Need("main_script_edited", "where", "Notebook edited since it saved", "runs what a since edited notebook saved",
-         "does not run what a since edited notebook saved",
-         "The model is saved from `__main__`, and `__main__` is edited before it is loaded.",
-         lambda case: case.loads("main_script_edited"), ("main_script_edited",)),
-    Need("saved_on_cuda", "where", "Saved on a GPU, loaded without", "loads without a GPU what was saved on one",
-         "needs the GPU that it was saved on", "The storages are tagged `cuda:0` at save; there is no GPU at load.",
-         lambda case: case.loads("saved_on_cuda"), ("saved_on_cuda",)),
-    Need("spawned_workers", "where", "In a DataLoader's workers", "works in a DataLoader's spawned workers",
-         "does not work in a DataLoader's spawned workers", "The loaded model is sent to spawned workers.",
-         lambda case: case.loads("spawned_workers"), ("spawned_workers",)),
+    _under("source_moved", "Source may be renamed or moved", "loads after the source was renamed or moved",
+           "breaks when the source is renamed or moved", "The module is renamed, or the class moved to another one.",
+           "source_renamed", "class_moved"),
+    _under("main_script_edited", "Notebook edited since it saved", "runs what a since edited notebook saved",
+           "does not run what a since edited notebook saved",
+           "The model is saved from `__main__`, and `__main__` is edited before it is loaded.",
+           "main_script_edited"),
+    _under("saved_on_cuda", "Saved on a GPU, loaded without", "loads without a GPU what was saved on one",
+           "needs the GPU that it was saved on", "The storages are tagged `cuda:0` at save; there is no GPU at load.",
+           "saved_on_cuda"),
+    _under("spawned_workers", "In a DataLoader's workers", "works in a DataLoader's spawned workers",
+           "does not work in a DataLoader's spawned workers", "The loaded model is sent to spawned workers.",
+           "spawned_workers"),
     Need("other_language", "where", "Runs in another language", "runs outside Python", "runs only in Python",
          "`forward` is run by C++ (libtorch) or JavaScript (onnxruntime) and compared.", _proved),
     Need("safe_load", "trust", "No code runs on load", "runs no code that the file chooses",
@@ -275,8 +280,8 @@ def all_needs(records: Sequence[Record]) -> list[Need]:
 def _need_of(condition: str) -> Need:
     words = condition.replace("_", " ")
     question = CONDITIONS[condition].question if condition in CONDITIONS else f"Condition {condition}."
-    return Need(condition, "where", words.capitalize(), f"works: {words}", f"does not work: {words}", question,
-                lambda case: case.loads(condition), (condition,))  # fmt: skip
+    yes, no = f"works: {words}", f"does not work: {words}"
+    return _under(condition, words.capitalize(), yes, no, question, condition)
 
 
 def facts_table(records: Sequence[Record], python: str = "") -> dict[str, Any]:
