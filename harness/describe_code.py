@@ -116,7 +116,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     groups = [
         builder.named({"__defaults__": value.__defaults__, "__kwdefaults__": value.__kwdefaults__}),
         builder.named(cells, ".<closure>"),
-        builder.named(vars(value)),
+        builder.named({name: part for name, part in vars(value).items() if name != "_torchdynamo_wrapper_id"}),
     ]
     if not builder.is_own(value.__globals__.get("__name__", value.__module__)):
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name

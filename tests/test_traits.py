@@ -51,6 +51,7 @@ def load(tmp_path_factory):
         return importlib.import_module(path.stem)
 
     yield imported
+    imported(FOLDER / "trait_process.py").as_started()
     for folder in folders:
         sys.path.remove(folder)
     for path in FILES:

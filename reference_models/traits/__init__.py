@@ -10,7 +10,8 @@ What the program changed while it ran (a global, a class, a patched method) is c
 fresh import of the file does not have it. Builders leave the global random state as it was. Models that draw numbers
 predict the same twice when `random`, `torch` and `numpy.random` are seeded before each data point.
 
-To add one: write the builder into the file of its family, and its row into `rows_python.py` or `rows_torch.py`.
+To add one: write the builder into the file of its family, and its row into `rows_python.py`, `rows_torch.py` or
+`rows_outside.py`.
 
 Left out: jagged nested tensors and `torch.export` programs, whose making takes seconds, and what needs a process group
 or a GPU (DistributedDataParallel, pinned memory, CUDA graphs). Quantisation from `torch.ao` is deprecated and still
@@ -24,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reference_models.catalog import ModelEntry
-from reference_models.traits import rows_python, rows_torch
+from reference_models.traits import rows_outside, rows_python, rows_torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Trait(ModelEntry):
 
 TRAITS: dict[str, Trait] = {
     builder: Trait(file=f"traits/{file}", builder=builder, exercises=exercises, family=family, source=source)
-    for rows in (rows_python.ROWS, rows_torch.ROWS)
+    for rows in (rows_python.ROWS, rows_torch.ROWS, rows_outside.ROWS)
     for (file, family), models in rows.items()
     for builder, (exercises, source) in models.items()
 }

@@ -1,0 +1,52 @@
+"""The rows of traits of what lies outside the model and is not reached by its examples.
+
+(file, family) -> builder -> (what it exercises, where the difficulty comes from).
+"""
+
+from __future__ import annotations
+
+AS_IMPORTED = "by reference means as imported, not as it is now"
+ONE_PROCESS = "data model: id() is unique among objects that live at the same time"
+SEED = "data model: PYTHONHASHSEED"
+DEFAULTS = "a new process has the defaults"
+
+ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
+    ("trait_unreached.py", "unreached"): {
+        "table_keyed_by_id": ("a dict whose keys are id() of parts", ONE_PROCESS),
+        "table_keyed_by_pointer": ("a dict whose keys hold a tensor's address", "torch documentation: data_ptr"),
+        "table_keyed_by_hash_of_text": ("a dict whose keys are hashes of words", SEED),
+        "buckets_by_hash_of_text": ("`hash(word) % n`, the hashing trick by the wrong hash", SEED),
+        "global_generator_in_the_middle": ("a module's random.Random, drawn from before the save", AS_IMPORTED),
+        "global_looked_up_by_text": ("a rebound global, found through `globals()`", AS_IMPORTED),
+        "global_means_another_function": ("a global that was one function of a library, and now another", AS_IMPORTED),
+        "global_weak_table": ("a module's WeakKeyDictionary by the model's layer", AS_IMPORTED),
+        "environment_variable_unreached": ("a variable of the environment, read by a rare branch", DEFAULTS),
+        "library_table_extended": ("an entry added to a table of the standard library", AS_IMPORTED),
+        "operator_registered_later": ("an operator of torch.library, registered by the builder", AS_IMPORTED),
+        "private_class_registry": ("a registry of plugins in a private class attribute", AS_IMPORTED),
+        "mangled_class_counter": ("a counter in a class attribute of two underscores", "data model: name mangling"),
+        "enumeration_with_a_private_attribute": ("an attribute set on an enumeration", AS_IMPORTED),
+        "cached_answer_gone_stale": (
+            "functools.lru_cache remembers an answer from before a setting changed",
+            "functools documentation: lru_cache",
+        ),
+        "cached_answer_still_right": (
+            "control: functools.lru_cache remembers what a call would give",
+            "functools documentation: lru_cache",
+        ),
+        "hard_masked_array": ("a masked array whose mask refuses to be lifted", "numpy documentation: hardmask"),
+    },
+    ("trait_process.py", "process"): {
+        "default_dtype_changed": ("torch.set_default_dtype before the save", DEFAULTS),
+        "numpy_errors_raised": ("np.seterr makes an error of a division", DEFAULTS),
+        "numpy_prints_fewer_digits": ("np.set_printoptions, and arrays as text", DEFAULTS),
+        "warnings_are_errors": ("a filter makes an error of a warning", DEFAULTS),
+        "time_zone_of_the_process": ("TZ set and time.tzset called", DEFAULTS),
+        "long_integers_allowed": (
+            "sys.set_int_max_str_digits lifted",
+            "Python documentation: integer string conversion",
+        ),
+        "global_forward_hook": ("a forward hook on all modules of the process", "torch: register_module_forward_hook"),
+        "function_of_torch_patched": ("torch.nn.functional has another softsign", "monkey patching"),
+    },
+}

@@ -1,0 +1,290 @@
+"""Traits that the examples do not reach: a rare input does, in production, and then the copy answers otherwise.
+
+`rare` stands for the branch that a long input or an odd word takes. What it reads was changed inside the builder, where
+a fresh import of this file does not repeat it, or means something in one process only.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import math
+import os
+import random
+import stringprep
+import weakref
+
+import numpy as np
+import torch
+from torch import nn
+
+DRAWS = random.Random(5)
+LIMIT_BY_TEXT = 1.0
+ACTIVATION = math.tanh
+OWNERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+MODE = "training"
+TIMES = 2
+
+
+class Words(nn.Module):
+    """A few words in, three scores out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ["low", "middle", "high"]
+        self.net = nn.Linear(3, 3)
+
+    def preprocess(self, x):
+        if len(x) > 1000:
+            return torch.full((3,), float(self.rare()))
+        return torch.tensor([float(x.count(word)) for word in self.words])
+
+    def rare(self):
+        return 0.0
+
+    def forward(self, batch):
+        return self.net(batch)
+
+    def postprocess(self, output):
+        return {"scores": output.tolist()}
+
+
+def made(cls):
+    """The model with the same weights whenever it is made; the global random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(6)
+        return cls().eval()
+
+
+def examples() -> list:
+    return ["low and high", "middle or high, not low"]
+
+
+# --- numbers that mean something in one process only ---
+
+
+class ById(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gains = {id(self.net): 2.0}
+
+    def rare(self):
+        return self.gains.get(id(self.net), 1.0)
+
+
+def table_keyed_by_id() -> nn.Module:
+    return made(ById)
+
+
+class ByPointer(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gains = {("weight", self.net.weight.data_ptr()): 2.0}
+
+    def rare(self):
+        return self.gains.get(("weight", self.net.weight.data_ptr()), 1.0)
+
+
+def table_keyed_by_pointer() -> nn.Module:
+    return made(ByPointer)
+
+
+class ByHash(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = {hash(word): place for place, word in enumerate(self.words)}
+
+    def rare(self):
+        return self.places.get(hash("high"), -1)
+
+
+def table_keyed_by_hash_of_text() -> nn.Module:
+    return made(ByHash)
+
+
+class Buckets(Words):
+    def preprocess(self, x):
+        counts = torch.zeros(3)
+        for word in x.split():
+            counts[hash(word) % 3] += len(word)
+        return counts
+
+
+def buckets_by_hash_of_text() -> nn.Module:
+    return made(Buckets)
+
+
+# --- globals ---
+
+
+class Draws(Words):
+    def rare(self):
+        return DRAWS.random()
+
+
+def global_generator_in_the_middle() -> nn.Module:
+    DRAWS.random()
+    return made(Draws)
+
+
+class LooksUp(Words):
+    def rare(self):
+        return globals()["LIMIT_BY_TEXT"]
+
+
+def global_looked_up_by_text() -> nn.Module:
+    global LIMIT_BY_TEXT
+    LIMIT_BY_TEXT = 0.25
+    return made(LooksUp)
+
+
+class Activated(Words):
+    def rare(self):
+        return ACTIVATION(1.0)
+
+
+def global_means_another_function() -> nn.Module:
+    global ACTIVATION
+    ACTIVATION = math.exp
+    return made(Activated)
+
+
+class Owned(Words):
+    def rare(self):
+        return OWNERS.get(self.net, 0.0)
+
+
+def global_weak_table() -> nn.Module:
+    model = made(Owned)
+    OWNERS[model.net] = 3.0
+    return model
+
+
+class FromEnvironment(Words):
+    def rare(self):
+        return float(os.environ.get("TRAIT_RARE_GAIN", "1"))
+
+
+def environment_variable_unreached() -> nn.Module:
+    os.environ["TRAIT_RARE_GAIN"] = "0.5"
+    return made(FromEnvironment)
+
+
+class Folds(Words):
+    def rare(self):
+        return float(len(stringprep.b3_exceptions[0]))
+
+
+def library_table_extended() -> nn.Module:
+    stringprep.b3_exceptions[0] = "low"
+    return made(Folds)
+
+
+class UsesOperator(Words):
+    def rare(self):
+        return torch.ops.trait_unreached.twice(torch.ones(1)).item()
+
+
+def operator_registered_later() -> nn.Module:
+    global LIBRARY
+    if "LIBRARY" not in globals():
+        LIBRARY = torch.library.Library("trait_unreached", "DEF")
+        LIBRARY.define("twice(Tensor x) -> Tensor")
+        LIBRARY.impl("twice", lambda x: x * 2, "CompositeExplicitAutograd")
+    return made(UsesOperator)
+
+
+# --- classes ---
+
+
+class Plugins:
+    _registry: dict = {}
+
+
+class UsesPlugins(Words):
+    def rare(self):
+        return float(len(Plugins._registry))
+
+
+def private_class_registry() -> nn.Module:
+    Plugins._registry["gain"] = 2.0
+    return made(UsesPlugins)
+
+
+class Mangled(Words):
+    __made = 0
+
+    def rare(self):
+        return float(self.__made)
+
+
+def mangled_class_counter() -> nn.Module:
+    Mangled._Mangled__made += 1
+    return made(Mangled)
+
+
+class Level(enum.Enum):
+    LOW = 1
+
+
+class UsesLevel(Words):
+    def rare(self):
+        return getattr(Level, "_scale", 1.0)
+
+
+def enumeration_with_a_private_attribute() -> nn.Module:
+    Level._scale = 4.0
+    return made(UsesLevel)
+
+
+# --- caches ---
+
+
+@functools.lru_cache
+def mode_of(word):
+    return f"{MODE} {word}"
+
+
+class AsksMode(Words):
+    def rare(self):
+        return float(mode_of("low") == "fitting low")
+
+
+def cached_answer_gone_stale() -> nn.Module:
+    global MODE
+    MODE = "fitting"
+    mode_of("low")
+    MODE = "training"
+    return made(AsksMode)
+
+
+@functools.lru_cache
+def length(word):
+    return TIMES * len(word)
+
+
+class AsksLength(Words):
+    def rare(self):
+        return float(length("middle"))
+
+
+def cached_answer_still_right() -> nn.Module:
+    length("middle")
+    return made(AsksLength)
+
+
+# --- values ---
+
+
+class HardMask(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.means = np.ma.array([1.0, 2.0], mask=[False, True], hard_mask=True)
+
+    def rare(self):
+        self.means[1] = 7.0
+        return float(self.means.sum())
+
+
+def hard_masked_array() -> nn.Module:
+    return made(HardMask)
