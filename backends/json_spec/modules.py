@@ -35,6 +35,10 @@ HOOKS = {
 """Our name -> torch's table, and flag -> torch's table of the hooks that have it."""
 TABLES = {table for table, flags in HOOKS.values()} | {t for _, flags in HOOKS.values() for t in flags.values()}
 BARE = vars(nn.Module())
+_BARE_KINDS = [
+    (name, dict if isinstance(default, dict) else object if default is None else type(default))
+    for name, default in BARE.items()
+]
 FLAT = ("_flat_weights", "_flat_weight_refs")
 """What torch's recurrent layers compute from their parameters."""
 _COMPATIBLE = "weight_norm.<locals>._weight_norm_compat_hook"
@@ -52,8 +56,7 @@ def base_class(module: nn.Module) -> type:
 def own_state(module: nn.Module, path: str) -> tuple[dict[str, Any], list[str]]:
     """A module's `__dict__` without what torch derives from the rest of it, and the names of what is computed again."""
     state = dict(vars(module))
-    for name, default in BARE.items():
-        kind = dict if isinstance(default, dict) else object if default is None else type(default)
+    for name, kind in _BARE_KINDS:
         if not isinstance(state.get(name), kind) or name not in state:
             refuse(path, f"a module whose {name} is missing or unusual", "call super().__init__() first")
     if isinstance(module, nn.RNNBase):

@@ -118,6 +118,7 @@ class Written:
         return Artifact(directory, tuple(sorted(modules - own)), sums, home)
 
 
+@collector_paused()
 def write_artifact(model: Any, directory: Path, bundle_source: bool, unchecked: tuple[str, ...] = ()) -> Written:
     """Write all files of an artifact, examples aside, into an empty directory. Raises Unsupported."""
     graph, regions = Writer().graph(model)
@@ -167,6 +168,7 @@ def _carried(names: set[str], project: Project) -> dict[str, bytes]:
     return carried
 
 
+@collector_paused()
 def verify_artifact(written: Written, directory: Path, carried: bool = False) -> Any:
     """Load what was written and describe it again: graph and memory must be the same. The loaded model.
 

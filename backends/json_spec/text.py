@@ -178,10 +178,13 @@ def _check(value: Any, what: str, escapes: bool) -> None:
 def render(value: Any, level: int = 0) -> str:
     """JSON text of `value`: lists and objects of at most WIDTH characters stay on one line, others are indented."""
     if isinstance(value, dict):
-        parts = [f"{_scalar(key)}: {render(item, level + 1)}" for key, item in value.items()]
+        parts = [
+            f"{_scalar(key)}: {render(item, level + 1) if type(item) in _INNER else _scalar(item)}"
+            for key, item in value.items()
+        ]
         opening, closing = "{", "}"
     elif isinstance(value, list):
-        parts = [render(item, level + 1) for item in value]
+        parts = [render(item, level + 1) if type(item) in _INNER else _scalar(item) for item in value]
         opening, closing = "[", "]"
     else:
         return _scalar(value)

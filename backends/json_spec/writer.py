@@ -52,6 +52,14 @@ FUNCTIONS = (
 )
 
 
+_SMALL = frozenset([int, bool])
+
+
+def _is_small(value: tuple[Any, ...]) -> bool:
+    """Whether a tuple holds small whole numbers and truth values alone, as most of a module's do: it is a constant."""
+    return _SMALL.issuperset(map(type, value)) and (not value or -(2**63) <= min(value) <= max(value) < 2**63)
+
+
 class Writer:
     """One graph being written."""
 
@@ -61,6 +69,8 @@ class Writer:
         self._found: list[Slot] = []
         self._views: list[View] = []
         self._names: set[str] = set()
+        self._keys: set[str] = set()
+        """Names of attributes that may be."""
         self._handles: list[Slot] = []
         self._depth = 0
 
@@ -91,6 +101,8 @@ class Writer:
             return value if -(2**63) <= value < 2**63 else {"$int": hex(value)}
         if kind is float:
             return _float(value)
+        if kind is tuple and _is_small(value) and self._depth < NESTING_LIMIT:
+            return {"$tuple": list(value)}
         if id(value) in self._slots:
             slot = self._slots[id(value)]
             slot.count += 1
@@ -278,9 +290,12 @@ class Writer:
         return name
 
     def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
+        known = self._keys
         for key in state:
-            if type(key) is not str or key.startswith("$") or not (_is_text(key) and key.isprintable()):
-                refuse(path, f"an object with an attribute called {key!r}", "name it with a letter")
+            if type(key) is not str or key not in known:
+                if type(key) is not str or key.startswith("$") or not (_is_text(key) and key.isprintable()):
+                    refuse(path, f"an object with an attribute called {key!r}", "name it with a letter")
+                known.add(key)
         return {key: self.encode(item, f"{path}.{key}") for key, item in state.items()}
 
     def _unique(self, path: str) -> str:
