@@ -1,0 +1,140 @@
+"""What counts of a source, and what its definitions reach, by direct calls on texts that lie in no file."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+from backends.json_spec.sources import (
+    ALWAYS,
+    Project,
+    Source,
+    definitions,
+    imports,
+    is_installed,
+    is_library,
+    is_main_guard,
+    locate,
+)
+
+TEXT = '''"""What it is."""
+import os.path, json as j
+from a import b as c, d
+X, (Y, *Z) = 1, (2, 3)
+for i in []: W = 1
+def f(): inner = 1
+async def g(): pass
+class K: attr = 1
+[q for q in []]
+print(lambda: (r := 1))
+if X: U = 1
+if __name__ == "__main__": main = 1
+"no docstring"
+with X as h: pass
+'''
+
+
+def source(text, module="m", is_package=False, folder="here"):
+    path = (
+        Path(folder, *module.split("."), "__init__.py")
+        if is_package
+        else Path(folder, f"{module.replace('.', '/')}.py")
+    )
+    return Source(module, path, text.encode(), is_package)
+
+
+def test_what_a_module_binds():
+    found = source(TEXT).statements
+    assert set(found) == {ALWAYS, *"os j c d X Y Z i W f g K U h".split()}  # noqa: SIM905
+    assert [statement.lineno for statement in found[ALWAYS]] == [9, 10, 13]
+    assert source("x ==").statements == {ALWAYS: []} and source("\0").statements == {ALWAYS: []}
+
+
+def test_what_only_a_script_runs():
+    for text, guarded in [("if __name__ == 'x': pass", True), ("if x: pass", False), ("while __name__: pass", False)]:
+        assert is_main_guard(ast.parse(text).body[0]) is guarded
+
+
+BASE = "def f(x):\n    'Doc.'\n    return x\n"
+DIGESTS = [
+    (BASE, "def f(x):\n    '''Other\n    lines.'''\n    return x\n", True),
+    (BASE, "def f(x):\n    return x\n", True),
+    (BASE, "\n\n# a remark\ndef f(x):  # and one\n\n    'Doc.'\n    return (\n        x\n    )\n", False),
+    (BASE, "\n\n# a remark\ndef f(x):  # and one\n\n    'Doc.'\n    return x\n", True),
+    (BASE, BASE.replace("\n", "\r\n"), True),
+    (BASE, BASE.replace("'Doc.'", "b'Doc.'"), False),
+    (BASE, BASE.replace("return x", "return 'Doc.'"), False),
+    (BASE, BASE.replace("x", "y"), False),
+    (BASE, BASE + "    'not at the top'\n", False),
+    (BASE, BASE + "def g():\n    return 1\n", True),
+    (BASE, BASE + "f = 2\n", False),
+    ("@d\n" + BASE, "@e\n" + BASE, False),
+    ("def g():\n    return 1\n" + BASE, BASE, True),
+    ("if a:\n    if b:\n        f = 1\n    c\n", "if a:\n    if b:\n        f = 1\n        c\n", False),
+    ("f = f'{x}'", "f = f'{y}'", False),
+    ("f = [f'{x!r:>{w}}', 'a']", "f = [f'{x!r:>{w}}',\n 'a']", True),
+    ("f = f'''{x}\nä'''", "f = f'''{x}\nö'''", False),
+    ("f = 'ab', 'c'", "f = 'a', 'bc'", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "equal"), DIGESTS)
+def test_what_a_digest_tells(one, other, equal):
+    assert (source(one).digest("f") == source(other).digest("f")) is equal
+    assert source(one).digest("gone") is None and len(source(one).digest("f")) == 64
+
+
+def test_imports_as_they_are_written():
+    def found(text, *args):
+        made = source(text, *args)
+        return list(made.imported(made.tree))
+
+    assert found("import a.b, c as d") == [("a.b", None, "a"), ("c", None, "d")]
+    assert found("def f():\n    from a import b as c, e") == [("a", "b", "c"), ("a", "e", "e")]
+    assert found("from . import a\nfrom ..r import b", "p.q.m") == [("p.q", "a", "a"), ("p.r", "b", "b")]
+    assert found("from . import a\nfrom .s import b", "p.q", True) == [("p.q", "a", "a"), ("p.q.s", "b", "b")]
+    assert source("", "p.q").root == source("", "p.q", True).root == Path("here")
+
+
+FILES = {
+    "p": "", "p.b": "h = 1\nprint(h)\n", "p.c": "star = 1\n", "p.d": "k = 1\n", "p.e": "never = 1\n",
+    "p.m": "from p.a import f\nimport p.b\nfrom p import d\nfrom other import z\nLIMIT = 1\n"
+           "def g():\n    return f(LIMIT) + p.b.h + d.k + z\ndef unused():\n    return p.e\n",
+    "p.a": "def f():\n    from .c import *\n    return helper()\ndef helper():\n    return f()\ndef unused(): pass\n",
+    "other": "z = 1\n",
+}  # fmt: skip
+
+
+def find(module):
+    if module not in FILES:
+        return None
+    return source(FILES[module], module, module == "p", "there" if module == "other" else "here")
+
+
+def test_what_definitions_reach():
+    asked = []
+    project = Project(["p.m", "gone"], lambda module: asked.append(module) or find(module))
+    found = {module: sorted(names) for module, names in definitions(["p.m:g", "p.m:gone", "gone:x"], project).items()}
+    assert found == {
+        "p.a": ["*", "f", "helper"], "p.b": ["*", "h"], "p.c": ["*", "star"], "p.d": ["*", "k"],
+        "p.m": ["LIMIT", "d", "f", "g", "p", "z"],
+    }  # fmt: skip
+    assert len(asked) == len(set(asked)) and project.own("other") is None and project.own("") is None
+    assert list(found) == sorted(found)
+    assert imports(find("p.m"), project) == {"p", "p.a", "p.b", "p.d"}
+
+
+def test_where_a_source_is():
+    import json_spec_things as things
+
+    assert locate("json_spec_things").data == Path(things.__file__).read_bytes()
+    assert locate("json").is_package and not locate("json.decoder").is_package
+    for module in ("gone_far_away", "json.gone.more", "a-b", "sys", "json_spec_things.inner", ""):
+        assert locate(module) is None, module
+    assert is_installed("json") and is_installed("torch") and not is_installed("json_spec_things")
+    assert not is_installed("a-b") and not is_installed("sys") and not is_installed("gone_far_away")
+    assert is_library(Path("/x/site-packages/a.py")) and is_library(Path("/x/dist-packages/a.py"))
+    assert is_library(Path(os.__file__)) and not is_library(Path("/x/a.py"))
