@@ -58,6 +58,8 @@ def _array(value: Any, builder: Builder) -> dict:
     groups = [builder.named(getattr(value, "__dict__", {}))]
     node: dict[str, Any] = {}
     if builder.state:
+        facts["writeable"] = value.flags.writeable
+        groups.append(builder.named({"dtype.metadata": dict(value.dtype.metadata)} if value.dtype.metadata else {}))
         facts["stride"] = [step for step, length in zip(value.strides, value.shape, strict=True) if length != 1]
         if value.size == 0:
             facts["stride"] = []
@@ -122,6 +124,7 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
         return builder.node("constant", value, identity=False, facts={"value": str(value)})
     if issubclass(cls, pandas.DataFrame):
         parts = {"columns": value.columns, "index": value.index, "attrs": value.attrs}
+        parts["flags.allows_duplicate_labels"] = value.flags.allows_duplicate_labels
         unique = value.columns.is_unique
         columns = {
             (f"[{label!r}]" if unique else f".iloc[:, {place}]"): value.iloc[:, place].array
@@ -130,6 +133,7 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
         return builder.node("table", value, builder.named(parts), builder.named(columns))
     if issubclass(cls, pandas.Series):
         parts = {"name": value.name, "index": value.index, "attrs": value.attrs, "values": value.array}
+        parts["flags.allows_duplicate_labels"] = value.flags.allows_duplicate_labels
         return builder.node("table", value, builder.named(parts))
     if issubclass(cls, pandas.MultiIndex):
         parts = {f"get_level_values({place})": value.get_level_values(place) for place in range(value.nlevels)}

@@ -6,7 +6,6 @@ import functools
 import os
 import time
 
-import numpy as np
 import pytest
 import torch
 
@@ -140,8 +139,3 @@ def test_a_value_has_no_caches():
     unbounded("a").append("more")
     graph = snapshot_value(unbounded, own_modules=OWN)
     assert "more" not in str(graph)
-
-
-def test_a_hard_mask():
-    soft, hard = (np.ma.array([1.0, 2.0], mask=[0, 1], hard_mask=kind) for kind in (False, True))
-    assert [one.kind for one in compare(snapshot_model(soft), snapshot_model(hard))] == ["hardmask"]
