@@ -3,7 +3,7 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 
-for (let at = 0; at < DATA.packed.length; at += 5) {
+for (let at = 0; at < (DATA.packed ?? []).length; at += 5) {
   const [place, b, m, c, found] = DATA.packed.slice(at, at + 5);
   DATA.cells[place] = { b, m, c, ...DATA.found[found] };
 }
