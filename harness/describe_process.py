@@ -12,6 +12,7 @@ own; the harness seeds them before each example.
 from __future__ import annotations
 
 import contextlib
+import functools
 import locale
 import os
 import sys
@@ -76,8 +77,9 @@ def described(builder: Builder) -> dict[str, Any]:
     torch's and NumPy's own namespaces."""
     found: dict[str, Any] = settings()
     for table in _HOOKS:
-        if hooks := getattr(torch.nn.modules.module, table, None):
-            found[f"torch.nn.modules.module.{table}"] = list(hooks.values())
+        hooks = list(getattr(torch.nn.modules.module, table, {}).values())
+        if own := [hook for hook in hooks if builder.is_own(_module_of(hook))]:  # a backend may have one to load lazily
+            found[f"torch.nn.modules.module.{table}"] = own
     for path, space in _spaces().items():
         known = _KNOWN.get(path, {})
         for name in [name for name, part in vars(space).items() if known.get(name) is not part]:
@@ -85,6 +87,12 @@ def described(builder: Builder) -> dict[str, Any]:
             if isinstance(part, types.FunctionType) and builder.is_own(part.__module__):
                 found[f"{path}.{name}"] = part
     return found
+
+
+def _module_of(called: Any) -> str | None:
+    while isinstance(called, functools.partial):
+        called = called.func
+    return getattr(called, "__module__", None) or type(called).__module__
 
 
 def _spaces() -> dict[str, Any]:
