@@ -77,6 +77,7 @@ nightly-report: $(VENV)/.ready  ## SHARDS as one report in reports/nightly, in t
 	rm -rf reports/nightly
 	$(BIN)/roundtrip merge $(SHARDS) --output reports/nightly
 	$(BIN)/roundtrip history --add reports/nightly --page reports/nightly/trend.html
+	$(BIN)/roundtrip report reports/nightly
 	if [ -d reports/last ]; then $(BIN)/roundtrip compare reports/last reports/nightly | tee reports/nightly/changes.txt; fi
 	rm -rf reports/last && cp -R reports/nightly reports/last
 

@@ -3,7 +3,8 @@
     tables/*.csv, tables/*.parquet   the tables of `tables`; Parquet where pyarrow is installed (extra `report`)
     summary.md                       fits a pull-request comment
     badge.json                       for a badge service's endpoint
-    index.html                       the page that people choose from, one self-contained file
+    index.html                       the page that people choose from, one self-contained file; it leads to a
+                                     trend.html beside it
 
 Records that cannot be read, or that do not belong together, become notes at the top of summary and page; the rest is
 shown.
@@ -46,7 +47,8 @@ def write_report(run: Path) -> list[Path]:
     tables = every_table(read.records)
     written = [folder / "summary.md", folder / "index.html", folder / "badge.json"]
     written[0].write_text(summary(tables, environment, [*problems, *noise]), encoding="utf-8")
-    written[1].write_text(page.render(read.records, environment, [*problems, *in_short]), encoding="utf-8")
+    beside = (folder / "trend.html").is_file()
+    written[1].write_text(page.render(read.records, environment, [*problems, *in_short], beside), encoding="utf-8")
     written[2].write_text(json.dumps(badge(read.records), ensure_ascii=False) + "\n", encoding="utf-8")
     return written + _write_tables(tables, folder / "tables")
 

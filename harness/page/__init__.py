@@ -31,8 +31,11 @@ HERE = Path(__file__).parent
 LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 
 
-def render(records: Sequence[Record], environment: dict[str, Any] | None, problems: Sequence[str]) -> str:
-    """The whole page as text. `problems` are shown at its top; without records there is little else."""
+def render(
+    records: Sequence[Record], environment: dict[str, Any] | None, problems: Sequence[str], trend: bool = False
+) -> str:
+    """The whole page as text. `problems` are shown at its top; without records there is little else. `trend`: a trend
+    page lies beside it."""
     loader = jinja2.FileSystemLoader(HERE)
     templates = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -49,6 +52,7 @@ def render(records: Sequence[Record], environment: dict[str, Any] | None, proble
         script=_inline("page.js"),
         data=_json(payload.build(records, environment)),
         problems=list(problems),
+        trend=trend,
         **sections.context(records, environment),
         environment_line=environment_line(environment) if environment else "",
     )
