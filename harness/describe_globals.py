@@ -38,7 +38,8 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
     there, missing = {}, []
     for name in sorted(_names(function, code)):
         if name in function.__globals__:
-            there[name] = function.__globals__[name]
+            if name not in _BUILTINS or function.__globals__[name] is not _BUILTINS[name]:  # dill writes them down
+                there[name] = function.__globals__[name]
         elif not hasattr(builtins, name):
             missing.append(name)
         elif builder.state and getattr(builtins, name) is not _BUILTINS.get(name):

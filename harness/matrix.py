@@ -52,6 +52,8 @@ ALL = "all"
 BUDGET_S, MOST_S = 0.3, 0.7
 """For the timed rounds of one model, times the number of backends, and what that grows to where rounds are dear: with
 all models a run then takes minutes."""
+FEW = 10
+"""As many backends' time there is at least: a run of one should not end for want of it."""
 
 QUICK_MODELS = ("nested_fruit", "closure_preprocess", "sentiment_gru", "sentiment_gru_lambda")
 """Those whose libraries take no second to import, which each process that loads must do."""
@@ -94,7 +96,7 @@ class Settings:
     def plan(self) -> Plan:
         """When the timed rounds end. Rounds that are too few for an interval are not worth what makes one hold."""
         few = self.rounds < intervals.LEAST_ROUNDS
-        many = len(self.backends)
+        many = max(len(self.backends), FEW)
         budget_s, most_s = (self.budget_s, 0.0) if self.budget_s else (BUDGET_S * many, MOST_S * many)
         full = not (self.quick or few)
         return Plan(self.rounds, budget_s=budget_s, most_s=most_s, renewed=full, cold=full)

@@ -131,6 +131,14 @@ def test_where_the_code_lies_is_no_difference(monkeypatch):
     assert compare(before, described()) == []
 
 
+@pytest.mark.parametrize(("value", "seen"), [(round, False), (math.ceil, True)])
+def test_a_builtin_written_down_among_the_globals_is_no_difference(value, seen, monkeypatch):
+    """dill does so for functions by value."""
+    before = described()
+    monkeypatch.setattr(sys.modules[__name__], "round", value, raising=False)
+    assert bool(compare(before, described())) is seen
+
+
 def test_a_global_that_the_model_holds_too_is_one_object():
     model = Model()
     model.table = TABLE
