@@ -11,6 +11,8 @@ import types
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from harness.syntax import parse
+
 MARK = "_edited_after_the_save"
 """A local variable that edited functions assign: it changes no answer, and shows in their code object."""
 
@@ -67,9 +69,8 @@ def _replaced(name: str, new: dict[str, str]) -> str:
 
 def _splice(path: Path, replacement: Callable[[ast.AST], str | None]) -> None:
     """Put other text in the place of the statements for which `replacement` gives one; the rest stays as it is."""
-    text = path.read_text(encoding="utf-8")
-    lines = text.encode().splitlines(keepends=True)
-    found = [(node, other) for node in ast.walk(ast.parse(text)) if (other := replacement(node)) is not None]
+    lines = path.read_bytes().splitlines(keepends=True)
+    found = [(node, other) for node in ast.walk(parse(path)) if (other := replacement(node)) is not None]
     for node, other in sorted(found, key=lambda pair: (pair[0].lineno, pair[0].col_offset), reverse=True):
         first, last = node.lineno - 1, node.end_lineno - 1
         start, end = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
@@ -89,7 +90,7 @@ def edit(project: Path) -> tuple[str, ...]:
     """
     names: set[str] = set()
     for path in _files(project):
-        tree = ast.fix_missing_locations(_Marker().visit(ast.parse(path.read_text(encoding="utf-8"))))
+        tree = ast.fix_missing_locations(_Marker().visit(parse(path)))
         path.write_text(ast.unparse(tree) + "\n", encoding="utf-8")
         code = compile(path.read_text(encoding="utf-8"), str(path), "exec", dont_inherit=True)
         names |= {inner.co_qualname for inner in _codes(code) if MARK in inner.co_varnames}
@@ -157,7 +158,7 @@ del _new, _gone, importlib
 
 
 def _class_names(path: Path) -> set[str]:
-    return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
+    return {node.name for node in parse(path).body if isinstance(node, ast.ClassDef)}
 
 
 def _follow(path: Path, classes: dict[str, set[str]]) -> None:
@@ -181,7 +182,7 @@ def _follow(path: Path, classes: dict[str, set[str]]) -> None:
 def top_level_names(path: Path) -> set[str]:
     """The names of classes and functions that a file defines."""
     kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, kinds)}
+    return {node.name for node in parse(path).body if isinstance(node, kinds)}
 
 
 def _files(project: Path) -> list[Path]:

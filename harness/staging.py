@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import syntax
 from harness.errors import ModelFileError
 from harness.registry import ModelSource
 
@@ -92,7 +93,7 @@ def _copy_python(root: Path, name: str, project: Path) -> None:
 
 def _check_syntax(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return syntax.parse(path)
     except SyntaxError as error:
         raise ModelFileError(f"{path}, line {error.lineno}: {error.msg}", "The file must be valid Python.") from None
 

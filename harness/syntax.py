@@ -1,0 +1,20 @@
+"""Syntax trees of a project's files, one at a time.
+
+CPython 3.11 counts how deep it is in a tree for all threads together: two that parse at once can end in "SystemError:
+AST constructor recursion depth mismatch" (github.com/python/cpython, issue 106905).
+"""
+
+from __future__ import annotations
+
+import ast
+import threading
+from pathlib import Path
+
+_PARSING = threading.Lock()
+
+
+def parse(path: Path) -> ast.Module:
+    """The tree of a file of UTF-8. Raises SyntaxError, OSError, UnicodeDecodeError."""
+    text = path.read_text(encoding="utf-8")
+    with _PARSING:
+        return ast.parse(text)

@@ -1,0 +1,27 @@
+"""Files are parsed one at a time, whatever threads ask."""
+
+from __future__ import annotations
+
+import ast
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import syntax
+
+
+def test_threads_wait_for_each_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n", encoding="utf-8")
+    alone, real = threading.Lock(), ast.parse
+
+    def parse(text):
+        assert alone.acquire(blocking=False), "two at once"
+        time.sleep(0.01)
+        alone.release()
+        return real(text)
+
+    monkeypatch.setattr(ast, "parse", parse)
+    with ThreadPoolExecutor(4) as pool:
+        trees = list(pool.map(syntax.parse, [path] * 8))
+    assert {ast.unparse(tree) for tree in trees} == {"x = 1"}
