@@ -102,6 +102,8 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
 def _is_plain(name: str, value: Any) -> bool:
     if name.startswith("_"):
         return name == "__constants__"
+    if name == "next_id":  # torch counts every hook of the process in RemovableHandle
+        return False
     return type(value) in (*_NUMBERS, str, list, tuple, dict, set)
 
 

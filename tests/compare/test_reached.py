@@ -133,6 +133,14 @@ def test_what_was_set_on_a_class_of_torch(monkeypatch):
     assert found(before) == []
 
 
+def test_how_many_hooks_the_process_had_is_no_difference():
+    model = torch.nn.Linear(1, 1)
+    model.handle = model.register_forward_hook(print)
+    before = snapshot_model(model, own_modules=[__name__])
+    torch.nn.Linear(1, 1).register_forward_hook(print)
+    assert compare(before, snapshot_model(model, own_modules=[__name__])) == []
+
+
 class Kept:
     """A descriptor with a table of its own."""
 
