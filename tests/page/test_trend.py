@@ -40,6 +40,7 @@ def test_the_trend_is_drawn_and_its_choice_is_in_the_address(browser, folder):
     assert "python 3.11.1 → 3.11.2" in find(browser, "#figures")[0].text
     name = synthetic.backends(BACKENDS)[1]
     browser.execute_script(CHOOSE, "backend", name)
+    assert [one.text for one in find(browser, "#figures tbody th")][:-1] == [name]
     browser.execute_script(CHOOSE, "metric", "save")
     browser.refresh()
     assert browser.execute_script("return document.getElementById('metric').value") == "save"
