@@ -149,6 +149,10 @@ class Worker:
         answer = self._receive(max(deadline - time.monotonic(), 0.0))
         return answer, proc.peak(before, [sample for sample in samples if sample is not None], exact)
 
+    def is_alive(self) -> bool:
+        """Whether the process runs; False too where the server that it came from has ended."""
+        return self._process.is_alive()
+
     def close(self) -> None:
         """End the process; a backend's leftovers (threads, open files) end with it."""
         with _spent("close"):

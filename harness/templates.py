@@ -95,11 +95,15 @@ def library(backend: str, interpreter: Interpreter | None = None) -> Worker | No
 
 def _template(modules: tuple[str, ...], interpreter: Interpreter | None) -> Worker | None:
     with _importing:
-        if (interpreter, modules) not in _libraries:
-            if not _libraries:
-                atexit.register(close)
-            _libraries[interpreter, modules] = _imported(modules, interpreter)
-        return _libraries[interpreter, modules]
+        if (interpreter, modules) in _libraries:
+            known = _libraries[interpreter, modules]
+            if known is None or known.is_alive():
+                return known
+            known.close()  # with its server went the folder that it would import from
+        elif not _libraries:
+            atexit.register(close)
+        _libraries[interpreter, modules] = made = _imported(modules, interpreter)
+        return made
 
 
 def with_library(backend: str, interpreter: Interpreter | None = None) -> Worker:

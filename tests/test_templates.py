@@ -303,3 +303,16 @@ def test_a_warm_process_has_more_than_what_is_timed(monkeypatch):
     monkeypatch.setitem(templates.WARM, "pickle", ("tabnanny", "no_such_module:table"))
     with templates.fresh("pickle") as cold:  # what cannot be made warm is not
         assert "tabnanny" not in cold.call("about")["modules"]
+
+
+def test_a_template_ends_with_the_server_that_it_came_from(run_cell):
+    """The server's folder is gone, and with it the files that a backend opens when it is used."""
+    ours = interpreters.ours()
+    before = templates.library("json_spec", ours)
+    assert before.is_alive()
+    assert templates.library("json_spec", ours) is before
+    interpreters.close()
+    assert not before.is_alive()
+    record = run_cell("json_spec", "nested_fruit")
+    assert record.outcome == "exact", record.message
+    assert templates.library("json_spec", ours).is_alive()
