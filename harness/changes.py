@@ -8,22 +8,31 @@ backend is its own.
 A cost counts as changed when the bootstrap intervals of its two medians do not overlap and the medians are at least
 LEAST_CHANGE apart: over hundreds of comparisons some intervals part by chance, and a change of a few percent is
 nobody's reason to act.
+
+One model's rounds are few, and a backend that got slower did so for all models: what its models say together is the
+mean of their changes, weighted by how well each is known, with the interval of the t distribution. Where models differ
+by more than their own intervals explain, it is widened by as much (Birge's ratio: R. T. Birge, Phys. Rev. 40, 207).
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.intervals import Ratio, ratio
+from harness.intervals import LEVEL, Ratio, can_bootstrap, ratio
 from harness.records import Record
 
 LEAST_CHANGE = 0.10
 FLOOR = "the floor"
 METRICS = {"save": "floor_write_s", "load": "floor_read_s", "first_prediction": ""}
 """Metric -> its floor; the field is `METRIC_s`."""
+LEAST_MODELS = 4
+"""As many are needed to know how much a change differs between them."""
+NAMED_LEVEL_Z = 2.576
+"""An interval that is called 99 % reaches so many standard deviations to each side."""
 GOODNESS = ("exact", "close", "partial", "unsupported", "failed", "crashed", "mismatch")
 """From best to worst. `unavailable` is not among them: nothing was tried."""
 
@@ -65,12 +74,34 @@ class CostChange:
         return self.change > 0
 
 
+@dataclass(frozen=True)
+class BackendChange:
+    """A cost of a backend that changed over all models together: 0.2 for 20 % dearer, with the interval's ends."""
+
+    backend: str
+    metric: str
+    change: float
+    low: float
+    high: float
+    models: int
+
+    @property
+    def worse(self) -> bool:
+        return self.change > 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval leaves out "no change", and the change is worth telling."""
+        return not self.low <= 0.0 <= self.high and abs(self.change) >= LEAST_CHANGE
+
+
 @dataclass
 class Changes:
     """All differences, the worst first."""
 
     outcomes: list[OutcomeChange] = field(default_factory=list)
     costs: list[CostChange] = field(default_factory=list)
+    backends: list[BackendChange] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     """Cells of the first run that the second lacks."""
     new: int = 0
@@ -78,12 +109,14 @@ class Changes:
     compared_costs: int = 0
     least_slowdowns: list[float] = field(default_factory=list)
     """Of each compared cost, how much slower it would have to be to be found, given both intervals: 0.2 for 20 %."""
+    least_over_models: list[float] = field(default_factory=list)
+    """The same of each backend's cost over all models."""
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_regression(self) -> bool:
         """Whether any outcome or cost got worse, or a cell is gone."""
-        return bool(self.gone) or any(change.worse for change in [*self.outcomes, *self.costs])
+        return bool(self.gone) or any(change.worse for change in [*self.outcomes, *self.costs, *self.backends])
 
 
 def compare_runs(first: Sequence[Record], second: Sequence[Record]) -> Changes:
@@ -97,7 +130,8 @@ def compare_runs(first: Sequence[Record], second: Sequence[Record]) -> Changes:
     changes.outcomes.sort(key=lambda c: (not c.worse, -_rank(c.now), c.backend, c.model, c.condition))
     changes.gone = sorted(" × ".join(filter(None, place)) for place in before.keys() - after.keys())
     changes.new = len(after.keys() - before.keys())
-    for (backend, model, metric), (was, now) in _costs(before, after).items():
+    costs = _costs(before, after)
+    for (backend, model, metric), (was, now) in costs.items():
         changes.compared_costs += 1
         if was.high is not None and now.low:
             least = was.high / was.median * now.median / now.low - 1
@@ -106,6 +140,9 @@ def compare_runs(first: Sequence[Record], second: Sequence[Record]) -> Changes:
             rerun = next(cell.rerun for place, cell in after.items() if place[:2] == (backend, model) and cell.load_s)
             changes.costs.append(CostChange(backend, model, metric, was, now, rerun))
     changes.costs.sort(key=lambda c: -c.change)
+    together = _over_models(costs)
+    changes.least_over_models = [max(LEAST_CHANGE, (1 + one.change) / (1 + one.low) - 1) for one in together]
+    changes.backends = sorted((one for one in together if one.is_known), key=lambda c: -c.change)
     return changes
 
 
@@ -152,6 +189,31 @@ def _costs(first: dict[Place, Record], second: dict[Place, Record]) -> dict[tupl
             machine = statistics.median(moved.values()) if len(names) >= 3 else moved[FLOOR]
             for name in names - {FLOOR}:
                 found[name, model, metric] = was[name], _scaled(now[name], 1 / machine)
+    return found
+
+
+def _over_models(costs: dict[tuple[str, str, str], tuple[Ratio, Ratio]]) -> list[BackendChange]:
+    """What a backend's models say together, per metric; of those with an interval in both runs, LEAST_MODELS or more.
+
+    In logarithms: x is a model's change, s its standard deviation, of which both intervals tell.
+    """
+    by_backend: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for (backend, _, metric), (was, now) in costs.items():
+        if was.low and was.high and now.low and now.high:
+            reach = math.hypot(math.log(was.high / was.low), math.log(now.high / now.low)) / 2
+            by_backend[backend, metric].append((math.log(now.median / was.median), max(reach / NAMED_LEVEL_Z, 1e-3)))
+    found = []
+    for (backend, metric), models in by_backend.items():
+        if len(models) < LEAST_MODELS or not can_bootstrap():
+            continue
+        from scipy import stats
+
+        weights = [s**-2 for _, s in models]
+        mean = sum(weight * x for weight, (x, _) in zip(weights, models, strict=True)) / sum(weights)
+        misfit = sum(((x - mean) / s) ** 2 for x, s in models) / (len(models) - 1)
+        reach = stats.t.ppf((1 + LEVEL) / 2, len(models) - 1) * math.sqrt(max(misfit, 1.0) / sum(weights))
+        change, low, high = (math.expm1(mean + step) for step in (0.0, -reach, reach))
+        found.append(BackendChange(backend, metric, change, low, high, len(models)))
     return found
 
 

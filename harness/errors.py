@@ -55,6 +55,10 @@ class OutputExists(RoundtripError):
     """The output folder exists; runs are never overwritten and never mixed."""
 
 
+class Incomplete(RoundtripError):
+    """Parts of a run could not be tried, by a fault of the harness or of this machine; the others are in its folder."""
+
+
 class NoRoom(RoundtripError):
     """The disk or the memory would not hold what is to be measured; nothing was written yet."""
 

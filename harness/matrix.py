@@ -13,9 +13,10 @@ import shutil
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from harness import (
 )
 from harness.competitor import Competitor
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
-from harness.errors import InterpreterError
+from harness.errors import Incomplete, InterpreterError
 from harness.interpreters import Interpreter
 from harness.process import SPENT, Worker
 from harness.records import Record, RecordWriter, read_records
@@ -49,7 +50,7 @@ TIMED_CONDITION = "fresh_process"
 ALL = "all"
 """In place of a condition's name: every condition that this machine can make. In place of a backend's: the slow too."""
 
-BUDGET_S, MOST_S = 0.3, 0.7
+BUDGET_S, MOST_S = 0.25, 0.6
 """For the timed rounds of one model, times the number of backends, and what that grows to where rounds are dear: with
 all models a run then takes minutes."""
 FEW = 10
@@ -188,6 +189,8 @@ class Run:
         self._telling = threading.Lock()
         self.folder = output or ROOT / "reports" / "runs" / self.run_id
         self.records: list[Record] = []
+        self.broken: dict[str, Exception] = {}
+        """What could not be tried, and why; the rest of the run goes on. Their tracebacks are in `errors.log`."""
         if resume and (self.folder / "records.jsonl").is_file():
             self.records = read_records(self.folder).records
             self.run_id = self.records[0].run_id
@@ -225,24 +228,47 @@ class Run:
                 corpus.Place(Path(folder) / str(number), Path(folder) / "described", others)
                 for number, _ in enumerate(batches)
             )
-            jobs = [
-                pool.submit(corpus.run, batch, wanted, place, self.run_id, self._tell)
-                for batch, place in zip(batches, places, strict=False)
-            ]
-            for job in as_completed(jobs):
-                self.keep(job.result())
-                yield job.result()
+            jobs = {}
+            for batch, place in zip(batches, places, strict=False):
+                job = pool.submit(corpus.run, batch, wanted, place, self.run_id, self._tell)
+                jobs[job] = f"{batch.sources[0].path.stem} × {batch.backend}"
+            yield from self._finished(jobs)
 
     def probes(self) -> Iterator[list[Record]]:
         """Probe every backend's safety and transparency; yields a backend's records as they are done."""
         with ThreadPoolExecutor(self.settings.jobs) as pool:
-            jobs = [
-                pool.submit(probes.probe, name, self.run_id, self._tell)
+            jobs = {
+                pool.submit(probes.probe, name, self.run_id, self._tell): f"probes of {name}"
                 for name in self.settings.part(self.settings.backends)
-            ]
-            for job in as_completed(jobs):
-                self.keep(job.result())
-                yield job.result()
+            }
+            yield from self._finished(jobs)
+
+    def _finished(self, jobs: dict[Future[list[Record]], str]) -> Iterator[list[Record]]:
+        """The jobs' records as they are done; of one that failed none."""
+        for job in as_completed(jobs):
+            records = []
+            with self.going_on(jobs[job]):
+                self.keep(records := job.result())
+            yield records
+
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        """Keep an error of the harness in `broken`, so that what comes after is tried all the same."""
+        try:
+            yield
+        except Exception as error:
+            self.broken[what] = error
+            with open(self.folder / "errors.log", "a", encoding="utf-8") as file:
+                file.write(f"{what}\n{''.join(traceback.format_exception(error))}\n")
+
+    def require_all(self) -> None:
+        """Raises Incomplete where something could not be tried."""
+        if self.broken:
+            told = "\n".join(f"  {what}: {type(error).__name__}: {error}" for what, error in self.broken.items())
+            raise Incomplete(
+                f"{len(self.broken)} parts of the run could not be tried:\n{told}",
+                f"What could is in {self.folder}; errors.log there says where it failed.",
+            )
 
     def keep(self, records: Sequence[Record]) -> None:
         """Write records into the run's folder."""

@@ -3,14 +3,15 @@
     records.jsonl.gz   every record; `roundtrip report` makes the page of it
     environment.json, summary.md, badge.json
     tables/*.csv       those that are read without the page
-    page.png           a screenshot of the page, where a Chromium is installed
+    page.png           a screenshot of the page, where a Chromium is installed; it names the records that it shows
 
-The README's table is the run's `choice` table; a test holds the two together.
+The README's table is the run's `choice` table; tests hold table and picture to the records.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import shutil
 import subprocess
@@ -35,6 +36,8 @@ TABLES = (
     "floor",
     "cold_start",
 )
+SHOWS = "records-sha256"
+"""The entry of the picture's PNG that names the records."""
 BROWSERS = ("chromium", "google-chrome")
 _TABLE = re.compile(r"(?<=page\.png\)\n\n).*?(?=\n\n\*Counts are models)", re.DOTALL)
 
@@ -48,14 +51,15 @@ def publish(run: Path, folder: Path = PUBLISHED, readme: Path = ROOT / "README.m
     write_report(run)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tables").mkdir(parents=True)
-    lines = (run / "records.jsonl").read_bytes()
-    (folder / "records.jsonl.gz").write_bytes(gzip.compress(lines, mtime=0))
+    lines = gzip.compress((run / "records.jsonl").read_bytes(), mtime=0)
+    (folder / "records.jsonl.gz").write_bytes(lines)
     for name in ("environment.json", "summary.md", "badge.json"):
         shutil.copy(run / name, folder / name)
     for table in sorted((run / "tables").glob("*.csv")):
         if table.stem in TABLES or table.stem.startswith("fidelity_"):
             shutil.copy(table, folder / "tables" / table.name)
-    screenshot(run / "index.html", folder / "page.png")
+    if screenshot(run / "index.html", folder / "page.png"):
+        _name_records(folder / "page.png", lines)
     choice = tables.markdown(tables.choice(tables.frame(records)))
     readme.write_text(_TABLE.sub(lambda _: choice, readme.read_text(encoding="utf-8"), count=1), encoding="utf-8")
     return [*sorted(path for path in folder.rglob("*") if path.is_file()), readme]
@@ -71,3 +75,23 @@ def screenshot(page: Path, picture: Path) -> bool:
         [browser, *options, f"--screenshot={picture}", page.resolve().as_uri()], capture_output=True, timeout=120
     )
     return picture.is_file()
+
+
+def _name_records(picture: Path, records: bytes) -> None:
+    """Write into a PNG which records it shows, as `shows` reads it."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    note = PngInfo()
+    note.add_text(SHOWS, hashlib.sha256(records).hexdigest())
+    with Image.open(picture) as image:
+        image.load()
+        image.save(picture, pnginfo=note, optimize=True)
+
+
+def shows(picture: Path, records: Path) -> bool:
+    """Whether a published picture was made of these records (`records.jsonl.gz`)."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        return image.info.get(SHOWS) == hashlib.sha256(records.read_bytes()).hexdigest()

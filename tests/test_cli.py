@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from harness import report, tables
 from harness.cli import main
@@ -99,6 +100,54 @@ def build():
 def examples():
     return [[1.0, 2.0], [2.0, -1.0]]
 """
+
+
+@pytest.fixture
+def faulty(monkeypatch):
+    """A harness that fails at one model, one file of traits and one backend's probes."""
+    from harness import corpus, matrix, probes
+
+    def failing(function, is_meant):
+        def call(*arguments):
+            if is_meant(*arguments):
+                raise ZeroDivisionError("planted")
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(matrix.Run, "_cells", failing(matrix.Run._cells, lambda _, one, *__: "closure" in one.name))
+    monkeypatch.setattr(corpus, "run", failing(corpus.run, lambda batch, *_: batch.backend == "dill"))
+    monkeypatch.setattr(probes, "probe", failing(probes.probe, lambda name, *_: name == "dill"))
+
+
+def test_what_the_harness_cannot_try_does_not_end_a_run(faulty, tmp_path):
+    wanted = ["--backend", "pickle", "--backend", "dill", "--condition", "fresh_process", "--rounds", "1"]
+    models = ["--model", "closure_preprocess", "--model", "nested_fruit", "--probes"]
+    done = CliRunner().invoke(main, ["bench", *wanted, *models, "--output", str(tmp_path / "run")])
+    assert done.exit_code == 2
+    assert "2 parts of the run could not be tried:\n  closure_preprocess: ZeroDivisionError: planted\n" in done.output
+    assert "probes of dill: ZeroDivisionError: planted" in done.output
+    assert (tmp_path / "run" / "errors.log").read_text().count("ZeroDivisionError: planted") == 2
+    assert (tmp_path / "run" / "summary.md").exists()
+    records = read_records(tmp_path / "run").records
+    assert {(one.backend, one.model) for one in records if one.kind == "cell"} == {
+        ("pickle", "nested_fruit"), ("dill", "nested_fruit"),
+    }  # fmt: skip
+    assert {one.backend for one in records if one.kind == "probe"} == {"pickle"}
+
+
+def test_a_batch_of_traits_that_cannot_be_tried_does_not_end_the_corpus(faulty, tmp_path):
+    wanted = ["--backend", "pickle", "--backend", "dill", "--trait", "lambda_attribute"]
+    done = CliRunner().invoke(main, ["traits", *wanted, "--output", str(tmp_path / "run")])
+    assert done.exit_code == 2
+    assert "× dill: ZeroDivisionError: planted" in done.output
+    assert {one.backend for one in read_records(tmp_path / "run").records} == {"pickle"}
+
+
+def test_a_run_of_which_nothing_could_be_tried_says_why(faulty):
+    done = CliRunner().invoke(main, ["check", "closure_preprocess", "--backend", "pickle"])
+    assert done.exit_code == 2
+    assert "closure_preprocess: ZeroDivisionError: planted" in done.output
 
 
 def test_a_users_own_model(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 import statistics
 from pathlib import Path
 
@@ -102,6 +103,54 @@ def test_how_large_a_slowdown_would_be_found_is_known(seed):
         found = compare_runs(before, slow).costs
         if factor * now.median / was.median > 1.12:
             assert any(change.backend == "dill" for change in found) == shown
+
+
+def of_models(seed: int, slower: dict[str, float] | None = None, count: int = 9) -> list[Record]:
+    """A run of `count` models whose rounds jitter by 25 %: too much for one model's rounds to tell."""
+    return [
+        dataclasses.replace(record, model=f"model{number}")
+        for number in range(count)
+        for record in run(1000 * seed + number, slower, jitter=0.25, run_id="one")
+    ]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_planted_slowdown_that_no_model_shows_alone_is_found_over_all(seed):
+    changes = compare_runs(of_models(seed), of_models(seed + 50, {"torch_save": 1.45}))
+    assert sorted((change.backend, change.metric) for change in changes.backends) == [
+        ("torch_save", "load"), ("torch_save", "save"),
+    ]  # fmt: skip
+    assert changes.is_regression
+    assert len(changes.costs) < 18
+    for change in changes.backends:
+        assert change.models == 9
+        assert change.low < 0.45 < change.high
+    assert statistics.median(changes.least_over_models) < statistics.median(changes.least_slowdowns) / 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_same_again_is_no_change_over_all(seed):
+    changes = compare_runs(of_models(seed), of_models(seed + 50))
+    assert not changes.backends and not changes.is_regression
+    assert len(changes.least_over_models) == 8
+
+
+def test_models_that_disagree_are_no_change_over_all():
+    """Half of them much slower and half of them faster: the interval is as wide as they differ."""
+    after = of_models(51)
+    for record in after:
+        if record.backend == "dill":
+            factor = 2.5 if int(record.model[-1]) % 2 else 0.8
+            record.load_s = [value * factor for value in record.load_s]
+    changes = compare_runs(of_models(1), after)
+    assert ("dill", "load") not in {(change.backend, change.metric) for change in changes.backends}
+    assert any(change.backend == "dill" for change in changes.costs)
+
+
+def test_few_models_say_nothing_together():
+    changes = compare_runs(of_models(1, count=3), of_models(2, {"dill": 3.0}, count=3))
+    assert not changes.backends and not changes.least_over_models
+    assert any(change.backend == "dill" for change in changes.costs)
 
 
 def test_medians_apart_are_no_change_where_intervals_overlap():
@@ -247,6 +296,11 @@ def test_compare_fails_on_a_regression(tmp_path):
     assert result.exit_code == 1, result.output
     assert "SLOWER dill × digits_cnn: load +" in result.output
     assert "rerun dill" in result.output
+    c, d = write(tmp_path / "c", of_models(1)), write(tmp_path / "d", of_models(2, {"dill": 1.5}))
+    result = CliRunner().invoke(main, ["compare", str(c), str(d), "--fail-on", "regression"])
+    assert result.exit_code == 1, result.output
+    assert re.search(r"SLOWER dill: load \+\d+% over 9 models \(\+\d+% to \+\d+%\)", result.output)
+    assert "of the backends would show one of" in result.output
     same = CliRunner().invoke(main, ["compare", str(a), str(a), "--fail-on", "regression"])
     assert same.exit_code == 0
     assert "0 worse, 0 better" in same.output

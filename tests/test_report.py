@@ -363,3 +363,22 @@ def test_publishing_replaces_the_folder_and_the_readmes_table(run, tmp_path):
         path.name for path in written
     }
     assert not (folder / "tables" / "old.csv").exists() and not list(folder.rglob("*.parquet"))
+
+
+def test_the_published_picture_is_of_the_published_records(tmp_path):
+    """Pixels differ by the fonts of a machine, so the picture names the records that it was made of."""
+    picture, records = (publishing.PUBLISHED / name for name in ("page.png", "records.jsonl.gz"))
+    assert publishing.shows(picture, records)
+    (tmp_path / "other.gz").write_bytes(records.read_bytes()[:-1])
+    assert not publishing.shows(picture, tmp_path / "other.gz")
+
+
+@pytest.mark.skipif(not any(map(shutil.which, publishing.BROWSERS)), reason="no Chromium: `make chromium` (Debian)")
+def test_publishing_pictures_the_records_that_it_publishes(run, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("")
+    publishing.publish(run, tmp_path / "published", readme)
+    picture, records = (tmp_path / "published" / name for name in ("page.png", "records.jsonl.gz"))
+    assert publishing.shows(picture, records)
+    records.write_bytes(records.read_bytes() + b"more")
+    assert not publishing.shows(picture, records)

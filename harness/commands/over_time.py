@@ -67,8 +67,9 @@ def history(
 def compare(context: click.Context, first: Path, second: Path, fail_on: str | None, everything: bool) -> None:
     """List what changed from run FIRST to run SECOND (folders): outcomes that got worse, then costs.
 
-    A cost counts when the intervals of both medians do not overlap and it moved by 10 % or more; what all backends and
-    the floor share, the machine, is taken out. The last lines say how large a slowdown the intervals would show.
+    A cost counts when the intervals of both medians do not overlap and it moved by 10 % or more, or when all models
+    of a backend together say so; what all backends and the floor share, the machine, is taken out. The last lines say
+    how large a slowdown the intervals would show.
     """
     from harness import rankings
     from harness.changes import compare_runs
@@ -92,6 +93,13 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
                 )
     for place in changes.gone:
         click.echo(f"GONE   {place}")
+    for change in changes.backends:
+        if change.worse or everything:
+            word = "SLOWER" if change.worse else "faster"
+            click.echo(
+                f"{word} {change.backend}: {change.metric} {change.change:+.0%} over {change.models} models "
+                f"({change.low:+.0%} to {change.high:+.0%})"
+            )
     for change in changes.costs:
         if change.worse or everything:
             word = "SLOWER" if change.worse else "faster"
@@ -99,8 +107,9 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
                 f"{word} {change.backend} × {change.model}: {change.metric} {change.change:+.0%}, "
                 f"{_interval(change.was)} → {_interval(change.now)}\n         {change.rerun}"
             )
-    worse = sum(change.worse for change in [*changes.outcomes, *changes.costs]) + len(changes.gone)
-    better = len(changes.outcomes) + len(changes.costs) + len(changes.gone) - worse
+    told = [*changes.outcomes, *changes.backends, *changes.costs]
+    worse = sum(change.worse for change in told) + len(changes.gone)
+    better = len(told) + len(changes.gone) - worse
     click.echo(
         f"{worse} worse, {better} better, {changes.new} new cells; "
         f"{changes.compared_cells} cells and {changes.compared_costs} costs compared."
@@ -110,6 +119,9 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
         click.echo(
             f"Half of the costs would show a slowdown of {least:.0%}; a smaller one needs more, or quieter, rounds."
         )
+    if changes.least_over_models:
+        least = statistics.median(changes.least_over_models)
+        click.echo(f"Half of the backends would show one of {least:.0%} over all models.")
     click.echo(f"Rankings: {rankings.compare_runs(*runs).text}.")
     if fail_on and changes.is_regression:
         context.exit(1)

@@ -84,7 +84,7 @@ def check(
     "--budget",
     "budget_s",
     type=float,
-    help="Seconds for the rounds of one model [default: 0.3 a backend, to 0.7 where rounds are dear].",
+    help="Seconds for the rounds of one model [default: 0.25 a backend, to 0.6 where rounds are dear].",
 )
 @click.option("--quick", is_flag=True, help="Small models, quick backends, three conditions, a few rounds.")
 @click.option(
@@ -131,6 +131,7 @@ def bench(
     write_report(run.folder)
     if settings.notice():
         click.echo(settings.notice())
+    run.require_all()
 
 
 @click.command()
@@ -169,6 +170,7 @@ def traits(
     run.close()
     show_counts(Console(), run.records)
     write_report(run.folder)
+    run.require_all()
 
 
 @click.command()
@@ -198,3 +200,4 @@ def probe(backends: tuple[str, ...], output: Path | None) -> None:
         if name not in {record.backend for record in run.records}:
             console.print(f"{name} brought none of the probed models back: nothing to probe.")
     click.echo(f"Records: {run.folder / 'records.jsonl'}")
+    run.require_all()

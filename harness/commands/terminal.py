@@ -17,7 +17,11 @@ LINE_EVERY_S = 20.0
 
 
 def run_all(settings, output: Path | None, traits=(), probes: bool = False):
-    """Run the matrix, then the named traits, then the probes, with a bar."""
+    """Run the matrix, then the named traits, then the probes, with a bar.
+
+    A part that cannot be tried does not end it: the caller shows what there is, then calls `require_all`. Raises
+    Incomplete where there is nothing.
+    """
     from harness import corpus
     from harness.matrix import Run
 
@@ -27,13 +31,16 @@ def run_all(settings, output: Path | None, traits=(), probes: bool = False):
     with progress(steps) as (tick, advance):
         run.tick = tick
         for name in run.settings.models:
-            run.model(name)
+            with run.going_on(name):
+                run.model(name)
             advance()
         for _ in run.traits(traits):
             advance()
         for _ in run.probes() if probes else ():
             advance()
     run.close()
+    if not run.records:
+        run.require_all()
     return run
 
 
