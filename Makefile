@@ -24,7 +24,7 @@ MAX_BYTES ?= 1GB
 MAX_MODULES ?= 10000
 GROWTH_BACKENDS ?= pickle cloudpickle joblib torch_save torch_save_mmap torch_package state_dict safetensors tensorizer \
 	json_spec json_spec_source bentoml torchscript
-# A factor on the time of json_spec's speed, about 4 minutes.
+# A factor on the time of json_spec's speed, about 5 minutes.
 SPEED ?= 1
 PYTHON312 ?= python3.12
 
@@ -39,7 +39,7 @@ bench: $(VENV)/.ready  ## the main job: the matrix without its slow backends, ta
 quick: $(VENV)/.ready  ## a part of the matrix in about a minute: small models, three conditions, few rounds
 	$(BIN)/python -m pytest benchmarks/ --quick
 
-bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (4 minutes); tables in reports/runs/<id>/
+bench-json-spec: $(VENV)/.ready  ## json_spec's speed against its targets (5 minutes); tables in reports/runs/<id>/
 	$(BIN)/python -m pytest benchmarks/test_json_spec_speed.py -q
 
 test: $(VENV)/.ready  ## the tests, in TEST_JOBS processes
