@@ -23,7 +23,8 @@ import types
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import reduction
+from functools import cache
+from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ class Worker:
 
         self._process = context.Process(target=worker.serve, args=(theirs, self._log.name), daemon=not children)
         with _STARTING, _bare_main():
+            _start_tracker()
             self._process.start()
         theirs.close()
 
@@ -258,6 +260,21 @@ def _is_installed(entry: str) -> bool:
     path = Path(entry)
     inside = entry.startswith((sys.prefix, sys.base_prefix, sys.exec_prefix))
     return inside or path.name in ("site-packages", "dist-packages") or path.resolve() == ROOT
+
+
+@cache
+def _start_tracker() -> None:
+    """Start multiprocessing's resource tracker, silent: a worker that is killed leaves its libraries' semaphores to it,
+    and it would end every command with a warning that it removed them."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _context():

@@ -16,7 +16,7 @@ from typing import Any
 from harness.conditions import CONDITIONS
 from harness.errors import MissingPackage, UnknownName
 from harness.needs import BASE_CONDITION, COSTS, all_needs, facts_table
-from harness.records import Record, find_runs
+from harness.records import Record, find_runs, read_records
 
 RANKING = Path(__file__).parent / "page" / "ranking.js"
 
@@ -85,6 +85,14 @@ def latest_run(reports: Path) -> Path:
     """The newest run below `reports` that holds records; the published one where there is none."""
     runs = [run for run in find_runs(reports) if (run / "records.jsonl").stat().st_size]
     return runs[-1] if runs else reports / "published"
+
+
+def borrowed(records: Sequence[Record], published: Path) -> list[Record]:
+    """The published run's probes, where a run has none of its own: what a backend does with planted code and damage
+    depends little on the machine. Raises RecordsError."""
+    if any(record.kind == "probe" for record in records) or not published.is_dir():
+        return []
+    return [record for record in read_records(published).records if record.kind == "probe"]
 
 
 def of_model(records: Sequence[Record], model: str) -> list[Record]:

@@ -215,3 +215,28 @@ def test_recommend_tries_a_model_that_the_run_does_not_hold(tmp_path, monkeypatc
     assert done.output.count("+ comes back as it was in a new process\n") == 2
     assert done.output.count("- needs your source to load\n") == 2
     assert "not measured: runs no code" not in done.output
+
+
+def test_a_run_without_probes_borrows_the_published_ones(tmp_path, monkeypatch):
+    """Those of the newest run, where it has its own."""
+    from click.testing import CliRunner
+
+    from harness import registry
+    from harness.cli import main
+    from tests import synthetic
+
+    records = synthetic.records(6)
+    probes = [record for record in records if record.kind == "probe"]
+    others = [record for record in records if record.kind != "probe"]
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    synthetic.write(tmp_path / "reports" / "published", probes)
+    newest = synthetic.write(tmp_path / "reports" / "runs" / "20261127-000000-aaaa", others)
+    command = ["recommend", "--need", "safe_load"]
+    done = CliRunner().invoke(main, command)
+    assert f"From {len(records)} records of {newest}, {len(probes)} of them probes of reports/published." in done.output
+    assert "meets what you need" in done.output, done.output
+    alone = CliRunner().invoke(main, [*command, "--run", str(newest)])
+    assert f"From {len(others)} records of {newest}." in alone.output
+    assert "not measured: runs no code" in alone.output
+    synthetic.write(tmp_path / "reports" / "runs" / "20261127-000001-bbbb", records)
+    assert "of them probes" not in CliRunner().invoke(main, command).output

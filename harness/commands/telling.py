@@ -69,8 +69,10 @@ def recommend(
     from harness.registry import ROOT
     from harness.report import read_environment
 
-    folder = folder or recommend.latest_run(ROOT / "reports")
+    newest, folder = folder is None, folder or recommend.latest_run(ROOT / "reports")
     records = read_records(folder).records
+    borrowed = recommend.borrowed(records, ROOT / "reports" / "published") if newest else []
+    records = [*records, *borrowed]
     python = str((read_environment(folder)[0] or {}).get("python", ""))
     if not needs and not prefer:
         width = max(len(need.id) for need in all_needs(records))
@@ -83,7 +85,8 @@ def recommend(
     click.echo(
         "\n".join(recommend.lines(recommend.recommend(records, wanted, python), records, None if everything else 3))
     )
-    click.echo(f"\nFrom {len(records)} records of {folder}.")
+    probed = f", {len(borrowed)} of them probes of reports/published" if borrowed else ""
+    click.echo(f"\nFrom {len(records)} records of {folder}{probed}.")
 
 
 def _try_now(model: str, records, conditions: tuple[str, ...]) -> list:
