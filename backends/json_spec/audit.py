@@ -34,7 +34,7 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
     With `trust=None` any name will do: for readers that import nothing.
     """
     walk = _Walk(objects, trust)
-    walk.check("root", root)
+    walk.check("root", root, above=1)
     for name, node in objects.items():
         if not name.isprintable():
             raise ArtifactError(f"an object is called {name[:200]!r}, which no terminal should be asked to show")
@@ -57,6 +57,7 @@ def _is_plain_tensor(node: dict[str, Any]) -> bool:
         and type(node["entry"]) is str
         and node.get("parameter", True) is True
         and sizes(node["shape"])
+        and 0 not in node["shape"]
     )
 
 
@@ -72,11 +73,12 @@ class _Walk:
         self.regexes: list[str] = []
         self.keys = 0
 
-    def check(self, where: str, graph: Any) -> None:
-        """Check one named object, or the root."""
-        objects, level = self._objects, [graph]
-        for _ in range(DEPTH_LIMIT):
-            left: list[Any] = []
+    def check(self, where: str, graph: Any, above: int = 2) -> None:
+        """Check one named object, or the root; `above`: levels of the text around it."""
+        objects, level, beneath = self._objects, [graph], []
+        for _ in range(DEPTH_LIMIT - above):
+            left: list[Any] = beneath
+            beneath, listed = [], False
             for node in level:
                 if type(node) is list:
                     left += [item for item in node if type(item) in _INNER]
@@ -90,7 +92,8 @@ class _Walk:
                             raise ArtifactError(f"{where} refers to {payload[:200]!r}, which the file does not define")
                         continue
                     if type(payload := node.get("$tuple")) is list:
-                        left += [item for item in payload if type(item) in _INNER]
+                        beneath += [item for item in payload if type(item) in _INNER]
+                        listed = True  # the list itself is a level
                         continue
                 tag = tag_of(node)
                 if tag is not None:
@@ -99,7 +102,7 @@ class _Walk:
                         left += [node[name] for name in _TENSOR_NODES if name in node]
                         continue
                 left += [item for item in node.values() if type(item) in _INNER]
-            if not left:
+            if not (left or beneath or listed):
                 return
             level = left
         raise ArtifactError(f"{where} is nested more than {DEPTH_LIMIT} levels deep")
@@ -172,6 +175,8 @@ def _check_form(tag: str, node: dict[str, Any], where: str) -> None:
             raise ArtifactError(f"{where} holds a {tag} with the unknown field {name[:50]!r}")
         if not check(value):
             raise ArtifactError(f"{where} holds a {tag} whose {name!r} is {_shown(value)}, which it cannot be")
+    if not form.together(node):
+        raise ArtifactError(f"{where} holds a {tag} with fields that do not belong together: {sorted(node)}")
 
 
 def _shown(value: Any) -> str:

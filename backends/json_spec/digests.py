@@ -41,7 +41,7 @@ def read_digests(directory: Path, sums: Mapping[str, str]) -> dict[str, Any]:
     found = parse(data, DIGESTS, flat=True)
     if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("version") != VERSION:
         raise ArtifactError(f"{DIGESTS} is not a {FORMAT} file of version {VERSION}")
-    if list(found) != MEMBERS or not isinstance(found["tensors"], dict):
+    if list(found) != MEMBERS or type(found["version"]) is not int or not isinstance(found["tensors"], dict):
         raise ArtifactError(f"{DIGESTS} does not have exactly the members {MEMBERS}")
     for one in found["tensors"].values():
         if not isinstance(one, dict) or list(one) != ["header", "entries"] or not isinstance(one["entries"], dict):

@@ -68,7 +68,8 @@ def _read(directory: Path, sums: Mapping[str, str] | None) -> dict[str, Any]:
     found = parse(data, DEFINITIONS)
     if not isinstance(found, dict) or list(found) != ["format", "version", "modules"]:
         raise ArtifactError(f"{DEFINITIONS} does not have exactly the members format, version, modules")
-    if (found["format"], found["version"]) != (FORMAT, VERSION) or not isinstance(found["modules"], dict):
+    known = (found["format"], found["version"]) == (FORMAT, VERSION) and type(found["version"]) is int
+    if not known or not isinstance(found["modules"], dict):
         raise ArtifactError(f"{DEFINITIONS} is not a {FORMAT} file of version {VERSION}")
     for was in found["modules"].values():
         if (

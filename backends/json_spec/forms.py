@@ -28,6 +28,8 @@ class Form:
     payload: Check
     needed: dict[str, Check] = field(default_factory=dict)
     optional: dict[str, Check] = field(default_factory=dict)
+    together: Check = lambda node: True
+    """Whether the fields of a node belong together, each of them being right: none may stand there without effect."""
 
 
 def any_node(_: Any) -> bool:
@@ -143,6 +145,34 @@ def first_is(check: Check, *rest: Check) -> Check:
     )
 
 
+def deque(value: Any) -> bool:
+    """`[maxlen, nodes]`, with no more nodes than the deque would keep."""
+    return _deque(value) and (value[0] is None or len(value[1]) <= value[0])
+
+
+def either(*groups: set[str]) -> Check:
+    """All fields of exactly one of these groups."""
+    known = set().union(*groups)
+    return lambda node: node.keys() & known in groups
+
+
+def handle(node: dict[str, Any]) -> bool:
+    """Of a hook that is gone nothing else is told."""
+    return node.keys() & {"on", "place"} == (set() if node["$handle"] is None else {"on", "place"})
+
+
+def sparse(node: dict[str, Any]) -> bool:
+    """The indices of the layout and of no other."""
+    known = _INDICES if node["$sparse"] == "sparse_coo" else {*_INDICES, "coalesced"}
+    return node.keys() & known == INDICES[node["$sparse"]]
+
+
+def held(node: dict[str, Any]) -> bool:
+    """No place in the weights where there are no elements."""
+    there = 0 not in node["shape"] and node.get("device", "")[:4] != "meta"
+    return there or not node.keys() & {"entry", "offset", "strides"}
+
+
 def maybe(check: Check) -> Check:
     """That, or null."""
     return lambda value: value is None or check(value)
@@ -153,8 +183,17 @@ def big_int(value: Any) -> bool:
     return type(value) is str and len(value) <= INT_DIGITS and _BIG.fullmatch(value) is not None
 
 
+INDICES = {
+    "sparse_coo": {"indices"},
+    "sparse_csr": {"crow_indices", "col_indices"},
+    "sparse_bsr": {"crow_indices", "col_indices"},
+    "sparse_csc": {"ccol_indices", "row_indices"},
+    "sparse_bsc": {"ccol_indices", "row_indices"},
+}
+_INDICES = set().union(*INDICES.values())
+_deque = first_is(maybe(size), nodes)
 _BIG = re.compile(r"-?0x[1-9a-f][0-9a-f]{15,}")
-NUMPY_DTYPE = r"[<>|][?biufcSUO]\d{1,9}|[<>][Mm]8(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
+NUMPY_DTYPE = r"[<>|][?biufcSUO]\d{1,9}|\|O|[<>][Mm]8(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
 FIELD = r"[<>|][iufcSMm]\d{1,9}(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
 DEVICE = r"[a-z]{1,20}(:\d{1,3})?"
 TORCH_NAME = r"[a-z]\w{0,40}"
@@ -209,9 +248,9 @@ FORMS: dict[str, Form] = {
     "$ordereddict": Form(pairs),
     "$counter": Form(pairs),
     "$defaultdict": Form(first_is(any_node, pairs)),
-    "$deque": Form(first_is(maybe(size), nodes)),
+    "$deque": Form(deque),
     "$namedtuple": Form(text, {"items": nodes}),
-    "$enum": Form(text, {}, {"member": text, "members": texts}),
+    "$enum": Form(text, {}, {"member": text, "members": texts}, either({"member"}, {"members"})),
     "$range": Form(first_is(any_node, any_node, any_node)),
     "$slice": Form(first_is(any_node, any_node, any_node)),
     "$decimal": Form(matches(DECIMAL)),
@@ -245,7 +284,7 @@ FORMS: dict[str, Form] = {
     "$method": Form(any_node, {"name": text}),
     "$codec": Form(text, {"state": table}),
     "$ndarray": Form(
-        numpy_dtype, {"shape": sizes}, {"strides": strides, "entry": text, "offset": size, "read_only": flag}
+        numpy_dtype, {"shape": sizes}, {"strides": strides, "entry": text, "offset": size, "read_only": flag}, held
     ),
     "$objectarray": Form(sizes, {"items": nodes}),
     "$tensor": Form(
@@ -260,9 +299,10 @@ FORMS: dict[str, Form] = {
             "device": matches(DEVICE),
             **COMMON,
         },
+        held,
     ),
     "$sparse": Form(
-        one_of("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"),
+        one_of(*INDICES),
         {"shape": sizes, "values": any_node},
         {
             "indices": any_node,
@@ -273,11 +313,13 @@ FORMS: dict[str, Form] = {
             "row_indices": any_node,
             **COMMON,
         },
+        sparse,
     ),
     "$quantized": Form(
         one_of("qint8", "quint8", "qint32"),
         {"values": any_node},
         {"scale": number, "zero_point": whole, "scales": any_node, "zero_points": any_node, "axis": size, **COMMON},
+        either({"scale", "zero_point"}, {"scales", "zero_points", "axis"}),
     ),
     "$module": Form(
         text,
@@ -295,7 +337,7 @@ FORMS: dict[str, Form] = {
             **CALLED,
         },
     ),
-    "$handle": Form(any_node, {}, {"on": text, "place": size}),
+    "$handle": Form(any_node, {}, {"on": text, "place": size}, handle),
     "$object": Form(text, {}, {"content": any_node, "attributes": table, "slots": table, **CALLED}),
 }
 """Tag -> the form of its payload and of the fields that must and that may stand beside it."""

@@ -13,7 +13,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from backends.json_spec.errors import ArtifactError, refuse
-from backends.json_spec.forms import PLAIN_TENSORS
+from backends.json_spec.forms import DIMENSIONS, PLAIN_TENSORS
 from backends.json_spec.regions import View, view_of_tensor
 from backends.json_spec.tensors import DTYPES, Weights
 
@@ -28,7 +28,6 @@ COMPRESSED = {
 }
 """Layout -> the names of its index tensors, in the order of `torch.sparse_compressed_tensor`."""
 PER_CHANNEL = (torch.per_channel_affine, torch.per_channel_symmetric)
-SPARSE_FIELDS = {"indices", "coalesced", "crow_indices", "col_indices", "ccol_indices", "row_indices"}
 COMMON = {"parameter", "requires_grad", "class", "grad", "attributes"}
 """Fields that any tensor may have."""
 
@@ -66,6 +65,8 @@ def _check(tensor: torch.Tensor, path: str) -> None:
         refuse(path, f"a tensor of class {cls.__qualname__}, which wraps others", "save the tensors that it wraps")
     if tensor.is_nested or tensor.layout in (torch._mkldnn, torch.jagged):
         refuse(path, f"a nested or {str(tensor.layout).removeprefix('torch.')} tensor", "save its dense parts")
+    if tensor.dim() > DIMENSIONS:
+        refuse(path, f"a tensor of {tensor.dim()} dimensions", f"reshape it to at most {DIMENSIONS}")
     if tensor.device.type not in ("cpu", "cuda", "meta"):
         refuse(path, f"a tensor on {tensor.device}", "move the model to the CPU before saving")
     if tensor.grad_fn is not None:
@@ -111,6 +112,10 @@ def _sparse_node(plain: torch.Tensor, inside: Inside, path: str) -> dict[str, An
 def _quantized_node(plain: torch.Tensor, inside: Inside, path: str) -> dict[str, Any]:
     if plain.dtype not in (torch.qint8, torch.quint8, torch.qint32):
         refuse(path, f"a quantized tensor of {_short(plain.dtype)}", "save its dequantized values")
+    try:
+        plain.qscheme()
+    except RuntimeError:  # torch.empty makes such, and can do nothing with them
+        refuse(path, "a quantized tensor without a scheme", "make it with torch.quantize_per_tensor")
     node: dict[str, Any] = {"$quantized": _short(plain.dtype), "values": inside(plain.int_repr(), ".int_repr")}
     if plain.qscheme() in PER_CHANNEL:
         node["scales"] = inside(plain.q_per_channel_scales(), ".scales")
@@ -158,6 +163,7 @@ def read_strided(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     offset = node.get("offset", 0)
     if (
         not isinstance(dtype, torch.dtype)
+        or _short(dtype) != node["$tensor"]  # a second name of it, as `half` is
         or node["$tensor"].startswith("q")
         or not (is_sizes(shape) and is_sizes(stride) and is_sizes([offset]))
     ):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from backends.json_spec.errors import ArtifactError, refuse
+from backends.json_spec.forms import numpy_dtype
 from backends.json_spec.layouts import contiguous, is_sizes
 from backends.json_spec.regions import View, view_of_array
 from backends.json_spec.tensors import Weights, check_letters
@@ -37,9 +38,10 @@ def dtype_node(dtype: np.dtype, path: str) -> Any:
     if dtype.names is not None:
         fields = [list(field) for field in dtype.descr]
         plain = all(len(field) == 2 and type(field[1]) is str and field[1][1] in FIELD_KINDS for field in fields)
-        if plain and np.dtype([tuple(field) for field in fields]) == dtype and dtype.metadata is None:
+        same = plain and np.dtype([tuple(field) for field in fields]) == dtype and dtype.metadata is None
+        if same and numpy_dtype(fields):
             return fields
-    elif dtype.kind in ARRAY_KINDS.replace("?", "b") + "O":
+    elif dtype.kind in ARRAY_KINDS.replace("?", "b") + "O" and numpy_dtype(dtype.str):
         return dtype.str
     return refuse(path, f"or has the dtype {dtype}", "save its fields as arrays of their own")
 

@@ -33,6 +33,8 @@ HOOKS = {
     "load_state_dict_post": ("_load_state_dict_post_hooks", {}),
 }
 """Our name -> torch's table, and flag -> torch's table of the hooks that have it."""
+MORE = {"state_dict": {"public"}, "load_state_dict_pre": {"with_module", "weight_norm"}}
+"""Kind -> the fields that hooks of this kind alone may have beside `on`, `call` and their flags."""
 TABLES = {table for table, flags in HOOKS.values()} | {t for _, flags in HOOKS.values() for t in flags.values()}
 BARE = vars(nn.Module())
 _BARE_KINDS = [
@@ -107,7 +109,7 @@ def restore_hooks(module: nn.Module, nodes: Any, decode: Callable[[Any], Any], h
             raise ArtifactError("a module's hooks are not a list of hooks")
         kind = node["on"]
         table, flags = HOOKS[kind]
-        if not node.keys() <= {"on", "call", "weight_norm", "with_module", "public", *flags}:
+        if not node.keys() <= {"on", "call", *flags, *MORE.get(kind, ())}:
             raise ArtifactError(f"a {kind} hook has unknown fields")
         hook = decode(node["call"]) if "call" in node else _weight_norm_hook(node["weight_norm"])
         if not callable(hook):

@@ -19,10 +19,9 @@ from backends.json_spec.calls import note, noted
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import WEIGHTS, read_file
 from backends.json_spec.forms import tag_of
-from backends.json_spec.loading import SPEC_LIMIT, load, read_spec
+from backends.json_spec.loading import SPEC_LIMIT, Artifact, load
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
-from backends.json_spec.tensors import Weights
 from backends.json_spec.text import parse
 from backends.json_spec.trust import allowed, canonical_names, check_call, resolve, trusted_names
 from backends.json_spec.writer import FORMAT, VERSION
@@ -50,9 +49,10 @@ def rebuild(
 
         rebuild("artifact", {"layer.n_hidden": 512}, trust=["my_project"])
 
-    `source` is an artifact's directory, or the content of its spec.json, edited or not, or a file of AI-JSONable or its
-    content; the variables there have names of their own, `var0.n_hidden`. A key of `overrides` names an
-    object, by the arguments and attributes that lead to it from the model, and one of its constructor's arguments.
+    `source` is an artifact's directory, of which every text and tensor is compared with its digest; or a spec.json by
+    itself, edited or not, as a file or its content; or a file of AI-JSONable or its content, where the variables have
+    names of their own, `var0.n_hidden`. A key of `overrides` names an object, by the arguments and attributes that lead
+    to it from the model, and one of its constructor's arguments.
 
     Unlike `load` this runs constructors, of the names that `load` trusts, with the arguments in the file. What they
     draw at random is drawn now: the weights are `"fresh"`. With `"saved"`, each parameter and buffer whose name, shape
@@ -70,16 +70,17 @@ def rebuild(
         source, directory = parse(read_file(directory, SPEC_LIMIT), directory.name), None
     if weights == "saved" and directory is None:
         raise ValueError("the saved weights are in the artifact's directory: give that as the source")
+    artifact = None if directory is None else Artifact(directory, names, read_sums(directory))
     if is_aijson(source):
         spec = from_aijson(source, names)
     else:
-        spec = _checked(source) if directory is None else read_spec(directory, read_sums(directory))
-        audit(spec["root"], spec["objects"], names)
+        spec = _checked(source, names) if artifact is None else artifact.spec()
         _audit_callers([spec["root"], spec["objects"]], names)
     if not any(isinstance(node, dict) and "call" in node for node in spec["objects"].values()):
         raise ValueError("no call was noted when the model was made: decorate its classes with @spec")
     given = [_override(spec, path, value) for path, value in (overrides or {}).items()]
-    stored = Weights(directory / WEIGHTS) if directory is not None else NoWeights()
+    stored = artifact.tensors(WEIGHTS, verify=True) if artifact is not None else NoWeights()
+    stored.finish()  # a constructor may be given any of them
     model = Rebuilder(spec["objects"], stored, names).build(spec["root"])
     for one in given:
         if not one.used:
@@ -106,13 +107,15 @@ def _audit_callers(graph: Any, trust: tuple[str, ...]) -> None:
             left += node
 
 
-def _checked(source: Any) -> dict[str, Any]:
-    """A copy of the content of a spec.json. Raises ArtifactError where it is something else."""
+def _checked(source: Any, trust: tuple[str, ...]) -> dict[str, Any]:
+    """A copy of the content of a spec.json, audited. Raises ArtifactError where it is something else."""
     if not isinstance(source, Mapping) or source.get("format") != FORMAT or source.get("version") != VERSION:
         raise ArtifactError(f"this is not the content of a {FORMAT} file of version {VERSION}")
     if not isinstance(source.get("objects"), dict) or "root" not in source:
         raise ArtifactError("a spec has a root and objects")
-    return copy.deepcopy(dict(source))
+    spec = copy.deepcopy(dict(source))
+    audit(spec["root"], spec["objects"], trust)
+    return spec
 
 
 class Rebuilder(Reader):
@@ -196,6 +199,9 @@ class NoWeights:
     """Stands for the weights where only the text of spec.json is at hand."""
 
     size_bytes = 0
+
+    def finish(self) -> None:
+        """There is nothing to compare."""
 
     def __getattr__(self, name: str) -> Any:
         raise ArtifactError("an argument holds a tensor or an array: give the artifact's directory as the source")

@@ -154,7 +154,7 @@ def _regex(pattern: Any, flags: int) -> re.Pattern[Any]:
 def _torch_constant(kind: type) -> Callable[[Any, Decode], Any]:
     def make(payload: Any, _: Decode) -> Any:
         found = vars(torch).get(payload)
-        if not isinstance(found, kind):
+        if not isinstance(found, kind) or _short(found, None) != payload:  # `half` is a second name of `float16`
             raise ValueError(f"torch has no {kind.__name__} {payload!r}")
         return found
 

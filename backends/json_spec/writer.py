@@ -19,6 +19,7 @@ from backends.json_spec import objects
 from backends.json_spec.calls import CALL, noted
 from backends.json_spec.codecs import CODECS, codec_name
 from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName, refuse
+from backends.json_spec.forms import FORMS
 from backends.json_spec.layouts import tensor_node
 from backends.json_spec.leaves import array_node, dtype_node, numpy_scalar
 from backends.json_spec.modules import BARE, base_class, handle_node, hook_nodes, own_state
@@ -98,7 +99,7 @@ class Writer:
         if kind is str:
             return value if _is_text(value) else refuse(path, "a text with a lone surrogate", "keep it as bytes")
         if kind is int:
-            return value if -(2**63) <= value < 2**63 else {"$int": hex(value)}
+            return value if -(2**63) <= value < 2**63 else self._checked("$int", hex(value), path)
         if kind is float:
             return _float(value)
         if kind is tuple and _is_small(value) and self._depth < NESTING_LIMIT:
@@ -125,7 +126,7 @@ class Writer:
             return node
         if kind in VALUES:
             tag = VALUES[kind]
-            return {tag.key: tag.write(value, inside)}
+            return self._checked(tag.key, tag.write(value, inside), path)
         if isinstance(value, enum.Enum):
             name = self._name(kind, path, "enum")
             if value.name in kind.__members__:
@@ -150,6 +151,12 @@ class Writer:
         ):  # immutable: no identity of its own
             return self._codec(value, codec, path)
         return self._identified(value, kind, codec, path, inside)
+
+    def _checked(self, tag: str, payload: Any, path: str) -> dict[str, Any]:
+        """The node; refused where no reader would take it, which has limits for texts and numbers."""
+        if not FORMS[tag].payload(payload):
+            refuse(path, f"a {tag[1:]} that is too long or too odd for the format", "keep it as bytes")
+        return {tag: payload}
 
     def _identified(self, value: Any, kind: type, codec: str | None, path: str, inside: Any) -> Any:
         container = CONTAINERS.get(kind)

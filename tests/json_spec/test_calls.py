@@ -204,6 +204,24 @@ def test_wrong_paths_and_overrides_without_effect_are_told(artifact, tmp_path):
         rebuild({"objects": {}}, trust=TRUST)
 
 
+def test_what_is_rebuilt_is_not_damaged(tmp_path):
+    """Objects without a noted call come back as they were saved."""
+    save(things.Holder(made=things.build_compound(), plain=nn.Linear(1, 1)), tmp_path / "a")
+    path = tmp_path / "a" / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="is damaged"):
+        rebuild(tmp_path / "a", trust=TRUST)
+
+
+@pytest.mark.parametrize("content", [[], {"more": 1}, {"format": "json-spec", "version": 1, "objects": {}}])
+def test_a_file_that_is_no_spec(content, tmp_path):
+    (tmp_path / "file.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"not the content|has a root and objects"):
+        rebuild(tmp_path / "file.json", trust=TRUST)
+
+
 def test_rebuild_calls_only_what_is_trusted(artifact):
     with pytest.raises(UntrustedName):
         rebuild(artifact)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from backends.json_spec import files, text, trust
+from backends.json_spec import drift, files, text, trust
 from backends.json_spec.audit import audit
 from backends.json_spec.bundle import Bundle, read_bundle
 from backends.json_spec.digests import Checking, check_file, read_digests, sha256, tensor_digests
@@ -177,6 +177,9 @@ def test_sums(what, tmp_path):
 
 
 DIGESTS = {
+    "a truth value as its version": (
+        {"format": "json-spec-digests", "version": True, "tensors": {}}, "exactly the members"
+    ),
     "a list": ([], "is not a"),
     "another format": ({"format": "x", "version": 1, "tensors": {}}, "is not a"),
     "another version": ({"format": "json-spec-digests", "version": 2, "tensors": {}}, "is not a"),
@@ -196,6 +199,14 @@ def test_digests(what, tmp_path):
     (tmp_path / "digests.json").write_text(json.dumps(value))
     with pytest.raises(ArtifactError, match=message):
         read_digests(tmp_path, None)
+
+
+@pytest.mark.parametrize("version", [True, 1.0, 2])
+def test_definitions_of_another_version(version, tmp_path):
+    held = {"format": "json-spec-definitions", "version": version, "modules": {}}
+    (tmp_path / "definitions.json").write_text(json.dumps(held))
+    with pytest.raises(ArtifactError, match="is not a json-spec-definitions file"):
+        drift.check(tmp_path, None, "error", ())
 
 
 def test_what_is_compared_with_digests():
@@ -222,6 +233,7 @@ FORMS = {
     "an unknown tag": ({"$new": 1}, "unknown kind"),
     "two tags": ({"$tuple": [], "$list": []}, "unknown field"),
     "a payload of another type": ({"$tuple": {}}, "which is not one"),
+    "more than a deque keeps": ({"$deque": [1, [1, 2]]}, "of a list of 2, which is not one"),
     "a missing field": ({"$blob": 3}, "without 'entry'"),
     "an unknown field": ({"$tensor": "int8", "shape": [], "entry": "a", "stored": 1}, "unknown field 'stored'"),
     "a field of another type": ({"$tensor": "float32", "shape": [-1], "entry": "a"}, "whose 'shape'"),
@@ -234,6 +246,64 @@ FORMS = {
     "long expressions": ([{"$regex": ["a" * 150_000, 0]}] * 2, "regular expressions are longer"),
     "expressions of many sets": ([{"$regex": ["[a]" * 3000, 0]}] * 2, "regular expressions are longer"),
 }  # fmt: skip
+
+
+APART = {
+    "a member and members": {"$enum": "a:B", "member": "A", "members": ["A"]},
+    "no member": {"$enum": "a:B"},
+    "a gone hook's place": {"$handle": None, "on": "forward", "place": 0},
+    "a hook without its place": {"$handle": {"$ref": "a"}, "on": "forward"},
+    "indices of another layout": {"$sparse": "sparse_coo", "shape": [1], "values": 1, "indices": 1, "row_indices": 1},
+    "no indices": {"$sparse": "sparse_csc", "shape": [1], "values": 1, "ccol_indices": 1},
+    "compressed and coalesced": {
+        "$sparse": "sparse_csr", "shape": [1], "values": 1, "crow_indices": 1, "col_indices": 1, "coalesced": True
+    },
+    "a scale and scales": {"$quantized": "qint8", "values": 1, "scale": 1, "zero_point": 0, "scales": 1},
+    "no scale": {"$quantized": "qint8", "values": 1},
+    "half a scale": {"$quantized": "qint8", "values": 1, "scale": 1},
+    "an entry of nothing": {"$tensor": "float32", "shape": [2, 0], "entry": "a"},
+    "a Parameter of nothing with an entry": {"$tensor": "float32", "shape": [0], "parameter": True, "entry": "a"},
+    "an entry on meta": {"$tensor": "float32", "shape": [2], "entry": "a", "device": "meta"},
+    "an offset of nothing": {"$tensor": "float32", "shape": [0], "offset": 4},
+    "strides of nothing": {"$ndarray": "<f4", "shape": [0], "strides": [400]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", APART)
+def test_fields_that_do_not_belong_together(what):
+    for root, objects in [([APART[what]], {"a": 1}), ({"$ref": "b"}, {"a": 1, "b": APART[what]})]:
+        with pytest.raises(ArtifactError, match="do not belong together"):
+            audit(root, objects, None)
+
+
+def test_fields_that_belong_together():
+    """The forms above are refused for what is wrong with them, not for all that they share."""
+    for node in (
+        {"$enum": "a:B", "members": []}, {"$handle": None}, {"$handle": {"$ref": "a"}, "on": "forward", "place": 0},
+        {"$sparse": "sparse_coo", "shape": [1], "values": 1, "indices": 1, "coalesced": True},
+        {"$sparse": "sparse_bsc", "shape": [1], "values": 1, "ccol_indices": 1, "row_indices": 1},
+        {"$quantized": "qint8", "values": 1, "scales": 1, "zero_points": 1, "axis": 0},
+        {"$tensor": "float32", "shape": [2, 0], "stride": [1, 1]}, {"$ndarray": "<f4", "shape": [0], "read_only": True},
+        {"$deque": [2, [1, 2]]}, {"$deque": [None, [1]]}, {"$npdtype": "|O"},
+    ):  # fmt: skip
+        audit([node], {"a": 1}, None)
+
+
+def nested(levels, tag):
+    """A node of so many levels of lists and objects."""
+    node = [] if levels % 2 or not tag else {tag: []}
+    for _ in range((levels - 1) // 2 if tag else levels - 1):
+        node = {tag: [node]} if tag else [node]
+    return node
+
+
+@pytest.mark.parametrize("tag", [None, "$tuple", "$list"])
+def test_the_audit_counts_levels_as_the_text_has_them(tag):
+    """200 in all: one lies around the root, two around an object."""
+    audit(nested(199, tag), {"a": nested(198, tag)}, None)
+    for root, objects in [(nested(200, tag), {}), (None, {"a": nested(199, tag)})]:
+        with pytest.raises(ArtifactError, match="more than 200 levels deep"):
+            audit(root, objects, None)
 
 
 @pytest.mark.parametrize("what", FORMS)
@@ -252,9 +322,12 @@ def test_names_of_objects_for_the_terminal():
         audit(None, {"a\x1b[2J": []}, None)
 
 
+MORE = {"$module": {"training": True}, "$namedtuple": {"items": []}, "$enum": {"member": "A"}}
+
+
 @pytest.mark.parametrize("tag", ["$module", "$object", "$enum", "$namedtuple", "$class", "$function"])
 def test_every_kind_of_name_is_looked_at(tag):
-    node = {tag: "os:system", **{"$module": {"training": True}, "$namedtuple": {"items": []}}.get(tag, {})}
+    node = {tag: "os:system", **MORE.get(tag, {})}
     audit([node], {}, None)
     with pytest.raises(trust.UntrustedName, match="os:system"):
         audit([node], {}, ())

@@ -134,6 +134,8 @@ def floating(dtype):
 UNSAVED = {
     "a tensor with hooks": after,
     "a tensor of class Wrapper, which wraps": lambda: torch.ones(1).as_subclass(Wrapper),
+    "a tensor of 65 dimensions": lambda: torch.ones([1] * 65),
+    "a quantized tensor without a scheme": lambda: torch.empty(2, dtype=torch.qint8),
     "a quantized tensor of quint4x2": lambda: floating(torch.quint4x2),
     "a tensor quantized by torch.per_channel_affine_float_qparams": lambda: floating(torch.quint8),
 }
@@ -167,6 +169,7 @@ def test_values():
         ("$regex", [5, 0], "neither text nor bytes"), ("$regex", ["a", 128], "flags are not known"),
         ("$complex", [1, 2.0], "a int stands where a float must"), ("$range", [1, 2.0, 1], "a float stands where"),
         ("$dtype", "relu", "torch has no dtype 'relu'"), ("$layout", "float32", "torch has no layout 'float32'"),
+        ("$dtype", "half", "torch has no dtype 'half'"), ("$finfo", "double", "torch has no dtype 'double'"),
     ]:  # fmt: skip
         (tag,) = [tag for tag in values.VALUES.values() if tag.key == make][:1]
         with pytest.raises(ValueError, match=message):

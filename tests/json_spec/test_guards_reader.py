@@ -84,6 +84,7 @@ NODES = {
         {"$tensor": "float32", "shape": [2], "stride": [1, 1], "entry": "pair"}, "shape and stride do not fit"
     ),
     "a dtype of quantized tensors": ({"$tensor": "qint8", "shape": [2], "entry": "pair"}, "an unknown dtype"),
+    "a second name of a dtype": ({"$tensor": "half", "shape": [4], "entry": "pair"}, "an unknown dtype"),
     "what is no dtype": ({"$tensor": "strided", "shape": [2], "entry": "pair"}, "an unknown dtype"),
     "no entry": ({"$tensor": "float32", "shape": [2]}, "names no entry of the weights"),
     "an array without entry": ({"$ndarray": "<f4", "shape": [2]}, "names no entry of the weights"),
@@ -107,6 +108,24 @@ NODES = {
     "no dtype of NumPy": ({"$npdtype": "<f3"}, "is not a dtype of NumPy"),
     "a record of truth values": ({"$npdtype": [["a", "|b1"]]}, "is not a plain dtype of NumPy"),
 }  # fmt: skip
+
+
+DOUBLE = {"$function": "json_spec_things:double"}
+HOOKS = {
+    "public": {"on": "forward", "call": DOUBLE, "public": True},
+    "with a module": {"on": "state_dict", "call": DOUBLE, "with_module": True},
+    "weight norm's": {"on": "forward_pre", "weight_norm": "weight"},
+    "with keywords": {"on": "backward", "call": DOUBLE, "with_kwargs": True},
+}
+
+
+@pytest.mark.parametrize("what", HOOKS)
+def test_hooks_have_the_fields_of_their_kind_alone(what, build):
+    with pytest.raises(ArtifactError, match="hook has unknown fields"):
+        build(thing("module", "Holder", hooks=[HOOKS[what]]))
+    fitting = {"on": "load_state_dict_pre", "call": DOUBLE, "with_module": False}
+    for hook in ({"on": "state_dict", "call": DOUBLE, "public": True}, fitting):
+        build(thing("module", "Holder", hooks=[hook]))
 
 
 @pytest.mark.parametrize("what", NODES)
@@ -182,6 +201,8 @@ MODULES = {
     "no name": ({"$module": 5, "training": True}, "of 5, which is not one"),
     "a tensor's flag": ({"$tensor": "float32", "shape": [1], "parameter": 1, "entry": "a"}, "whose 'parameter'"),
     "a tensor's dtype": ({"$tensor": 5, "shape": [1], "entry": "a"}, "of 5, which is not one"),
+    "a tensor's dtypes": ({"$tensor": ["float32"], "shape": [1], "entry": "a"}, "of a list of 1, which is not one"),
+    "what no dtype is called": ({"$tensor": "a b", "shape": [1], "entry": "a"}, "of 'a b', which is not one"),
     "a tensor's shape": ({"$tensor": "float32", "shape": [-1], "entry": "a"}, "whose 'shape'"),
     "a tensor's entry": ({"$tensor": "float32", "shape": [1], "entry": 5}, "whose 'entry'"),
 }
@@ -193,6 +214,12 @@ def test_the_short_ways_of_the_audit(what):
     node, message = MODULES[what]
     with pytest.raises(ArtifactError, match=message):
         audit({"$ref": "m"}, {"a": 1, "m": node}, ())
+
+
+def test_dicts_that_look_like_modules():
+    """A shared dict stands among the objects too."""
+    for node in ({"training": True}, {"training": True, "attributes": {"x": 1}}, {"attributes": {}}):
+        audit({"$ref": "a"}, {"a": node}, ())
 
 
 def test_regular_expressions_at_their_limits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import decimal
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ import types
 from pathlib import Path
 
 import json_spec_things as things
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -65,6 +67,11 @@ REFUSALS = {
     "derives from ValueError": lambda: ValueError("x"),
     "says in __reduce__": Copied,
     "the method": lambda: "abc".upper,
+    "a int that is too long": lambda: 16**100_000,
+    "a decimal that is too long": lambda: decimal.Decimal("1" * 10_001),
+    "a path that is too long": lambda: Path("a" * 10_001),
+    "a layout that is too long or too odd": lambda: torch._mkldnn,
+    "has the dtype": lambda: np.zeros(1, [(f"f{n}", "<i1") for n in range(1001)]),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import json_spec_things as things
@@ -17,6 +18,7 @@ from torch import nn
 import backends.json_spec
 from backends.json_spec import save
 from backends.json_spec.forms import FORMS, HOOK
+from backends.json_spec.tensors import DTYPES
 
 SCHEMA = json.loads((Path(backends.json_spec.__file__).parent / "spec.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -91,3 +93,19 @@ def test_the_specification_names_every_tag_and_every_codec_with_its_members():
         members = [] if codec.fields is None else list(codec.fields)
         if "the same" not in rows[name]:
             assert not [member for member in members if f"`{member}`" not in rows[name]], name
+
+
+def test_the_specification_names_every_dtype_with_its_bytes():
+    text = (Path(backends.json_spec.__file__).parent / "FORMAT.md").read_text("utf-8")
+    text = re.sub(r"`(u?int)1` to `u?int7`", lambda found: " ".join(f"`{found[1]}{n}`" for n in range(1, 8)), text)
+    bytes_of, entry_of = {}, {}
+    for sizes, entries, names in re.findall(r"^\| ([\d, ]+) \| (.*) \| (.*) \|$", text, re.MULTILINE):
+        found = re.findall(r"`(\w+)`", names)
+        bytes_of |= dict.fromkeys(found, int(sizes))
+        entry_of |= dict(zip(found, re.findall(r"`(\w+)`", entries), strict=False)) if "in `U8`" not in entries else {}
+    dtypes = {dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+    made = {str(dtype).removeprefix("torch."): dtype for dtype in dtypes}
+    assert {name: dtype.itemsize for name, dtype in made.items() if name[:1] != "q"} == {
+        name: size for name, size in bytes_of.items() if name in made
+    }
+    assert entry_of == DTYPES

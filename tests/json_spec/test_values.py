@@ -57,13 +57,14 @@ VALUES = {
     "limits": torch.finfo(torch.float16),
     "whole limits": torch.iinfo(torch.int8),
     "record dtype": np.dtype([("mean", "<f8"), ("unit", "S4")]),
+    "dtype of objects": np.dtype(object),
     "nullable dtype": pd.Int64Dtype(),
     "boolean dtype": pd.BooleanDtype(),
 }
 
 
 WITHOUT_IDENTITY = {"moment", "limits", "whole limits", "record dtype", "nullable dtype", "boolean dtype"} | {
-    "table's method", "pattern's method"
+    "dtype of objects", "table's method", "pattern's method"
 }  # fmt: skip
 
 

@@ -162,7 +162,9 @@ function tagOf(node) {
 // -------------------------------------------------------------------------------------------------- values
 
 const TORCH_BYTES = { bool: 1, uint8: 1, int8: 1, uint16: 2, int16: 2, uint32: 4, int32: 4, uint64: 8, int64: 8, float16: 2, bfloat16: 2, float32: 4, float64: 8,
-  complex32: 4, complex64: 8, complex128: 16, float8_e4m3fn: 1, float8_e4m3fnuz: 1, float8_e5m2: 1, float8_e5m2fnuz: 1, float8_e8m0fnu: 1, float4_e2m1fn_x2: 1 };
+  complex32: 4, complex64: 8, complex128: 16, float8_e4m3fn: 1, float8_e4m3fnuz: 1, float8_e5m2: 1, float8_e5m2fnuz: 1, float8_e8m0fnu: 1, float4_e2m1fn_x2: 1,
+  bits8: 1, bits1x8: 1, bits2x4: 1, bits4x2: 1, bits16: 2, bcomplex32: 4 };
+for (const bits of [1, 2, 3, 4, 5, 6, 7]) TORCH_BYTES[`int${bits}`] = TORCH_BYTES[`uint${bits}`] = 1;
 
 const contiguous = (shape) => shape.map((_, k) => shape.slice(k + 1).reduce((a, b) => a * Math.max(b, 1), 1));
 const hexOf = (number) => { const bytes = Buffer.alloc(8); bytes.writeDoubleBE(number); return bytes.toString("hex"); };
@@ -221,7 +223,7 @@ class Reader {
     if (told.device === "meta") return told;
     const offset = Number(node.get("offset") ?? 0n), entry = node.get("entry");
     const data = this.gather(entry, offset, shape, stride.map((n) => n * size), size, path);
-    const part = dtype.startsWith("complex") ? size / 2 : size; // the sign is the highest bit of the last byte of a part
+    const part = dtype.includes("complex") ? size / 2 : size; // the sign is the highest bit of the last byte of a part
     for (let at = part - 1, k = 0; at < data.length; at += part, k++)
       if (node.has("neg") !== (node.has("conj") && k % 2 === 1)) data[at] ^= 0x80;
     if (entry !== undefined) this.place(path, entry, offset);
