@@ -200,6 +200,8 @@ def test_wrong_paths_and_overrides_without_effect_are_told(artifact, tmp_path):
         rebuild(tmp_path / "plain", trust=TRUST)
     with pytest.raises(ValueError, match="directory"):
         rebuild(read(artifact), trust=TRUST, weights="saved")
+    with pytest.raises(ValueError, match="'fresh' or 'saved', not 'old'"):
+        rebuild(artifact, trust=TRUST, weights="old")
     with pytest.raises(ArtifactError, match="not the content"):
         rebuild({"objects": {}}, trust=TRUST)
 

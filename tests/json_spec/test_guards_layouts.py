@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zoneinfo
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from torch import nn
 from backends.json_spec import layouts, leaves, text, values
 from backends.json_spec.digests import read_digests
 from backends.json_spec.errors import ArtifactError, Unsupported
+from backends.json_spec.tensors import layout
 from backends.json_spec.text import render
+from backends.json_spec.writer import Writer
 
 PAIR, ROWS = torch.tensor([[0, 1], [0, 1]]), torch.ones(2)
 WIDE = torch.ones(1).expand(2)
@@ -131,7 +134,28 @@ def floating(dtype):
     return torch.quantize_per_channel(torch.ones(2, 2), torch.ones(2), torch.zeros(2), 0, dtype)
 
 
+class Flat(torch.Tensor):
+    def __tensor_flatten__(self):
+        return [], None
+
+
+class Elsewhere:
+    """A tensor on a device that this machine may lack, as far as it is looked at."""
+
+    __torch_dispatch__ = torch.Tensor.__torch_dispatch__
+    is_nested, layout, device, dim = False, torch.strided, torch.device("mps:0"), lambda self: 1
+
+
+def mkldnn():
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    return torch.ones(1).to_mkldnn()
+
+
 UNSAVED = {
+    "a nested or _mkldnn tensor": mkldnn,
+    "a tensor of class Flat, which wraps": lambda: torch.ones(1).as_subclass(Flat),
+    "a tensor on mps:0": Elsewhere,
     "a tensor with hooks": after,
     "a tensor of class Wrapper, which wraps": lambda: torch.ones(1).as_subclass(Wrapper),
     "a tensor of 65 dimensions": lambda: torch.ones([1] * 65),
@@ -154,6 +178,36 @@ def test_arrays():
     assert leaves.read_array({"$ndarray": "<f4", "shape": [0] * 64}, None).ndim == 64
     with pytest.raises(Unsupported, match=r"has the dtype .*: save its fields as arrays"):
         leaves.dtype_node(np.dtype({"names": ["a"], "formats": ["<f4"], "offsets": [4]}), "model.x")
+
+
+def regions(**attributes):
+    """Name -> bytes of the regions of a module with these attributes, and the header of their file."""
+    found = Writer().graph(things.Holder(**attributes))[1]
+    return {region.name: bytes(region.read()) for region in found}, json.loads(layout(found)[0][8:])
+
+
+@pytest.mark.parametrize("part", [slice(0, 2), slice(4, 6), slice(1, 3), slice(0, 6, 5)])
+def test_a_region_is_all_that_its_views_touch(part):
+    """Also where the first of them is dense and ends, or begins, where the region does."""
+    base = torch.arange(6.0)
+    assert regions(part=base[part], base=base)[0] == {"model.part": base.numpy().tobytes()}
+    array = np.arange(6.0)
+    assert regions(part=array[part], base=array)[0] == {"model.part": array.tobytes()}
+
+
+def test_what_is_apart_is_apart():
+    assert regions(a=b"a" * 2000, b=b"b" * 2000)[0] == {"model.a": b"a" * 2000, "model.b": b"b" * 2000}
+    base = torch.arange(4.0)
+    held, header = regions(a=base[:1], b=base[3:], beside=torch.ones(1))
+    assert list(held) == ["model.a", "model.beside"] and held["model.a"] == bytes(12) + base[3:].numpy().tobytes()
+    assert header["model.a"]["dtype"] == "U8" and header["model.beside"]["dtype"] == "F32"
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("<f4", "F32"), (">f4", "U8"), ("<M8[s]", "U8"), ("<i2", "I16")])
+def test_what_other_readers_of_safetensors_are_told(dtype, told):
+    """A dtype only where they would read the same numbers."""
+    array = np.arange(3).astype(dtype)
+    assert regions(x=array)[1]["model.x"]["dtype"] == told
 
 
 class Alike:

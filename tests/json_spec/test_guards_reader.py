@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import trust
+from backends.json_spec import tensors, trust
 from backends.json_spec.audit import REGEX_LIMIT, REGEX_SETS, audit
 from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName
 from backends.json_spec.reader import COPIED_SLACK_BYTES, REFERENCE_LIMIT, Reader
@@ -149,6 +149,16 @@ def test_what_just_fits(build, weights):
 def test_a_file_without_a_length(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(bytes(7))
     with pytest.raises(ArtifactError, match="is truncated: 7 bytes"):
+        Weights(tmp_path / "weights.safetensors")
+
+
+def test_a_file_that_cannot_be_mapped(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
+
+    (tmp_path / "weights.safetensors").write_bytes(crafting.weights(ENTRIES))
+    monkeypatch.setattr(tensors.mmap, "mmap", fails)
+    with pytest.raises(ArtifactError, match="cannot be mapped: Cannot allocate memory"):
         Weights(tmp_path / "weights.safetensors")
 
 

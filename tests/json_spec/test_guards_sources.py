@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from backends.json_spec import imported
+from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
     Project,
@@ -138,3 +140,44 @@ def test_where_a_source_is():
     assert not is_installed("a-b") and not is_installed("sys") and not is_installed("gone_far_away")
     assert is_library(Path("/x/site-packages/a.py")) and is_library(Path("/x/dist-packages/a.py"))
     assert is_library(Path(os.__file__)) and not is_library(Path("/x/a.py"))
+
+
+class Found:
+    """What a copy of the process found out: path -> text, the name of a module that is not there, or None."""
+
+    def __init__(self, fresh):
+        self.result, self.stop = lambda: fresh, lambda: None
+
+
+def finish(fresh, now=None, of_script=(), unchecked=()):
+    check = imported.Check.__new__(imported.Check)
+    check._copy, check._now, check._of_script, check._unchecked = Found(fresh), now or {}, list(of_script), unchecked
+    check.finish()
+
+
+VERDICTS = {
+    "a script that no import gives": ((None, {}, ["train:Net"]), "train:Net cannot be imported anew: move it out"),
+    "a module that is not there": (("gone.far",), r"the module gone\.far cannot be imported anew"),
+    "another value": (({"m:X": "1"}, {"m:X": "2"}), "m:X was changed .*: it is 2, an import gives 1, and"),
+    "what was added": (({}, {"m:X": "2"}), "m:X was changed .*: it is 2, an import gives nothing"),
+    "what is gone": (
+        ({"m:C": "c", "m:C.x": "1"}, {"m:C": "c"}),
+        r"m:C\.x was changed .*: it is nothing, an import gives 1",
+    ),
+    "an entry that is gone": (({"m:D": "d", "m:D['a']": "1"}, {"m:D": "d"}), r"m:D\['a'\] was changed"),
+}
+
+
+@pytest.mark.parametrize("what", VERDICTS)
+def test_the_verdict_on_what_an_import_gives(what):
+    arguments, message = VERDICTS[what]
+    with pytest.raises(Unsupported, match=message):
+        finish(*arguments)
+
+
+def test_verdicts_without_a_word():
+    finish(None)
+    finish({"m:X": "1"}, {"m:X": "1"}, ["train:Net"])
+    finish({"m:X": "1"}, {"m:X": "2"}, unchecked=("m:X",))
+    finish({"m:C": "c", "m:C.x": "1"}, {"m:C": "is m:B"}, unchecked=("m:C",))
+    finish({"m:C.x": "1"}, {})  # reached only by way of something else that changed
