@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness import describe_reached
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -82,6 +84,8 @@ def described(builder: Builder) -> dict[str, Any]:
             found[f"torch.nn.modules.module.{table}"] = own
     for path, space in _spaces().items():
         known = _KNOWN.get(path, {})
+        if describe_reached.is_unchanged(vars(space), known):
+            continue
         for name in [name for name, part in vars(space).items() if known.get(name) is not part]:
             part = vars(space)[name]
             if isinstance(part, types.FunctionType) and builder.is_own(part.__module__):

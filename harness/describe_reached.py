@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import decimal
+import operator
 import os
 import threading
 import types
@@ -39,6 +40,8 @@ _AS_IMPORTED = {
     if isinstance(cls, type)
 }
 """Of torch.nn's classes, the attributes as they were before anything of the user's was imported."""
+_TENSORS_AS_IMPORTED = {cls: dict(vars(cls)) for cls in (torch.Tensor, torch._C.TensorBase)}
+"""Of other classes that every model meets: hundreds of attributes, among which none was the user's."""
 
 
 def context_variable(value: contextvars.ContextVar, builder: Builder) -> dict:
@@ -92,11 +95,22 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
         if base.__module__ == "builtins" or builder.is_own(base.__module__):
             continue
         known = _AS_IMPORTED.get(base)
+        if (before := known or _TENSORS_AS_IMPORTED.get(base)) is not None and is_unchanged(vars(base), before):
+            continue
         for name, part in vars(base).items():
             is_new = known is not None and known.get(name) is not part and _is_plain(name, part)
             if is_new or _is_own_function(part, builder):
                 found.setdefault(name, part)
     return found
+
+
+def is_unchanged(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a namespace holds the very objects that it held before, in the same order: quick where it does."""
+    return (
+        len(now) == len(before)
+        and all(map(operator.is_, now.values(), before.values()))
+        and all(map(operator.eq, now, before))
+    )
 
 
 def _is_plain(name: str, value: Any) -> bool:

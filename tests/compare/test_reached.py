@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness import describe_reached
 from harness.compare import compare
 from harness.snapshot import snapshot_model
 
@@ -130,7 +131,17 @@ def test_what_was_set_on_a_class_of_torch(monkeypatch):
     monkeypatch.setattr(torch.nn.Linear, "extra_repr", lambda self: "mine")
     assert found(before) == [("model.net.__class__.extra_repr", "extra")]
     monkeypatch.undo()
+    monkeypatch.setattr(torch.Tensor, "double", lambda self: self)
+    assert ("model.net.weight.__class__.double", "extra") in found(before)
+    monkeypatch.undo()
     assert found(before) == []
+
+
+def test_a_namespace_is_unchanged_where_it_holds_the_very_same():
+    one, other = [1], [1]
+    assert describe_reached.is_unchanged({"a": one, "b": 2}, {"a": one, "b": 2})
+    for now in ({"a": other, "b": 2}, {"a": one}, {"a": one, "b": 2, "c": 3}, {"a": one, "c": 2}, {"b": one, "a": 2}):
+        assert not describe_reached.is_unchanged(now, {"a": one, "b": 2})
 
 
 def test_how_many_hooks_the_process_had_is_no_difference():
