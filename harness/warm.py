@@ -12,11 +12,14 @@ _EXPORTER = (
     "torch._export.passes.replace_autocast_with_hop_pass", "torch._export.passes.replace_set_grad_with_hop_pass",
 )  # fmt: skip
 _ONNX = (*_EXPORTER, "onnxruntime", "harness.export_tables:keep")
+_SOURCES = ("harness.source_tables:keep",)
 _MLFLOW = ("mlflow.utils.requirements_utils:_init_modules_to_packages_map",)
 
 WARM: dict[str, tuple[str, ...]] = {
     "joblib": ("joblib",),
     "joblib_zlib": ("joblib",),
+    "json_spec": _SOURCES,
+    "json_spec_source": _SOURCES,
     "torch_export": _EXPORTER,
     "torch_export_static": _EXPORTER,
     "onnx": _ONNX,

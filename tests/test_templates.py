@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from backends import BackendEntry
-from harness import forking, interpreters, registry, round_trip, templates
+from backends.json_spec.sources import Source
+from harness import forking, interpreters, registry, round_trip, source_tables, templates
 from harness.conditions import condition
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import stage
@@ -241,8 +242,12 @@ KEPT_TABLES = """
 import torch
 from torch._export import utils
 from torch.export import decomp_utils, exported_program
+from torch._subclasses.fake_impls import op_implementations_dict
+from torch.onnx._internal.exporter import _decomp
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 from harness.export_tables import keep
+
+CIA = torch._C.DispatchKey.CompositeImplicitAutograd
 
 def registered():
     functions = ONNXRegistry.from_torchlib(opset_version=20).functions
@@ -268,12 +273,43 @@ def implemented():
     operator._dispatch_cache.clear()
     return found, refused
 
+def decomposed():
+    implemented = set(_decomp.get_onnx_implemented_overloads(ONNXRegistry.from_torchlib(opset_version=20)))
+    table = dict(_decomp.create_onnx_friendly_decomposition_table(implemented))
+    composed, rest = exported_program._split_decomp_table_to_cia_and_python_decomp(table)
+    assert rest is table
+    return composed, rest
+
+def names():
+    return [{operator.name(): getattr(f, "__name__", "") for operator, f in part.items()} for part in decomposed()]
+
+def overridden(composed):
+    kept = {operator: dict(operator.py_kernels) for operator in composed}
+    with exported_program._override_composite_implicit_decomp(composed):
+        inside = {
+            operator.name(): (set(operator.py_kernels), operator.py_kernels[CIA] is composed[operator])
+            for operator in composed if operator in op_implementations_dict
+        }
+        for operator in composed:  # what ran meanwhile is forgotten
+            operator._dispatch_cache[CIA] = None
+    assert kept == {operator: dict(operator.py_kernels) for operator in composed}
+    assert not any(operator in op_implementations_dict or operator._dispatch_cache for operator in composed)
+    return inside
+
 plain = registered(), composed(), implemented()
+plainly = names(), overridden(decomposed()[0])
+assert len(plainly[1]) > 200 and all(is_there for _, is_there in plainly[1].values())
 builds = []
 build = ONNXRegistry.from_torchlib
 ONNXRegistry.from_torchlib = lambda opset_version: builds.append(opset_version) or build(opset_version)
 keep()
 assert (registered(), composed(), implemented()) == plain and len(plain[0]) > 400 and len(plain[1]) > 400
+assert decomposed()[0] == decomposed()[0], "found once"
+assert (names(), overridden(decomposed()[0])) == plainly
+one = next(iter(decomposed()[0]))
+assert overridden({one: registered})[one.name()][1]  # another kernel than the one that is kept
+decomposed()[1].clear()
+assert names() == plainly[0]
 ONNXRegistry.from_torchlib(20).functions.clear()
 before = len(builds)
 assert registered() == plain[0] and len(builds) == before, builds
@@ -292,6 +328,22 @@ def test_kept_tables_are_those_of_a_plain_export():
     pytest.importorskip("onnxscript")
     done = subprocess.run([sys.executable, "-c", KEPT_TABLES], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_kept_sources_are_those_of_a_plain_save(tmp_path, monkeypatch):
+    """Of equal bytes alone: an edited file is read again."""
+    texts = [b"def f():\n    return 1\n", b"def f():\n    return 2\n"]
+
+    def digests():
+        return [Source("user", tmp_path / "user.py", text, False).digest("f") for text in texts * 2]
+
+    plain = digests()
+    for name in ("tree", "tokens"):
+        monkeypatch.setattr(Source, name, vars(Source)[name])
+    source_tables.keep()
+    assert digests() == plain and plain[0] != plain[1]
+    kept = [Source("user", tmp_path / "user.py", text, False) for text in texts * 2]
+    assert kept[0].tokens is kept[2].tokens and kept[1].tree is kept[3].tree
 
 
 def test_a_warm_process_has_more_than_what_is_timed(monkeypatch):
