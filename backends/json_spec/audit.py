@@ -102,7 +102,7 @@ class _Walk:
                         left += [node[name] for name in _TENSOR_NODES if name in node]
                         continue
                 left += [item for item in node.values() if type(item) in _INNER]
-            if not (left or beneath or listed):
+            if not (left or listed):
                 return
             level = left
         raise ArtifactError(f"{where} is nested more than {DEPTH_LIMIT} levels deep")

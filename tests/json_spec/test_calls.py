@@ -217,11 +217,39 @@ def test_what_is_rebuilt_is_not_damaged(tmp_path):
         rebuild(tmp_path / "a", trust=TRUST)
 
 
-@pytest.mark.parametrize("content", [[], {"more": 1}, {"format": "json-spec", "version": 1, "objects": {}}])
+SPEC = {"format": "json-spec", "version": 1, "root": 1, "objects": {}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], {}, SPEC | {"format": "x"}, SPEC | {"version": 2}, SPEC | {"objects": []},
+     {"format": "json-spec", "version": 1, "objects": {}}],
+)  # fmt: skip
 def test_a_file_that_is_no_spec(content, tmp_path):
     (tmp_path / "file.json").write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match=r"not the content|has a root and objects"):
         rebuild(tmp_path / "file.json", trust=TRUST)
+
+
+def test_nothing_is_made_of_a_content_that_is_not_of_the_format(artifact):
+    for more in ({"$tuple": [6], "more": 1}, {"$function": "os:system"}, {"$ref": "gone"}):
+        content = read(artifact)
+        content["objects"]["model"]["attributes"] = {"unused": more}
+        with pytest.raises(ArtifactError):
+            rebuild(content, trust=TRUST)
+    content = read(artifact)
+    content["objects"] = {"number": 1, **content["objects"]}
+    assert rebuild(content, trust=TRUST).layer.sizes == [3, 5, 6]
+
+
+def test_all_callers_are_looked_at_before_the_first_is_called(artifact, monkeypatch):
+    made = []
+    monkeypatch.setattr(things.Tokenizer, "__init__", lambda self, *_: made.append(self))
+    content = read(artifact)
+    content["objects"]["model.layer"]["caller"] = "os:system"
+    with pytest.raises(UntrustedName, match="os:system"):
+        rebuild(content, trust=TRUST)
+    assert not made
 
 
 def test_rebuild_calls_only_what_is_trusted(artifact):

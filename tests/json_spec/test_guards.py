@@ -353,6 +353,15 @@ def test_trust():
             trust.trusted_names([name])
 
 
+def test_what_a_caller_trusts():
+    """A module is all that lies in it and below it; a single name is that alone."""
+    for name, one, trusted in [
+        ("a:C", "a", True), ("a.b:C", "a", True), ("a.b:C.D", "a.b", True), ("ab:C", "a", False), ("a:C", "a.b", False),
+        ("a.b:C", "a.b:C", True), ("a.b:D", "a.b:C", False), ("a.b:C.D", "a.b:C", False), ("a.b.c:C", "a.b:C", False),
+    ]:  # fmt: skip
+        assert trust.is_trusted(name, ["other", one]) is trusted, (name, one)
+
+
 @pytest.mark.parametrize("name", ["a", "a:", "a:b:c", ":b", "a.__main__:b", "a:b" + "c" * 1000, 5])
 def test_names_that_are_none(name):
     with pytest.raises(ArtifactError, match="not a name of the form"):

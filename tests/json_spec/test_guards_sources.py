@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from backends.json_spec import imported
 from backends.json_spec.errors import Unsupported
@@ -181,3 +185,27 @@ def test_verdicts_without_a_word():
     finish({"m:X": "1"}, {"m:X": "2"}, unchecked=("m:X",))
     finish({"m:C": "c", "m:C.x": "1"}, {"m:C": "is m:B"}, unchecked=("m:C",))
     finish({"m:C.x": "1"}, {})  # reached only by way of something else that changed
+
+
+def test_whose_modules_are_the_projects(monkeypatch):
+    project = types.SimpleNamespace(roots=[Path("/x/here")])
+    for file, own in [
+        ("/x/here/a.py", True), ("/x/here/b/a.py", True), ("/y/here/a.py", False), ("/x/heretic/a.py", False),
+        ("/x/here/site-packages/a.py", False), (None, False),
+    ]:  # fmt: skip
+        monkeypatch.setitem(sys.modules, "json_spec_made_up", types.SimpleNamespace(__file__=file))
+        assert imported.is_own("json_spec_made_up", project) is own, file
+    assert not imported.is_own("json_spec_gone", project) and not imported.is_own(None, project)
+
+
+def test_tensors_are_told_apart_as_far_as_they_can_be_read():
+    ones, told = torch.ones(2), imported._digest
+    assert told(ones) == told(torch.ones(2)) != told(torch.tensor([1.0, 2.0])) and told(ones) != told(
+        ones.reshape(1, 2)
+    )
+    assert told(torch.eye(2).t()) == told(torch.eye(2)) and told(torch.empty(0)) != told(torch.empty(0, 2))
+    assert told(torch.eye(2).to_sparse()) == "tensor torch.float32 torch.sparse_coo"
+    nested = torch.nested.nested_tensor([ones])
+    for tensor in (torch.empty(2, device="meta"), nested):
+        assert told(tensor) == "tensor torch.float32 torch.strided"
+    assert told(np.ones(2)) != told(np.zeros(2)) and told(np.array([None])) == told(np.array([1], object))

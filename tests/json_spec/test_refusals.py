@@ -118,6 +118,11 @@ CHANGED = {
     "Global.added": (lambda made: setattr(things.Global, "added", len), r"json_spec_things:Global\.added"),
     "Global.read": (lambda made: setattr(things.Global, "read", things.double), r"json_spec_things:Global"),
     "double.by": (lambda made: setattr(things.double, "by", 3), r"json_spec_things:double\.by"),
+    "a keyword's default": (
+        lambda made: setattr(things.double, "__kwdefaults__", {"by": 3}),
+        r"json_spec_things:double\.by",
+    ),
+    "a default": (lambda made: setattr(things.double, "__defaults__", (3,)), r"json_spec_things:double\.__defaults__"),
 }
 
 
@@ -128,6 +133,7 @@ def restored():
     own, names = dict(vars(things.Global)), (things.LIMIT, list(things.COUNTS))
     yield
     things.LIMIT, things.COUNTS[:] = names
+    things.double.__kwdefaults__ = things.double.__defaults__ = None
     vars(things.double).clear()
     vars(things.double).update(functions["double"])
     for name in set(vars(things.Global)) - set(own):
