@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pickle
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from harness.session import (
     seed,
     tap_snapshots,
 )  # fmt: skip
+from harness.staging import TEMPORARY
 
 LISTED_DIFFERENCES = 20
 
@@ -42,6 +45,8 @@ def enter(
     session.own_modules = tuple(own_modules)
     if project is not None:
         sys.path.insert(0, project)
+        tempfile.tempdir = f"{project}{TEMPORARY}"  # as in the process that saved
+        os.makedirs(tempfile.tempdir, exist_ok=True)
     importlib.invalidate_caches()
     for name in absent:
         spec = importlib.util.find_spec(name)

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import torch
 
 from harness import compare, inference, proc, snapshot
 from harness.session import Session, declared, read_reference, score, seed, tap_snapshots
+from harness.staging import TEMPORARY
 
 
 def preload(session: Session, *, modules: Sequence[str]) -> dict[str, Any]:
@@ -53,6 +55,8 @@ def build(
     session.stage = "build"
     session.own_modules = tuple(own_modules)
     sys.path.insert(0, project)
+    tempfile.tempdir = f"{project}{TEMPORARY}"  # what the model leaves there is out of reach with the project
+    os.makedirs(tempfile.tempdir, exist_ok=True)
     started = time.perf_counter()
     session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
     threads = proc.threads()

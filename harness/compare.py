@@ -148,7 +148,8 @@ class _Comparer:
                     yield Difference(str(path), "unreadable", node["facts"]["unreadable"])
                     return
             text = f"was {self.expected.described(was)}, is now {self.actual.described(now)}"
-            yield Difference(str(path), "type", text)
+            kind, text = _of_atoms(old, was, new, now) or ("type", text)
+            yield Difference(str(path), kind, text)
             return
         if old["identity"] and new["identity"] and _name(old) == _name(new):
             yield from self.identity(was[0], now[0], path)
@@ -354,6 +355,20 @@ def _measured(path: Path, far: numbers_.Distance, text: str) -> Difference:
 def _name(node: dict) -> str | None:
     """What a function or class is called: of another one there is more to say than that it is another object."""
     return node.get("facts", {}).get({"function": "code", "class": "value"}.get(node["kind"]))
+
+
+def _of_atoms(old: dict | None, was: Any, new: dict | None, now: Any) -> tuple[str, str] | None:
+    """What to say where one side has a node in place of an equal text or number: see `snapshot_atoms`."""
+    node, atom = (old, now) if new is None else (new, was)
+    if node is None or isinstance(atom, tuple):
+        return None
+    value = node.get("facts", {}).get("value")
+    if node["kind"] == "path" and type(atom) is str and value in (atom, "<temporary>"):
+        return "exists", f"{atom!r} {'was there, is gone' if new is None else 'was not there, is now'}"
+    if node["kind"] == "atom" and value == repr(atom):
+        where = "one object with what the code compares by `is`, or with a NaN that is a key"
+        return "identity", f"{shown(atom)} {'was' if new is None else 'is now'} {where}"
+    return None
 
 
 def _packed(value: float | complex) -> bytes:

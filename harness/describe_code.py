@@ -7,6 +7,7 @@ between; a library's is the library's affair and goes by its name.
 from __future__ import annotations
 
 import abc
+import copyreg
 import enum
 import functools
 import hashlib
@@ -16,7 +17,7 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_caches, describe_globals
+from harness import describe_asked, describe_caches, describe_globals
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -53,6 +54,8 @@ _KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
     "_hashable_values_",
 }
 """Entries of a class that are Python's own affair."""
+_REMEMBERED = frozenset({"_torchdynamo_wrapper_id", "_clear_cache", "dispatch_cache", "cache_token"})
+"""What a compiler noted on a function, and what `functools.singledispatch` was called with."""
 _SORT = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 _SMALL = 256
 """Smaller integers are parts of instructions, not constants, from Python 3.14 on."""
@@ -113,16 +116,23 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         return builder.node("function", value, identity=False, facts=facts)
     cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
     cells.pop("__class__", None)  # what `super()` reads
+    if value.__globals__ is vars(functools):
+        cells = {name: cell for name, cell in cells.items() if name not in _REMEMBERED}
     groups = [
         builder.named({"__defaults__": value.__defaults__, "__kwdefaults__": value.__kwdefaults__}),
         builder.named(cells, ".<closure>"),
-        builder.named({name: part for name, part in vars(value).items() if name != "_torchdynamo_wrapper_id"}),
+        builder.named({name: part for name, part in vars(value).items() if name not in _REMEMBERED}),
     ]
     if not builder.is_own(value.__globals__.get("__name__", value.__module__)):
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
     facts["globals"], there = describe_globals.described(value, builder)
     groups.append(builder.named(there, ".__globals__"))
-    return builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
+    node = builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
+    if builder.state:
+        builder.asked |= describe_asked.NAMES.intersection(node["code"]["names"])
+        describe_asked.of_code(value, node, builder)
+        describe_asked.of_comparisons(value, builder)
+    return node
 
 
 @functools.lru_cache(maxsize=4096)  # equal code has equal facts
@@ -186,11 +196,16 @@ def attributes_of_member(member: enum.Enum) -> dict[str, Any]:
 
 
 def _registered(value: type, builder: Builder) -> list[str]:
-    """The classes that an abstract base class was told to take for its own: CPython keeps them where no name leads."""
+    """The classes that an abstract base class was told to take for its own: CPython keeps them where no name leads.
+
+    Of a library's, the user's.
+    """
     if not isinstance(value, abc.ABCMeta):
         return []
-    classes = (reference() for reference in _get_dump(value)[0])
-    return sorted(builder.type_name(cls) for cls in classes if cls is not None)
+    classes = [cls for reference in _get_dump(value)[0] if (cls := reference()) is not None]
+    if not builder.is_own(value.__module__):
+        classes = [cls for cls in classes if builder.is_own(cls.__module__)]
+    return sorted(builder.type_name(cls) for cls in classes)
 
 
 def class_(value: type, builder: Builder) -> dict:
@@ -201,6 +216,8 @@ def class_(value: type, builder: Builder) -> dict:
     differ from one Python to the next.
     """
     facts: dict[str, Any] = {"value": builder.type_name(value)}
+    if (builder.state or builder.is_own(value.__module__)) and (registered := _registered(value, builder)):
+        facts["registered"] = registered
     if not builder.is_own(value.__module__):
         return builder.node("class", value, identity=False, facts=facts)
     parts: dict[str, Any] = {}
@@ -214,15 +231,18 @@ def class_(value: type, builder: Builder) -> dict:
     members = {name: member._value_ for name, member in value.__members__.items()} if is_enum else {}
     for name, member in value.__members__.items() if is_enum else ():
         members |= {f"{name}.{key}": part for key, part in attributes_of_member(member).items()}
-    if registered := _registered(value, builder):
-        facts["registered"] = registered
     if builder.state:
         facts["annotated"] = list(vars(value).get("__annotations__", ()))
         facts["fields"] = list(vars(value).get("__dataclass_fields__", ()))
+        if reduces := [reduce for cls, reduce in copyreg.dispatch_table.items() if cls is value]:  # how it is copied
+            parts["copyreg.dispatch_table"] = reduces[0]
     bases = builder.named({"__bases__": value.__bases__})
-    return builder.node(
+    node = builder.node(
         "class", value, bases, builder.named(parts), builder.named(members, ".__members__"), facts=facts
     )
+    if builder.state:
+        describe_asked.of_code(value, node, builder)
+    return node
 
 
 def _is_public(name: str, part: Any, builder: Builder) -> bool:

@@ -4,16 +4,20 @@ Code that an artifact carries by name finds the globals of a fresh import, not t
 threshold that was fitted, a table that was filled, a generator in mid-sequence. So in a model's state all of them are
 described, and those of the user's modules that the code reads attributes of.
 
-Left out are `__name__` and its like, and absolute paths, which rightly differ from place to place.
+Left out are `__name__` and its like, and absolute paths, which rightly differ from place to place; of these it counts
+whether they lead anywhere.
 """
 
 from __future__ import annotations
 
 import builtins
+import codecs
+import contextlib
 import dis
 import functools
 import os
 import pathlib
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -26,8 +30,17 @@ from harness import describe_reached
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
-_BY_TEXT = frozenset({"globals", "vars", "getattr", "modules", "import_module", "environ", "getenv"})
+_BY_TEXT = frozenset(
+    "globals vars getattr modules import_module __import__ environ getenv expandvars eval exec".split()  # noqa: SIM905
+)
 """Code that uses one of these may name a global, or a variable of the environment, in a text."""
+_ENVIRONMENT = frozenset({"environ", "getenv", "environb", "expandvars"})
+_WORD = re.compile(r"\w+")
+_CODECS = frozenset({"encode", "decode", "open", "lookup", "lookup_error", "read_text", "write_text", "getencoder"})
+_CODEC = re.compile(r"[A-Za-z][\w.-]{1,30}")
+_OF_THE_PLACE = frozenset(
+    {"__name__", "__file__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"}
+)
 _BUILTINS = dict(vars(builtins))
 """As they were when the harness was imported, before the user's code."""
 
@@ -50,7 +63,9 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
         return missing, found | describe_reached.of_libraries(code, there, builder)
     there |= _imported_inside(code)
     found = {f"[{name!r}]": part for name, part in there.items() if not _is_of_the_place(name, part)}
-    found |= _of_own_modules(code, there, builder) | _of_the_environment(code) | _operators(code)
+    found |= _that_are_files(there)
+    found |= _of_own_modules(code, there, builder) | _of_the_environment(code, there) | _operators(code)
+    found |= _codecs(code)
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
 
 
@@ -63,9 +78,14 @@ def with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _names(function: types.FunctionType, code: list[types.CodeType]) -> set[str]:
-    """The globals that the code loads, or names in a text where it looks names up."""
+    """The globals that the code loads, or names in a text where it looks names up; those that begin as a text that ends
+    in `_`."""
     names = _read(function.__code__, "LOAD_GLOBAL") | _read(function.__code__, "LOAD_NAME")
-    return names | {text for text in _texts(code) if text in function.__globals__}
+    texts = _texts(code)
+    names |= {text for text in texts if text in function.__globals__}
+    if (beginnings := _beginnings(texts)) and any({"globals", "vars"} & set(part.co_names) for part in code):
+        names |= {name for name in function.__globals__ if name.startswith(beginnings)}
+    return names
 
 
 @functools.lru_cache(maxsize=4096)
@@ -80,15 +100,23 @@ def _read(code: types.CodeType, operation: str) -> frozenset[str]:
 
 
 def _texts(code: list[types.CodeType]) -> set[str]:
-    """The texts in code that may look something up by them."""
-    if not any(_BY_TEXT & set(part.co_names) for part in code):
+    """The texts in code that may look something up by them, and the words of those that are code."""
+    used = {name for part in code for name in part.co_names} & _BY_TEXT
+    if not used:
         return set()
-    return {constant for part in code for constant in part.co_consts if isinstance(constant, str)}
+    texts = {constant for part in code for constant in part.co_consts if isinstance(constant, str)}
+    return texts | ({word for text in texts for word in _WORD.findall(text)} if used & {"eval", "exec"} else set())
+
+
+def _beginnings(texts: set[str]) -> tuple[str, ...]:
+    return tuple(text for text in texts if len(text) > 1 and text.endswith("_") and not text.startswith("_"))
 
 
 def _imported_inside(code: list[types.CodeType]) -> dict[str, types.ModuleType]:
-    """The modules that the code imports itself, as far as they are imported."""
+    """The modules that the code imports itself, by a text too, as far as they are imported."""
     names = _read(code[0], "IMPORT_NAME")
+    if any({"import_module", "__import__"} & set(part.co_names) for part in code):
+        names |= _texts(code)
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 
 
@@ -112,10 +140,39 @@ def _of_own_modules(code: list[types.CodeType], there: dict[str, Any], builder: 
     return found
 
 
-def _of_the_environment(code: list[types.CodeType]) -> dict[str, Any]:
-    if not any({"environ", "getenv", "environb"} & set(part.co_names) for part in code):
+def _of_the_environment(code: list[types.CodeType], there: dict[str, Any]) -> dict[str, Any]:
+    """The variables that a text names, in the code or a global, and those that begin as a text that ends in `_`."""
+    if not any(_ENVIRONMENT & set(part.co_names) for part in code):
         return {}
-    return {f".os.environ[{name!r}]": os.environ[name] for name in sorted(_texts(code)) if name in os.environ}
+    texts = _texts(code) | {value for value in there.values() if type(value) is str}
+    names = texts | {word for text in texts if "$" in text for word in _WORD.findall(text)}
+    beginnings = _beginnings(texts)
+    return {
+        f".os.environ[{name!r}]": value
+        for name, value in sorted(os.environ.items())
+        if name in names or (beginnings and name.startswith(beginnings))
+    }
+
+
+def _codecs(code: list[types.CodeType]) -> dict[str, Any]:
+    """Which codecs, and handlers of their errors, there are of those that the code names: a program has its own."""
+    if not any(_CODECS & set(part.co_names) for part in code):
+        return {}
+    texts = {text for part in code for text in part.co_consts if isinstance(text, str) and _CODEC.fullmatch(text)}
+    found = {}
+    for text in sorted(texts):
+        for look_up in (codecs.lookup, codecs.lookup_error):
+            with contextlib.suppress(Exception):  # not there; or the user's code, which is asked
+                look_up(text)
+                found[f".codecs.{look_up.__name__}({text!r})"] = True
+    return found
+
+
+def _that_are_files(there: dict[str, Any]) -> dict[str, Any]:
+    """Whether the absolute paths among the globals lead somewhere: where they lead to differs from place to place."""
+    paths = {name: value for name, value in there.items() if isinstance(value, str | pathlib.Path)}
+    return {f"[{name!r}].exists()": True for name, value in paths.items()
+            if os.path.isabs(value) and os.path.lexists(value)}  # fmt: skip
 
 
 def _operators(code: list[types.CodeType]) -> dict[str, Any]:
@@ -128,11 +185,11 @@ def _operators(code: list[types.CodeType]) -> dict[str, Any]:
 
 def _is_of_the_place(name: str, value: Any) -> bool:
     """Whether a global says where or under what name the code runs."""
-    if name.startswith("__") and name.endswith("__"):
+    if name in _OF_THE_PLACE:
         return True
     if isinstance(value, pathlib.PurePath):
         return value.is_absolute()
-    return isinstance(value, types.ModuleType) or (type(value) is str and os.path.isabs(value))
+    return type(value) is types.ModuleType or (type(value) is str and os.path.isabs(value))
 
 
 def _is_own_code(value: Any, builder: Builder) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.snapshot import Builder
 
 _STARTED_IN = os.getcwd()
+_LOCALE = ("LC_NUMERIC", "LC_CTYPE", "LC_TIME", "LC_COLLATE", "LC_MONETARY")
 _HOOKS = (
     "_global_forward_hooks",
     "_global_forward_pre_hooks",
@@ -60,11 +61,11 @@ def settings() -> dict[str, Any]:
             torch._C._get_cudnn_deterministic(),
         ],
         "torch.get_printoptions()": {key: str(value) for key, value in vars(torch._tensor_str.PRINT_OPTS).items()},
-        "locale": {name: locale.setlocale(getattr(locale, name)) for name in ("LC_NUMERIC", "LC_CTYPE", "LC_TIME")},
+        "locale": {name: locale.setlocale(getattr(locale, name)) for name in _LOCALE},
         "time.tzname": list(time.tzname),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
         "sys.get_int_max_str_digits()": sys.get_int_max_str_digits(),
-        "warnings.filters": _warnings_that_are_errors(),
+        "warnings.filters": _filters(),
     }
     if (numpy := sys.modules.get("numpy")) is not None:
         found["numpy.geterr()"] = numpy.geterr()
@@ -108,10 +109,15 @@ _KNOWN = {path: dict(vars(space)) for path, space in _spaces().items()}
 """The namespaces as they were when the harness was imported: most names need not be looked at again."""
 
 
-def _warnings_that_are_errors() -> list[list[str]]:
-    """What the filters make an error of."""
+def _filters() -> list[list[str]]:
+    """The filters that make an error of a warning, and those of all warnings: libraries silence some of their own."""
     return [
-        [category.__name__, getattr(message, "pattern", message) or "", getattr(module, "pattern", module) or ""]
+        [
+            action,
+            category.__name__,
+            getattr(message, "pattern", message) or "",
+            getattr(module, "pattern", module) or "",
+        ]
         for action, message, category, module, _ in warnings.filters
-        if action == "error"
+        if action == "error" or (category is Warning and not message and not module)
     ]

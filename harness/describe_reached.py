@@ -5,13 +5,15 @@ where code uses decimal. *What the user's code set on a library*: an attribute o
 or a public attribute of a class of torch.nn. A library as it was imported is the library's affair; a change of it is
 the program's.
 
-Plain values alone of a library's module, and of its texts none that name versions or places; nothing of those that
-tell where a process runs. What a class of another library had when it was imported nobody knows, so there only the
-user's own functions and classes are told from it.
+Plain values alone of a library's module or class, and of its texts none that name versions or places; nothing of those
+that tell where a process runs. What a class of another library had when it was imported nobody knows, so there the
+user's own functions are told from it, and what the code reads by its name. In a module that the code uses all that is
+the user's counts, whatever reads it: an encoder of the user's in the place of the standard library's, a method of it.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import contextvars
 import decimal
@@ -36,12 +38,14 @@ _AS_IMPORTED = {
     cls: dict(vars(cls))
     for module in (torch.nn, *vars(torch.nn.modules).values())
     if isinstance(module, types.ModuleType)
-    for cls in vars(module).values()
+    for cls in vars(module).values()  # tensors too, which they import
     if isinstance(cls, type)
 }
 """Of torch.nn's classes, the attributes as they were before anything of the user's was imported."""
 _TENSORS_AS_IMPORTED = {cls: dict(vars(cls)) for cls in (torch.Tensor, torch._C.TensorBase)}
 """Of other classes that every model meets: hundreds of attributes, among which none was the user's."""
+_LARGE = 400
+"""Names in a module that is not looked through: torch's and NumPy's own are `describe_process`'s."""
 
 
 def context_variable(value: contextvars.ContextVar, builder: Builder) -> dict:
@@ -75,11 +79,15 @@ def of_libraries(
     seen: set[int] = set()
     while left:
         path, part = left.pop()
-        if isinstance(part, types.ModuleType) and not _is_of_the_process(part, builder) and id(part) not in seen:
+        if isinstance(part, types.ModuleType | type) and id(part) not in seen and not _is_left_out(part, builder):
             seen.add(id(part))
             kept = {key: vars(part)[key] for key in names & vars(part).keys() if not key.startswith("_")}
             found |= {f"{path}.{key}": value for key, value in kept.items() if _counts(key, value, builder)}
             left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, types.ModuleType)]
+            if builder.state and isinstance(part, types.ModuleType):
+                left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, type)]
+                found |= {f"{path}.{key}": value for key, value in kept.items() if isinstance(value, abc.ABCMeta)}
+                found |= {f"{path}.{key}": value for key, value in _own_in(part, builder).items()}
         if getattr(part, "__module__", getattr(part, "__name__", None)) == "decimal":
             context = decimal.getcontext()
             found |= {
@@ -121,8 +129,29 @@ def _is_plain(name: str, value: Any) -> bool:
     return type(value) in (*_NUMBERS, str, list, tuple, dict, set)
 
 
-def _is_of_the_process(module: types.ModuleType, builder: Builder) -> bool:
-    return builder.is_own(module.__name__) or module.__name__.partition(".")[0] in _OF_THE_PROCESS
+def _is_left_out(part: types.ModuleType | type, builder: Builder) -> bool:
+    if isinstance(part, type):
+        return not builder.state or part.__module__ == "builtins" or builder.is_own(part.__module__)
+    return builder.is_own(part.__name__) or part.__name__.partition(".")[0] in _OF_THE_PROCESS
+
+
+def _own_in(module: types.ModuleType, builder: Builder) -> dict[str, Any]:
+    """What of the user's is in a library's module and in its classes: functions, classes, objects of these."""
+    name = module.__name__
+    if name not in builder.set_in_modules:
+        found = builder.set_in_modules[name] = {}
+        for key, part in list(vars(module).items()) if len(vars(module)) <= _LARGE else ():
+            if isinstance(part, type) and part.__module__.partition(".")[0] == name.partition(".")[0]:
+                methods = vars(part).items()
+                found |= {f"{key}.{inner}": method for inner, method in methods if _is_own_function(method, builder)}
+            elif builder.is_own(_home(part)):
+                found[key] = part
+    return builder.set_in_modules[name]
+
+
+def _home(part: Any) -> str | None:
+    """The module that a function or class says that it is from, or the class of an object."""
+    return part.__module__ if isinstance(part, types.FunctionType | type) else type(part).__module__
 
 
 def _counts(name: str, value: Any, builder: Builder) -> bool:

@@ -8,6 +8,7 @@ import decimal
 import fractions
 import io
 import logging
+import os
 import pathlib
 import random
 import re
@@ -19,7 +20,7 @@ import weakref
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_reached
+from harness import describe_asked, describe_reached, snapshot_atoms
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -56,7 +57,10 @@ def _value(value: Any, builder: Builder) -> dict | None:
     """Immutable values whose text is their whole content and the same in every version."""
     cls = type(value)
     if issubclass(cls, decimal.Decimal | fractions.Fraction | pathlib.PurePath | uuid.UUID):
-        return builder.node("scalar", value, identity=False, facts={"value": str(value)})
+        facts = {"value": str(value)}
+        if builder.state and isinstance(value, pathlib.Path) and value.is_absolute() and os.path.lexists(value):
+            facts = snapshot_atoms.of_file(str(value))
+        return builder.node("scalar", value, identity=False, facts=facts)
     if issubclass(cls, re.Pattern):
         facts = {"value": value.pattern, "flags": value.flags}
         return builder.node("scalar", value, identity=False, facts=facts)
@@ -95,7 +99,9 @@ def _other(value: Any, builder: Builder) -> dict | None:
         parts = {"args": value.args, **vars(value)}
         return builder.node("exception", value, builder.named(parts))
     if issubclass(cls, logging.Logger):  # one of the process's, by name
-        return builder.node("constant", value, facts={"value": value.name})
+        node = builder.node("constant", value, facts={"value": value.name})
+        describe_asked.of_logger(value, node, builder)
+        return node
     if issubclass(cls, random.Random) and not issubclass(cls, random.SystemRandom):
         parts = {"getstate()": value.getstate()}
         return builder.node("generator", value, builder.named(parts))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
+from harness import describe_asked
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -88,7 +90,10 @@ def tensor(value: torch.Tensor, builder: Builder) -> dict:
         node = _storage(plain, builder)
     if plain.device.type != "meta":
         node["numbers"] = builder.numbers(_bytes(plain), facts["dtype"].removeprefix("torch."))
-    return builder.node("tensor", value, *groups, facts=facts, **node)
+    node = builder.node("tensor", value, *groups, facts=facts, **node)
+    if builder.state:
+        describe_asked.of_view(plain, node, builder)
+    return node
 
 
 def _training_state(value: torch.Tensor, builder: Builder) -> list[dict]:

@@ -22,7 +22,7 @@ from harness import conditions, interpreters, registry, templates
 from harness.interpreters import Interpreter
 from harness.process import Failure, Worker, WorkerDied, WorkerFailed
 from harness.records import Record
-from harness.staging import Stage, libraries_of
+from harness.staging import TEMPORARY, Stage, libraries_of
 from harness.templates import Original
 
 
@@ -204,13 +204,18 @@ def here(saved: Saved) -> conditions.World:
 
 @contextmanager
 def out_of_reach(project: Path) -> Iterator[None]:
-    """While something loads elsewhere, the project that it was saved from is not where it was."""
-    away = project.with_name(f"{project.name}-{os.urandom(8).hex()}")
-    project.rename(away)
+    """While something loads elsewhere, the project that it was saved from is not where it was, nor are the temporary
+    files of the process that built the model."""
+    temporary = project.with_name(f"{project.name}{TEMPORARY}")
+    moved = [(place, place.with_name(f"{place.name}-{os.urandom(8).hex()}")) for place in (project, temporary)
+             if place.exists()]  # fmt: skip
+    for place, away in moved:
+        place.rename(away)
     try:
         yield
     finally:
-        away.rename(project)
+        for place, away in moved:
+            away.rename(place)
 
 
 def enter(world: conditions.World, worker: Worker) -> None:

@@ -31,10 +31,19 @@ Of what lies outside the model its state has the globals that the user's code na
 on libraries (`describe_reached`), and settings of the process (`describe_process`), whether the examples reach them or
 not. A difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled
 cache among the globals. What `functools.lru_cache` has remembered counts where computing it anew would give something
-else (`describe_caches`). Not seen are: what code finds otherwise than by name, objects in a library's module, plain
-values set on a library's class outside torch.nn, files that the model names by their paths, and what hangs on the seed
-of texts' hashes without being kept (`hash(word) % n`, a set's order). Only a changed output shows these, on the
-model's own examples.
+else (`describe_caches`). A few things count only where the user's code asks for them: docstrings, subclasses, what lies
+around a view, texts and NaNs as the very objects that they are (`describe_asked`, `snapshot_atoms`).
+
+Not seen, unless an output of the model's own examples changes by it:
+
+- what hangs on the seed of texts' hashes without being kept (`hash(word) % n`, the order of a set): no reading of the
+  code tells a text from a number, for whose hash the same words are right;
+- a global, variable or file that code finds by a name which is data (`globals()[self.key]`, a path put together when
+  it is called);
+- plain values set on a library's class outside torch.nn, and defaults of a library's function changed in place, where
+  the user's code does not name them: nobody knows what they were when the library was imported;
+- objects of a library's own classes put into a library's module, for the same reason;
+- files elsewhere than in the project and among the temporary ones: they are there for the loading process too.
 """
 
 from __future__ import annotations
@@ -42,10 +51,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from harness import (
+    describe_asked,
     describe_libraries,
     describe_process,
     describe_python,
@@ -53,6 +63,7 @@ from harness import (
     describe_torch,
     numbers_,
     snapshot_addresses,
+    snapshot_atoms,
 )
 from harness.snapshot_graph import VERSION
 
@@ -93,6 +104,16 @@ class Builder:
         self.own = frozenset(own_modules)
         self.state = state
         """A model's state, as opposed to a value: strides, storages, gradients, hooks of tensors count."""
+        self.asked: set[str] = set()
+        """What the user's code names, of `describe_asked.NAMES`."""
+        self.later: list[tuple[frozenset[str], dict, Callable[[], dict]]] = []
+        """(names, node, facts that it gets where code names one of them)."""
+        self.watched: list[Any] = []
+        """Texts and numbers that code compares by `is`."""
+        self.compared: set[str] = set()
+        """Attributes that it compares so."""
+        self.set_in_modules: dict[str, dict[str, Any]] = {}
+        """By a library's module: what of the user's is in it."""
         self._kept_bytes = 0
         self._set_there: dict[type, dict[str, Any]] = {}
         self._is_own: dict[str | None, bool] = {}
@@ -112,6 +133,8 @@ class Builder:
             self._nodes[place] = self._describe(part)
         if self.state:
             snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
+            snapshot_atoms.replace(self._nodes, self.watched, self.compared)
+            describe_asked.add(self)
         if around is not None and self._nodes:
             self._nodes[0].setdefault("groups", []).append(around)
         bytecode = importlib.util.MAGIC_NUMBER.hex()

@@ -13,6 +13,9 @@ from harness import syntax
 from harness.errors import ModelFileError
 from harness.registry import ModelSource
 
+TEMPORARY = "-temporary"
+"""Behind the name of a project's folder, the folder of the temporary files of the process that builds the model."""
+
 
 @dataclass(frozen=True)
 class Stage:

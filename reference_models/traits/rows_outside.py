@@ -7,6 +7,8 @@ from __future__ import annotations
 
 AS_IMPORTED = "by reference means as imported, not as it is now"
 ONE_PROCESS = "data model: id() is unique among objects that live at the same time"
+OBJECTS = "data model: equal immutable objects may be one or two"
+NAN = "Python documentation: `in` finds NaN by identity"
 SEED = "data model: PYTHONHASHSEED"
 DEFAULTS = "a new process has the defaults"
 
@@ -35,6 +37,19 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "functools documentation: lru_cache",
         ),
         "hard_masked_array": ("a masked array whose mask refuses to be lifted", "numpy documentation: hardmask"),
+    },
+    ("trait_asked.py", "asked"): {
+        "text_compared_by_is": ("a text that code compares with a global by `is`", OBJECTS),
+        "nan_compared_by_is": ("np.nan, and `is np.nan`", OBJECTS),
+        "nan_as_a_key": ("a NaN that is a key and is looked up as the object that it is", NAN),
+        "nan_as_a_key_of_its_own": ("control: a NaN that is a key, and nothing looks it up", NAN),
+        "docstring_changed": ("a docstring set while the program ran, and read", AS_IMPORTED),
+        "subclass_made_by_the_builder": ("`__subclasses__()` as the registry", AS_IMPORTED),
+        "view_read_beyond_its_ends": ("as_strided reads the storage around a view", "torch documentation: as_strided"),
+        "temporary_file_by_its_path": ("a file of its own in the folder for temporary files", "tempfile: mkstemp"),
+        "method_of_a_library_class_patched": ("string.Formatter has another format_field", "monkey patching"),
+        "class_registered_with_a_library": ("Sequence.register of the user's class", "abc documentation: register"),
+        "codec_of_its_own": ("codecs.register in the builder", "codecs documentation: register"),
     },
     ("trait_process.py", "process"): {
         "default_dtype_changed": ("torch.set_default_dtype before the save", DEFAULTS),

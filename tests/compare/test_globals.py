@@ -125,10 +125,13 @@ def test_an_own_module_that_is_imported_inside(settings):
     assert [one.path for one in compare(before, described())] == [f"{IMPORTS}['settings_of_mine'].inside.LIMIT"]
 
 
-def test_where_the_code_lies_is_no_difference(monkeypatch):
+def test_where_the_code_lies_is_no_difference(monkeypatch, tmp_path):
     before = described()
-    monkeypatch.setattr(sys.modules[__name__], "FOLDER", "/somewhere/else")
+    monkeypatch.setattr(sys.modules[__name__], "FOLDER", str(tmp_path))
     assert compare(before, described()) == []
+    monkeypatch.setattr(sys.modules[__name__], "FOLDER", "/somewhere/else")  # where nothing is
+    (difference,) = compare(before, described())
+    assert difference.path.endswith("['FOLDER'].exists()")
 
 
 @pytest.mark.parametrize(("value", "seen"), [(round, False), (math.ceil, True)])

@@ -1,0 +1,143 @@
+"""What counts only where the user's code asks for it.
+
+Most of what an object has besides its value no reader can tell, and a copy that lacks it is right: the words of a
+docstring, which classes derive from one, where in its storage a tensor begins. Where the code reads these, a copy
+without them answers otherwise. So they are noted while a model is described (`Builder.later`), and become facts of its
+snapshot when all code of the user's was seen and some of it names what reads them.
+
+Likewise which texts and numbers are one object: where code compares them by `is`, or looks for NaN by `in`
+(`snapshot_atoms`).
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import logging
+import types
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+_DOC = frozenset({"__doc__", "getdoc"})
+_SUBCLASSES = frozenset({"__subclasses__"})
+_LEVEL = frozenset({"isEnabledFor", "getEffectiveLevel"})
+_ATOMS = (str, bytes, int, float, complex)
+_IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"])
+_STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
+_ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations"})
+NAMES = _DOC | _SUBCLASSES | _STORAGE | _ANNOTATIONS | _LEVEL
+"""Attributes that code must name for one of the facts to count."""
+
+
+def of_code(value: Any, node: dict, builder: Builder) -> None:
+    """A function's or class's docstring; of a class, the user's classes that derive from it.
+
+    A docstring without its indentation, which Python 3.13 takes away.
+    """
+    doc = value.__dict__.get("__doc__") if isinstance(value, type) else value.__doc__
+    if type(doc) is str:
+        builder.later.append((_DOC, node, lambda: {"doc": inspect.cleandoc(doc)}))
+    if isinstance(value, type):
+        builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
+        builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))
+
+
+def _derived(value: type, builder: Builder) -> dict[str, Any]:
+    classes = type.__subclasses__(value)
+    return {"subclasses": sorted({builder.type_name(cls) for cls in classes if builder.is_own(cls.__module__)})}
+
+
+def _annotations(value: type) -> dict[str, Any]:
+    """By their names: how a type shows itself differs from one Python to the next."""
+    annotations = vars(value).get("__annotations__", {})
+    return {"annotations": {name: getattr(part, "__qualname__", str(part)) for name, part in annotations.items()}}
+
+
+def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
+    """Where a tensor that is part of its storage begins, and how much lies around it."""
+    storage, begins = value.untyped_storage(), value.storage_offset() * value.element_size()
+    if begins or storage.nbytes() != value.numel() * value.element_size():
+        around = {"storage_offset": begins, "storage_bytes": storage.nbytes()}
+        builder.later.append((_STORAGE, node, lambda: around))
+
+
+def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
+    """From which level on it tells."""
+    builder.later.append((_LEVEL, node, lambda: {"level": value.getEffectiveLevel()}))
+
+
+def add(builder: Builder) -> None:
+    """Add the facts that the code asks for to their nodes."""
+    for names, node, facts in builder.later:
+        if not names.isdisjoint(builder.asked):
+            node["facts"] = node.get("facts", {}) | facts()
+
+
+# --- comparisons by identity
+
+
+def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
+    """Note the globals, and the names of the attributes, that the function compares by `is` or seeks by `in`."""
+    closed = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    for operation, (kind, *steps) in _operands(function.__code__):
+        value = None
+        if kind == "LOAD_GLOBAL":
+            value = _found(function.__globals__.get(steps[0]), steps[1:])
+        elif kind == "LOAD_DEREF" and steps[0] in closed and len(steps) == 1:
+            value = _content(closed[steps[0]])
+        elif operation == "IS_OP" and len(steps) > 1:
+            builder.compared.add(steps[-1])
+        if isinstance(value, _ATOMS) and (operation == "IS_OP" or value != value):
+            builder.watched.append(value)
+
+
+def _found(value: Any, steps: list[str]) -> Any:
+    for step in steps:
+        if not isinstance(value, types.ModuleType | type):
+            return None
+        value = vars(value).get(step)
+    return value
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _operands(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(operation, operand): the operands that are a name with attributes, as ("LOAD_GLOBAL", "np", "nan")."""
+    found = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found += _operands(constant)
+    if not any(operation in code.co_code[::2] for operation in _IDENTITY):
+        return tuple(found)
+    instructions = list(dis.get_instructions(code))
+    for place, instruction in enumerate(instructions):
+        if instruction.opcode not in _IDENTITY:
+            continue
+        right, before = _operand(instructions, place - 1)
+        left, _ = _operand(instructions, before) if right else (None, before)
+        wanted = (left, right) if instruction.opname == "IS_OP" else (left,)
+        found += [(instruction.opname, operand) for operand in wanted if operand]
+    return tuple(found)
+
+
+def _operand(instructions: list[dis.Instruction], place: int) -> tuple[tuple[str, ...] | None, int]:
+    """The operand whose last instruction is there, None for an expression, and where the one before it ends."""
+    steps: list[str] = []
+    while place >= 0 and instructions[place].opname == "LOAD_ATTR":
+        steps.append(instructions[place].argval)
+        place -= 1
+    if place < 0 or not instructions[place].opname.startswith("LOAD_"):
+        return None, place
+    first = instructions[place]
+    return (first.opname, str(first.argval), *reversed(steps)), place - 1
