@@ -45,7 +45,8 @@ _AS_IMPORTED = {
 _TENSORS_AS_IMPORTED = {cls: dict(vars(cls)) for cls in (torch.Tensor, torch._C.TensorBase)}
 """Of other classes that every model meets: hundreds of attributes, among which none was the user's."""
 _LARGE = 400
-"""Names in a module that is not looked through: torch's and NumPy's own are `describe_process`'s."""
+"""Names in a module that is not looked through. What is set in torch's and NumPy's is seen elsewhere: functions by
+`describe_process`, a class of torch where code names it or the model has one."""
 
 
 def context_variable(value: contextvars.ContextVar, builder: Builder) -> dict:
@@ -84,7 +85,9 @@ def of_libraries(
             kept = {key: vars(part)[key] for key in names & vars(part).keys() if not key.startswith("_")}
             found |= {f"{path}.{key}": value for key, value in kept.items() if _counts(key, value, builder)}
             left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, types.ModuleType)]
-            if builder.state and isinstance(part, types.ModuleType):
+            if isinstance(part, type):
+                found |= {f"{path}.{key}": method for key, method in _own_methods(part, builder).items()}
+            elif builder.state:
                 left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, type)]
                 found |= {f"{path}.{key}": value for key, value in kept.items() if isinstance(value, abc.ABCMeta)}
                 found |= {f"{path}.{key}": value for key, value in _own_in(part, builder).items()}
@@ -106,8 +109,9 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
         if (before := known or _TENSORS_AS_IMPORTED.get(base)) is not None and is_unchanged(vars(base), before):
             continue
         for name, part in vars(base).items():
-            is_new = known is not None and known.get(name) is not part and _is_plain(name, part)
-            if is_new or _is_own_function(part, builder):
+            if known is not None and known.get(name) is part:
+                continue
+            if (known is not None and _is_plain(name, part)) or _is_own_function(part, builder):
                 found.setdefault(name, part)
     return found
 
@@ -140,13 +144,17 @@ def _own_in(module: types.ModuleType, builder: Builder) -> dict[str, Any]:
     name = module.__name__
     if name not in builder.set_in_modules:
         found = builder.set_in_modules[name] = {}
-        for key, part in list(vars(module).items()) if len(vars(module)) <= _LARGE else ():
+        is_small = len(vars(module)) <= _LARGE and name.partition(".")[0] != "torch"
+        for key, part in list(vars(module).items()) if is_small else ():
             if isinstance(part, type) and part.__module__.partition(".")[0] == name.partition(".")[0]:
-                methods = vars(part).items()
-                found |= {f"{key}.{inner}": method for inner, method in methods if _is_own_function(method, builder)}
+                found |= {f"{key}.{inner}": method for inner, method in _own_methods(part, builder).items()}
             elif builder.is_own(_home(part)):
                 found[key] = part
     return builder.set_in_modules[name]
+
+
+def _own_methods(cls: type, builder: Builder) -> dict[str, Any]:
+    return {name: part for name, part in vars(cls).items() if _is_own_function(part, builder)}
 
 
 def _home(part: Any) -> str | None:
