@@ -215,6 +215,8 @@ def test_what_is_rebuilt_is_not_damaged(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match="is damaged"):
         rebuild(tmp_path / "a", trust=TRUST)
+    with pytest.raises(ArtifactError, match="give the artifact's directory as the source"):
+        rebuild(tmp_path / "a" / "spec.json", trust=TRUST)
 
 
 SPEC = {"format": "json-spec", "version": 1, "root": 1, "objects": {}}

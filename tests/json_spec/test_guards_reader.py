@@ -15,6 +15,7 @@ from backends.json_spec.audit import REGEX_LIMIT, REGEX_SETS, audit
 from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName
 from backends.json_spec.reader import COPIED_SLACK_BYTES, REFERENCE_LIMIT, Reader
 from backends.json_spec.tensors import Weights, check_letters
+from backends.json_spec.values import SAME_HASH
 
 ENTRIES = {
     "four": ("U8", [4], b"abcd"),
@@ -193,6 +194,18 @@ def test_keys_are_hashed_when_they_are_complete(build):
         assert hash(key) == hash((1, 2))
     (key,) = build({"$defaultdict": [None, [[{"$ref": "p"}, 1]]]}, p=point)
     assert key.y == 2 and len(build({"$set": [{"$ref": "p"}]}, p=point)) == 1
+
+
+@pytest.mark.parametrize("tag", ["$set", "$frozenset", "$dict", "$ordereddict", "$counter", "$defaultdict"])
+def test_keys_that_were_chosen_to_collide(tag, build):
+    def holding(count):
+        keys = [{"$int": hex((2**61 - 1) * n)} for n in range(16, 16 + count)]  # whose hashes are all 0
+        pairs = keys if tag.endswith("set") else [[key, 1] for key in keys]
+        return build({tag: [None, pairs] if tag == "$defaultdict" else pairs})
+
+    assert len(holding(SAME_HASH)) == SAME_HASH
+    with pytest.raises(ValueError, match="more than 250 keys have the same hash"):
+        holding(SAME_HASH + 1)
 
 
 MODULE = {"$module": "torch.nn.modules.linear:Identity", "training": True}
