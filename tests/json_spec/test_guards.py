@@ -353,6 +353,15 @@ def test_trust():
             trust.trusted_names([name])
 
 
+def test_what_a_listed_name_may_stand_for():
+    function, cls = "torch:relu", "torch.nn.modules.linear:Linear"
+    for name, kind in [(function, "function"), ("torchvision.models.alexnet:alexnet", "function"), (cls, "class"), (cls, "module")]:
+        trust.check_name(name, kind, ())
+    for name, kind in [(function, "class"), (function, "module"), (cls, "function"), (cls, "object"), (cls, "enum")]:
+        with pytest.raises(trust.UntrustedName, match="not trusted"):
+            trust.check_name(name, kind, ())
+
+
 def test_what_a_caller_trusts():
     """A module is all that lies in it and below it; a single name is that alone."""
     for name, one, trusted in [
