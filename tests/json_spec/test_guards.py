@@ -354,8 +354,9 @@ def test_trust():
 
 
 def test_what_a_listed_name_may_stand_for():
-    function, cls = "torch:relu", "torch.nn.modules.linear:Linear"
-    for name, kind in [(function, "function"), ("torchvision.models.alexnet:alexnet", "function"), (cls, "class"), (cls, "module")]:
+    function, builder = "torch:relu", "torchvision.models.alexnet:alexnet"
+    cls = "torch.nn.modules.linear:Linear"
+    for name, kind in [(function, "function"), (builder, "function"), (cls, "class"), (cls, "module")]:
         trust.check_name(name, kind, ())
     for name, kind in [(function, "class"), (function, "module"), (cls, "function"), (cls, "object"), (cls, "enum")]:
         with pytest.raises(trust.UntrustedName, match="not trusted"):
