@@ -77,7 +77,9 @@ def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | N
 
 
 _libraries: dict[tuple[Interpreter | None, tuple[str, ...]], Worker | None] = {}
-_importing = threading.Lock()
+_importing: dict[tuple[Interpreter | None, tuple[str, ...]], threading.Lock] = {}
+"""One lock a template: two that import different libraries do not wait for each other."""
+_asking = threading.Lock()
 
 
 def library(backend: str, interpreter: Interpreter | None = None) -> Worker | None:
@@ -94,15 +96,18 @@ def library(backend: str, interpreter: Interpreter | None = None) -> Worker | No
 
 
 def _template(modules: tuple[str, ...], interpreter: Interpreter | None) -> Worker | None:
-    with _importing:
-        if (interpreter, modules) in _libraries:
-            known = _libraries[interpreter, modules]
+    key = (interpreter, modules)
+    with _asking:
+        if not _importing:
+            atexit.register(close)
+        importing = _importing.setdefault(key, threading.Lock())
+    with importing:
+        if key in _libraries:
+            known = _libraries[key]
             if known is None or known.is_alive():
                 return known
             known.close()  # with its server went the folder that it would import from
-        elif not _libraries:
-            atexit.register(close)
-        _libraries[interpreter, modules] = made = _imported(modules, interpreter)
+        _libraries[key] = made = _imported(modules, interpreter)
         return made
 
 

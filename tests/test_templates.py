@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -231,6 +233,26 @@ def test_a_library_that_cannot_be_imported_is_left_to_the_cell(monkeypatch):
     with templates.with_library("pickle") as worker:
         assert worker.call("about")["modules"]
     templates.close()
+
+
+def test_templates_are_made_side_by_side_and_each_once(monkeypatch):
+    """Two libraries are imported at a time; who asks for one that is being imported waits for it."""
+    for name in ("skops", "huggingface_hub"):
+        pytest.importorskip(name)
+    together, made = threading.Barrier(2, timeout=20), []
+
+    def imported(modules, interpreter):
+        made.append(modules)
+        together.wait()
+
+    monkeypatch.setattr(templates, "_imported", imported)
+    templates.close()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(templates.library, ["skops", "hf_mixin", "skops", "hf_mixin"]))
+    finally:
+        templates.close()
+    assert len(made) == len(set(made)) == 2
 
 
 def test_a_fork_may_not_be_asked_for_what_is_no_call(original):
