@@ -38,7 +38,7 @@ LENGTH = 2000
 """Elements of a container that are looked at one by one."""
 QUIET = frozenset(
     (  # noqa: SIM905
-        "__dict__ __weakref__ __doc__ __module__ __qualname__ __slots__ __hash__ __signature__ __firstlineno__ "
+        "__dict__ __weakref__ __module__ __qualname__ __slots__ __hash__ __signature__ __firstlineno__ "
         "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __static_attributes__ __orig_bases__ "
         "__slotnames__ __abstractmethods__ _abc_impl __parameters__ __dataclass_fields__ __dataclass_params__ "
         "__match_args__ _member_map_ _value2member_map_ _member_names_"

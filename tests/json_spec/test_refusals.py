@@ -116,6 +116,7 @@ CHANGED = {
     "LIMIT": (lambda made: setattr(things, "LIMIT", 7), r"json_spec_things:LIMIT .*it is 7, an import gives 5"),
     "Global.scale": (lambda made: setattr(things.Global, "scale", 2.0), r"json_spec_things:Global\.scale"),
     "Global.added": (lambda made: setattr(things.Global, "added", len), r"json_spec_things:Global\.added"),
+    "Global.__doc__": (lambda made: setattr(things.Global, "__doc__", "Fitted."), r"json_spec_things:Global\.__doc__"),
     "Global.read": (lambda made: setattr(things.Global, "read", things.double), r"json_spec_things:Global"),
     "double.by": (lambda made: setattr(things.double, "by", 3), r"json_spec_things:double\.by"),
     "a keyword's default": (
@@ -138,7 +139,7 @@ def restored():
     vars(things.double).update(functions["double"])
     for name in set(vars(things.Global)) - set(own):
         delattr(things.Global, name)
-    for name in ("scale", "read", "gone"):
+    for name in ("scale", "read", "gone", "__doc__"):
         setattr(things.Global, name, own[name])
 
 
