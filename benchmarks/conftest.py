@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--budget",
         type=float,
-        help="seconds for the rounds of one model (default: 0.25 a backend, to 0.6 where rounds are dear)",
+        help="seconds for the rounds of one model (default: 0.25 a backend, to 0.45 where rounds are dear)",
     )
     group.addoption("--quick", action="store_true", help="small models, quick backends, three conditions, a few rounds")
     group.addoption(

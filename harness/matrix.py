@@ -50,7 +50,7 @@ TIMED_CONDITION = "fresh_process"
 ALL = "all"
 """In place of a condition's name: every condition that this machine can make. In place of a backend's: the slow too."""
 
-BUDGET_S, MOST_S = 0.25, 0.6
+BUDGET_S, MOST_S = 0.25, 0.45
 """For the timed rounds of one model, times the number of backends, and what that grows to where rounds are dear: with
 all models a run then takes minutes."""
 FEW = 10

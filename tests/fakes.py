@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections import OrderedDict
+from multiprocessing.reduction import ForkingPickler
 
 import torch
 
@@ -249,7 +250,7 @@ class WrongInWorkers(Honest):
             numbers = dict.fromkeys(model.numbers, 0)
             return copyreg.__newobj__, (type(model),), {**vars(model), "numbers": numbers}
 
-        copyreg.pickle(type(model), reduced)
+        ForkingPickler.register(type(model), reduced)
 
 
 class DetachesALayer(Honest):

@@ -84,7 +84,7 @@ def check(
     "--budget",
     "budget_s",
     type=float,
-    help="Seconds for the rounds of one model [default: 0.25 a backend, to 0.6 where rounds are dear].",
+    help="Seconds for the rounds of one model [default: 0.25 a backend, to 0.45 where rounds are dear].",
 )
 @click.option("--quick", is_flag=True, help="Small models, quick backends, three conditions, a few rounds.")
 @click.option(
