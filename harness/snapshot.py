@@ -22,17 +22,17 @@ a tuple `(place,)` into `nodes`. Sharing and cycles are thereby the structure of
 Names of modules that belong to the user's project (`own_modules`), and `__main__`, become `<own>`: a class that was
 saved by value, renamed or moved within the project is still the user's.
 
-What is not described: `__doc__` and the values of annotations, the order of attributes and of sets, whether two texts
-or numbers are one object, the level of a logger, the content of an opaque C++ object that neither pickles nor has an
-entry in `describe_libraries` (a lock, a stream, a generator: its type alone is compared), and what torch rebuilds of
-its own accord (`Module.compile`, the graph behind a GraphModule's code).
+What is not described: the order of attributes and of sets, the content of an opaque C++ object that neither pickles
+nor has an entry in `describe_libraries` (a lock, a stream, a generator: its type alone is compared), and what torch
+rebuilds of its own accord (`Module.compile`, the graph behind a GraphModule's code). And, but where the user's code
+asks for them (`describe_asked`, `snapshot_atoms`): docstrings, annotations, subclasses, the level of a logger, what
+lies around a view, whether two texts or numbers are one object.
 
 Of what lies outside the model its state has the globals that the user's code names (`describe_globals`), what it set
 on libraries (`describe_reached`), and settings of the process (`describe_process`), whether the examples reach them or
 not. A difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled
 cache among the globals. What `functools.lru_cache` has remembered counts where computing it anew would give something
-else (`describe_caches`). A few things count only where the user's code asks for them: docstrings, subclasses, what lies
-around a view, texts and NaNs as the very objects that they are (`describe_asked`, `snapshot_atoms`).
+else (`describe_caches`).
 
 Not seen, unless an output of the model's own examples changes by it:
 
