@@ -34,7 +34,7 @@ SIZES = (MB, 4 * MB, 16 * MB, 64 * MB, 256 * MB, GB, 4 * GB)
 COUNTS = (10, 100, 1000, 10_000)
 ROUNDS, LARGE_ROUNDS = 5, 3
 """Timed rounds of a point; those of a gigabyte or more are long, and vary less."""
-DISK_TIMES, MEMORY_TIMES = 2.5, 5.0
+DISK_TIMES, MEMORY_TIMES = 2.5, 4.75
 """Room that a point needs, in multiples of the model: the artifact and the floor's file; the model twice, a backend's
 copies at save, and what is read."""
 SPARE_BYTES = GB

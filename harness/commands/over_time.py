@@ -95,16 +95,14 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
         click.echo(f"GONE   {place}")
     for change in changes.backends:
         if change.worse or everything:
-            word = "SLOWER" if change.worse else "faster"
             click.echo(
-                f"{word} {change.backend}: {change.metric} {change.change:+.0%} over {change.models} models "
+                f"{_word(change)} {change.backend}: {change.metric} {change.change:+.0%} over {change.models} models "
                 f"({change.low:+.0%} to {change.high:+.0%})"
             )
     for change in changes.costs:
         if change.worse or everything:
-            word = "SLOWER" if change.worse else "faster"
             click.echo(
-                f"{word} {change.backend} × {change.model}: {change.metric} {change.change:+.0%}, "
+                f"{_word(change)} {change.backend} × {change.model}: {change.metric} {change.change:+.0%}, "
                 f"{_interval(change.was)} → {_interval(change.now)}\n         {change.rerun}"
             )
     told = [*changes.outcomes, *changes.backends, *changes.costs]
@@ -125,6 +123,10 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
     click.echo(f"Rankings: {rankings.compare_runs(*runs).text}.")
     if fail_on and changes.is_regression:
         context.exit(1)
+
+
+def _word(change) -> str:
+    return "SLOWER" if change.worse else "faster"
 
 
 def _interval(found) -> str:
