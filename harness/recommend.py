@@ -88,8 +88,7 @@ def latest_run(reports: Path) -> Path:
 
 
 def borrowed(records: Sequence[Record], published: Path) -> list[Record]:
-    """The published run's probes, where a run has none of its own: what a backend does with planted code and damage
-    depends little on the machine. Raises RecordsError."""
+    """The published run's probes, where a run has none of its own; of other versions, perhaps. Raises RecordsError."""
     if any(record.kind == "probe" for record in records) or not published.is_dir():
         return []
     return [record for record in read_records(published).records if record.kind == "probe"]

@@ -120,7 +120,7 @@ def test_a_planted_slowdown_that_no_model_shows_alone_is_found_over_all(seed):
     assert sorted((change.backend, change.metric) for change in changes.backends) == [
         ("torch_save", "load"), ("torch_save", "save"),
     ]  # fmt: skip
-    assert changes.is_regression
+    assert dataclasses.replace(changes, costs=[]).is_regression
     assert len(changes.costs) < 18
     for change in changes.backends:
         assert change.models == 9
