@@ -1,28 +1,26 @@
-"""What changed between two runs: outcomes that got worse first, then costs whose intervals do not overlap.
+"""What changed between two runs: outcomes that got worse first, then costs that moved by more than chance.
 
 Two runs met two machines, or one on two days. What all competitors of a model share is taken out twice, the floor being
 one of them: within a run the drift from round to round, by how far a round's competitors were from their own medians;
 between the runs the machine's change, the median competitor's (with fewer than three, the floor's). What is left of a
 backend is its own.
 
-A cost counts as changed when the bootstrap intervals of its two medians do not overlap and the medians are at least
-LEAST_CHANGE apart: over hundreds of comparisons some intervals part by chance, and a change of a few percent is
-nobody's reason to act.
-
-One model's rounds are few, and a backend that got slower did so for all models: what its models say together is the
-mean of their changes, weighted by how well each is known, with the interval of the t distribution. Where models differ
-by more than their own intervals explain, it is widened by as much (Birge's ratio: R. T. Birge, Phys. Rev. 40, 207).
+A cost counts as changed when it moved further than chance would have it (`moves`) and by LEAST_CHANGE or more: a change
+of a few percent is nobody's reason to act. One model's rounds are few, and a backend that got slower did so for all
+models, so a backend's models are also looked at together.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from harness.intervals import LEVEL, Ratio, can_bootstrap, ratio
+from harness import moves
+from harness.intervals import Ratio, ratio
+from harness.moves import Move
 from harness.records import Record
 
 LEAST_CHANGE = 0.10
@@ -30,9 +28,7 @@ FLOOR = "the floor"
 METRICS = {"save": "floor_write_s", "load": "floor_read_s", "first_prediction": ""}
 """Metric -> its floor; the field is `METRIC_s`."""
 LEAST_MODELS = 4
-"""As many are needed to know how much a change differs between them."""
-NAMED_LEVEL_Z = 2.576
-"""An interval that is called 99 % reaches so many standard deviations to each side."""
+"""As many are looked at together; fewer do not say how much a change differs between them."""
 GOODNESS = ("exact", "close", "partial", "unsupported", "failed", "crashed", "mismatch")
 """From best to worst. `unavailable` is not among them: nothing was tried."""
 
@@ -55,7 +51,7 @@ class OutcomeChange:
 
 @dataclass(frozen=True)
 class CostChange:
-    """A cost whose intervals do not overlap: medians in seconds, `now` as if on the machine of `was`."""
+    """A cost that moved by more than chance: medians in seconds, `now` as if on the machine of `was`."""
 
     backend: str
     model: str
@@ -76,7 +72,7 @@ class CostChange:
 
 @dataclass(frozen=True)
 class BackendChange:
-    """A cost of a backend that changed over all models together: 0.2 for 20 % dearer, with the interval's ends."""
+    """A cost of a backend that moved over all models together: 0.2 for 20 % dearer, with the interval's ends."""
 
     backend: str
     metric: str
@@ -88,11 +84,6 @@ class BackendChange:
     @property
     def worse(self) -> bool:
         return self.change > 0
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the interval leaves out "no change", and the change is worth telling."""
-        return not self.low <= 0.0 <= self.high and abs(self.change) >= LEAST_CHANGE
 
 
 @dataclass
@@ -108,7 +99,7 @@ class Changes:
     compared_cells: int = 0
     compared_costs: int = 0
     least_slowdowns: list[float] = field(default_factory=list)
-    """Of each compared cost, how much slower it would have to be to be found, given both intervals: 0.2 for 20 %."""
+    """Of each cost with intervals, how much slower it would have to be to be found: 0.2 for 20 %."""
     least_over_models: list[float] = field(default_factory=list)
     """The same of each backend's cost over all models."""
     notes: list[str] = field(default_factory=list)
@@ -131,18 +122,20 @@ def compare_runs(first: Sequence[Record], second: Sequence[Record]) -> Changes:
     changes.gone = sorted(" × ".join(filter(None, place)) for place in before.keys() - after.keys())
     changes.new = len(after.keys() - before.keys())
     costs = _costs(before, after)
-    for (backend, model, metric), (was, now) in costs.items():
-        changes.compared_costs += 1
-        if was.high is not None and now.low:
-            least = was.high / was.median * now.median / now.low - 1
-            changes.least_slowdowns.append(max(LEAST_CHANGE, least))
-        if _apart(was, now):
-            rerun = next(cell.rerun for place, cell in after.items() if place[:2] == (backend, model) and cell.load_s)
-            changes.costs.append(CostChange(backend, model, metric, was, now, rerun))
+    changes.compared_costs = len(costs)
+    moved = _moves(costs)
+    changes.least_slowdowns = _least(moved.values())
+    for place in _real(moved):
+        backend, model, metric = place
+        rerun = next(cell.rerun for where, cell in after.items() if where[:2] == (backend, model) and cell.load_s)
+        changes.costs.append(CostChange(backend, model, metric, *costs[place], rerun))
     changes.costs.sort(key=lambda c: -c.change)
-    together = _over_models(costs)
-    changes.least_over_models = [max(LEAST_CHANGE, (1 + one.change) / (1 + one.low) - 1) for one in together]
-    changes.backends = sorted((one for one in together if one.is_known), key=lambda c: -c.change)
+    over_models, count = _over_models(moved)
+    changes.least_over_models = _least(over_models.values())
+    for place in _real(over_models):
+        move = over_models[place]
+        changes.backends.append(BackendChange(*place, move.change, *move.interval(), count[place]))
+    changes.backends.sort(key=lambda c: -c.change)
     return changes
 
 
@@ -192,29 +185,31 @@ def _costs(first: dict[Place, Record], second: dict[Place, Record]) -> dict[tupl
     return found
 
 
-def _over_models(costs: dict[tuple[str, str, str], tuple[Ratio, Ratio]]) -> list[BackendChange]:
-    """What a backend's models say together, per metric; of those with an interval in both runs, LEAST_MODELS or more.
+def _moves(costs: dict[tuple[str, str, str], tuple[Ratio, Ratio]]) -> dict[tuple[str, str, str], Move]:
+    """How far each cost with intervals moved, and how well that is known."""
+    found = {place: move for place, pair in costs.items() if (move := moves.between(*pair)) is not None}
+    return dict(zip(found, moves.scattered(list(found.values())), strict=True))
 
-    In logarithms: x is a model's change, s its standard deviation, of which both intervals tell.
-    """
-    by_backend: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for (backend, _, metric), (was, now) in costs.items():
-        if was.low and was.high and now.low and now.high:
-            reach = math.hypot(math.log(was.high / was.low), math.log(now.high / now.low)) / 2
-            by_backend[backend, metric].append((math.log(now.median / was.median), max(reach / NAMED_LEVEL_Z, 1e-3)))
-    found = []
-    for (backend, metric), models in by_backend.items():
-        if len(models) < LEAST_MODELS or not can_bootstrap():
-            continue
-        from scipy import stats
 
-        weights = [s**-2 for _, s in models]
-        mean = sum(weight * x for weight, (x, _) in zip(weights, models, strict=True)) / sum(weights)
-        misfit = sum(((x - mean) / s) ** 2 for x, s in models) / (len(models) - 1)
-        reach = stats.t.ppf((1 + LEVEL) / 2, len(models) - 1) * math.sqrt(max(misfit, 1.0) / sum(weights))
-        change, low, high = (math.expm1(mean + step) for step in (0.0, -reach, reach))
-        found.append(BackendChange(backend, metric, change, low, high, len(models)))
-    return found
+def _over_models(
+    moved: dict[tuple[str, str, str], Move],
+) -> tuple[dict[tuple[str, str], Move], dict[tuple[str, str], int]]:
+    """(backend, metric) -> how far it moved over all models, and how many these are; LEAST_MODELS or more."""
+    by_backend: dict[tuple[str, str], list[Move]] = defaultdict(list)
+    for (backend, _, metric), move in moved.items():
+        by_backend[backend, metric].append(move)
+    enough = {place: found for place, found in by_backend.items() if len(found) >= LEAST_MODELS}
+    return {place: moves.together(found) for place, found in enough.items()}, {p: len(f) for p, f in enough.items()}
+
+
+def _real(moved: dict[Any, Move]) -> list[Any]:
+    """The places whose move is more than chance, and worth telling."""
+    real = zip(moved, moves.are_real(list(moved.values())), strict=True)
+    return [place for place, is_real in real if is_real and abs(moved[place].change) >= LEAST_CHANGE]
+
+
+def _least(moved: Iterable[Move]) -> list[float]:
+    return [max(LEAST_CHANGE, least) for least in moves.least_found(list(moved))]
 
 
 def _timed(cells: dict[Place, Record]) -> dict[str, list[Record]]:
@@ -251,10 +246,3 @@ def _drift(durations: Sequence[Sequence[float]]) -> list[float]:
 def _scaled(found: Ratio, factor: float) -> Ratio:
     low, high = (None if end is None else end * factor for end in (found.low, found.high))
     return replace(found, median=found.median * factor, low=low, high=high)
-
-
-def _apart(was: Ratio, now: Ratio) -> bool:
-    if was.low is None or was.high is None or now.low is None or now.high is None:
-        return False
-    overlap = was.low <= now.high and now.low <= was.high
-    return not overlap and abs(now.median / was.median - 1) >= LEAST_CHANGE

@@ -67,9 +67,9 @@ def history(
 def compare(context: click.Context, first: Path, second: Path, fail_on: str | None, everything: bool) -> None:
     """List what changed from run FIRST to run SECOND (folders): outcomes that got worse, then costs.
 
-    A cost counts when the intervals of both medians do not overlap and it moved by 10 % or more, or when all models
-    of a backend together say so; what all backends and the floor share, the machine, is taken out. The last lines say
-    how large a slowdown the intervals would show.
+    A cost counts when it moved by 10 % or more and by more than chance moves any of all those compared; a backend's
+    models are also looked at together. What all backends and the floor share, the machine, is taken out, and so is how
+    far costs move between runs of the same code. The last lines say how large a slowdown these runs would show.
     """
     from harness import rankings
     from harness.changes import compare_runs
