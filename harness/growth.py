@@ -80,32 +80,32 @@ def check_room(point: Point, folder: Path) -> None:
         )
 
 
+def missing(wanted: Sequence[Point], backends: Sequence[str], done: Sequence[Record]) -> list[tuple[Point, str]]:
+    """The points and backends of which there is no record in `done` yet, in the order in which they are measured."""
+    measured = {(record.backend, record.model, record.facts.get("sweep")) for record in done}
+    return [(point, name) for point in wanted for name in backends if (name, point.model, point.sweep) not in measured]
+
+
 def run(
-    wanted: Sequence[Point],
-    backends: Sequence[str],
-    done: Sequence[Record],
+    todo: Sequence[tuple[Point, str]],
     run_id: str,
     budget_s: float,
     tell: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Record]:
-    """Measure what has no record in `done` yet; ends before a point that the budget, in seconds, no longer allows.
+    """Measure what `missing` gave; ends before a point that the budget, in seconds, no longer allows.
 
     A backend is measured alone with the floor: two models of gigabytes have no room beside each other. Raises NoRoom
     before it writes.
     """
-    measured = {(record.backend, record.model, record.facts.get("sweep")) for record in done}
     began = clock()
-    for point in wanted:
-        for backend in backends:
-            if (backend, point.model, point.sweep) in measured:
-                continue
-            if clock() - began > budget_s:
-                return
-            tell(f"{point.model} × {backend}")
-            with tempfile.TemporaryDirectory(prefix="roundtrip-") as folder:
-                check_room(point, Path(folder))
-                yield _point(point, backend, Path(folder), run_id)
+    for point, backend in todo:
+        if clock() - began > budget_s:
+            return
+        tell(f"{point.model} × {backend}")
+        with tempfile.TemporaryDirectory(prefix="roundtrip-") as folder:
+            check_room(point, Path(folder))
+            yield _point(point, backend, Path(folder), run_id)
 
 
 def _point(point: Point, backend: str, folder: Path, run_id: str) -> Record:

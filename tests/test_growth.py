@@ -65,9 +65,10 @@ def test_the_budget_ends_a_run_and_it_goes_on_where_it_ended(monkeypatch):
     monkeypatch.setattr(growth, "_point", lambda point, backend, folder, run_id: Record(
         run_id, backend, point.model, "fresh_process", kind="growth", facts={"sweep": point.sweep}))  # fmt: skip
     wanted = growth.points(16 * MB, 100)
-    first = list(growth.run(wanted, ["a", "b"], [], "r", budget_s=35, clock=lambda: next(clock)))
+    first = list(growth.run(growth.missing(wanted, ["a", "b"], []), "r", budget_s=35, clock=lambda: next(clock)))
     assert len(first) == 3
-    rest = list(growth.run(wanted, ["a", "b"], first, "r", budget_s=1e9, clock=lambda: 0.0))
+    todo = growth.missing(wanted, ["a", "b"], [*first, record(1, 1.0)])  # what else there is has no say
+    rest = list(growth.run(todo, "r", budget_s=1e9, clock=lambda: 0.0))
     places = [(found.backend, found.model, found.facts["sweep"]) for found in first + rest]
     assert len(places) == len(set(places)) == 2 * len(wanted)
 

@@ -82,17 +82,16 @@ def growth(backends: tuple[str, ...], max_bytes: int, max_modules: int, budget_s
 
     run = Run(Settings(backends or (ALL,)), output, resume=True)
     wanted = sweeps.points(max_bytes, max_modules)
-    done = [record for record in run.records if record.kind == "growth"]
-    total = len(wanted) * len(run.settings.backends)
-    with progress(max(total - len(done), 0)) as (tick, advance):
-        for record in sweeps.run(wanted, run.settings.backends, done, run.run_id, budget_s, tick):
+    todo = sweeps.missing(wanted, run.settings.backends, run.records)
+    with progress(len(todo)) as (tick, advance):
+        for record in sweeps.run(todo, run.run_id, budget_s, tick):
             run.keep([record])
             advance()
     run.close()
     _show_curves(Console(), growth_curves(run.records))
     measured = sum(record.kind == "growth" for record in run.records)
-    if measured < total:
-        click.echo(f"{measured} of {total} points; the same command with --output {run.folder} goes on")
+    if left := len(sweeps.missing(wanted, run.settings.backends, run.records)):
+        click.echo(f"{left} points are left; the same command with --output {run.folder} goes on")
     if measured:
         write_report(run.folder)
 
