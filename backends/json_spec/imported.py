@@ -135,10 +135,10 @@ def is_own(module: Any, project: Project) -> bool:
     if not isinstance(file, str):
         return False
     near = [root for root in project.roots if os.name != "posix" or root.name in file]
-    if not near:  # of the thousand modules that torch has imported: a path takes twenty times as long to compare
+    if not near or is_library(file):  # as are the thousand modules that torch has imported, often within the project
         return False
     path = Path(file)
-    return any(path.is_relative_to(root) for root in near) and not is_library(path)
+    return any(path.is_relative_to(root) for root in near)
 
 
 class _Walk:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import os
 import sys
 import sysconfig
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -195,14 +196,20 @@ def is_installed(module: str) -> bool:
     return isinstance(origin, str) and is_library(Path(origin))
 
 
-def is_library(path: Path) -> bool:
+def is_library(path: str | os.PathLike[str]) -> bool:
     """Whether a file was installed, or belongs to Python."""
-    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return (
-        "site-packages" in path.parts
-        or "dist-packages" in path.parts
-        or any(folder and path.is_relative_to(folder) for folder in folders)
-    )
+    text = os.fspath(path)
+    return text.startswith(_library_folders()) or any(name in text for name in _INSTALLED)
+
+
+_INSTALLED = tuple(os.path.join(os.sep, name, "") for name in ("site-packages", "dist-packages"))
+
+
+@cache
+def _library_folders() -> tuple[str, ...]:
+    """Where Python's own and installed modules lie, each ending as a folder; asked for a thousand files at a save."""
+    folders = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return tuple({os.path.join(os.path.normpath(folder), "") for folder in folders if folder})
 
 
 class Project:

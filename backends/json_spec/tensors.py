@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from backends.json_spec.batches import Batches
 from backends.json_spec.digests import Checking, cores, sha256
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import DIGESTS, open_file
 from backends.json_spec.header import ALIGNMENT, FILLER, SCALARS, read_header
 from backends.json_spec.regions import Region
 
-WRITE_BUFFER = 1 << 20
 _NOWHERE = (0, -1)
 _frombuffer, _from_numpy, _ndarray = torch.frombuffer, torch.from_numpy, np.ndarray
 NUMPY_DIMENSIONS = 32
@@ -51,23 +51,24 @@ def write(regions: list[Region], path: Path) -> dict[str, Any]:
     header, pieces = layout(regions)
     entries: dict[str, str] = {}
     waiting: dict[str, Future[str]] = {}
-    with open(path, "xb", buffering=WRITE_BUFFER) as file, ThreadPoolExecutor(cores()) as threads:
-        file.write(header)
+    with open(path, "xb", buffering=0) as file, ThreadPoolExecutor(cores()) as threads:
+        batches = Batches(file)
+        batches.add(header)
         for name, piece in pieces:
             if isinstance(piece, int):
-                file.write(bytes(piece))
+                batches.add(bytes(piece))
                 continue
             data = piece.read()
-            if len(data) < THREAD_BYTES:
-                entries[name] = sha256(data)
-                file.write(data)
-                continue
-            entries[name] = ""
-            waiting[name] = threads.submit(sha256, data)
-            file.write(data)
+            entries[name] = "" if (is_long := len(data) >= THREAD_BYTES) else sha256(data)
+            if is_long:
+                waiting[name] = threads.submit(sha256, data)
+            batches.add(data)
             if piece.covering() is None:  # a copy, which should not outlive its turn
-                waiting[name].result()
-    entries.update((name, found.result()) for name, found in waiting.items())
+                batches.write()
+                if is_long:
+                    waiting[name].result()
+        batches.write()
+        entries.update((name, found.result()) for name, found in waiting.items())
     return {"header": sha256(header), "entries": entries}
 
 

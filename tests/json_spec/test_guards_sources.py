@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import imported
+from backends.json_spec import imported, sources
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
@@ -144,6 +144,19 @@ def test_where_a_source_is():
     assert not is_installed("a-b") and not is_installed("sys") and not is_installed("gone_far_away")
     assert is_library(Path("/x/site-packages/a.py")) and is_library(Path("/x/dist-packages/a.py"))
     assert is_library(Path(os.__file__)) and not is_library(Path("/x/a.py"))
+
+
+def test_where_libraries_lie_is_not_asked_for_every_file(monkeypatch):
+    """A project that holds its own environment asks for a thousand files at each save: it took a second."""
+    asked = []
+    monkeypatch.setattr("sysconfig.get_path", lambda name: asked.append(name) or f"/x/{name}")
+    sources._library_folders.cache_clear()
+    try:
+        assert [is_library(f"/x/purelib/{n}.py") for n in range(3)] == [True] * 3
+        assert not is_library("/x/purelib.py") and not is_library("/x/here/a.py")
+        assert sorted(asked) == ["platlib", "platstdlib", "purelib", "stdlib"]
+    finally:
+        sources._library_folders.cache_clear()
 
 
 class Found:
