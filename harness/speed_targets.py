@@ -23,6 +23,8 @@ LOADS = (
     ("json_spec", "torch_save_mmap", None),
     ("json_spec", "pickle", None),
     ("json_spec", "json_spec_unverified", None),
+    ("json_spec_blake3", "torch_save_mmap", None),
+    ("json_spec_blake3", "pickle", None),
     ("json_spec_unverified", "safetensors_tensors", None),
     ("json_spec_unverified", f"json_spec_unverified {SMALL}", 2.0),
 )
@@ -30,9 +32,15 @@ LOADS = (
 SAVES = (
     ("json_spec_write", "floor", 1.25),
     ("json_spec_write_durable", "floor_durable", 1.25),
+    ("json_spec_blake3_write", "floor", 1.25),
+    ("json_spec_blake3_write_durable", "floor_durable", 1.25),
+    ("sha256", "floor", None),
+    ("blake3", "floor", None),
     ("json_spec_verify", "floor", None),
     ("json_spec", "floor_durable", None),
+    ("json_spec_blake3", "floor_durable", None),
 )
+"""Likewise. `sha256` and `blake3` are digests alone, in as many threads as a save has: no save with them is faster."""
 PARTS = {"peak_anon_bytes_load": ("anonymous memory at load", 0.05),
          "peak_anon_bytes_save": ("anonymous memory at save", 0.10)}  # fmt: skip
 """Field -> what it is called, and how much of the tensors' bytes it may be."""

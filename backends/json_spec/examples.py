@@ -225,7 +225,7 @@ def _write(written: Written, directory: Path, examples: list[dict[str, Any]]) ->
     from backends.json_spec.saving import spec_text
 
     (directory / EXAMPLE_TENSORS).unlink(missing_ok=True)
-    tensors = {EXAMPLE_TENSORS: write(regions, directory / EXAMPLE_TENSORS)}
+    tensors = {EXAMPLE_TENSORS: write(regions, directory / EXAMPLE_TENSORS, written.digest)}
     written.seal(directory, {EXAMPLES: spec_text(graph)}, tensors)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backends.json_spec import bundle, drift, files, imported
-from backends.json_spec.digests import digests_text, sha256
+from backends.json_spec.digests import SHA256, digest_named, digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
 from backends.json_spec.forms import NAMED
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
@@ -36,6 +36,7 @@ def save(
     examples: Iterable[Any] | None = None,
     bundle_source: bool = False,
     unchecked: Iterable[str] = (),
+    digest: str = SHA256,
 ) -> None:
     """Write `model` into `directory`, which may be absent, empty, or hold an older artifact.
 
@@ -46,15 +47,19 @@ def save(
     What the model's classes and functions reach in their modules must be as an import defines it, because a load finds
     it so; `unchecked` names what may have changed all the same (a cache), as the refusal's message does.
 
+    `digest` is that of the tensors: "sha256", or "blake3", which takes a third of the time or less, at save and at each
+    verified load, and needs the package `blake3` at both.
+
     The artifact is written aside, loaded again in this process, compared bit by bit with the model, and only then put
     in place. The model itself is not run, because running may change it: examples run on what was loaded, and once
     more on a second copy (from the carried source, where there is one), which must give the same.
 
     Raises Unsupported where the format cannot express the model, FileExistsError where other files are in the way.
     """
+    digest_named(digest)  # before anything is written
     directory = Path(directory).absolute()
     with files.aside(directory) as beside, collector_paused(), contextlib.ExitStack() as end:
-        written = write_artifact(model, beside, bundle_source, tuple(unchecked))
+        written = write_artifact(model, beside, bundle_source, tuple(unchecked), digest)
         end.callback(written.forget)
         with ThreadPoolExecutor(1) as thread:  # the disk works while the processor compares
             durable = thread.submit(files.make_durable, beside)
@@ -84,6 +89,8 @@ class Written:
     """The carried source that the model itself runs on; None: ordinary modules."""
     texts: dict[str, bytes]
     tensors: dict[str, Any]
+    digest: str
+    """Of the tensors."""
     carried: bundle.Bundle | None = None
     """The source that the artifact carries, once it was run."""
     check: imported.Check | None = None
@@ -119,7 +126,9 @@ class Written:
 
 
 @collector_paused()
-def write_artifact(model: Any, directory: Path, bundle_source: bool, unchecked: tuple[str, ...] = ()) -> Written:
+def write_artifact(
+    model: Any, directory: Path, bundle_source: bool, unchecked: tuple[str, ...] = (), digest: str = SHA256
+) -> Written:
     """Write all files of an artifact, examples aside, into an empty directory. Raises Unsupported."""
     graph, regions = Writer().graph(model)
     names = _names(graph) - allowed().keys()
@@ -127,12 +136,12 @@ def write_artifact(model: Any, directory: Path, bundle_source: bool, unchecked: 
     if home is not None and not bundle_source:
         raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
     project = Project({name.partition(":")[0] for name in names}, home.source if home is not None else locate)
-    written = Written(graph, regions, names, home, {}, {})
+    written = Written(graph, regions, names, home, {}, {}, digest)
     if home is None:
         written.check = imported.Check(names, project, unchecked)
     try:
         with ThreadPoolExecutor(1) as thread:  # the disk works while the texts are made
-            tensors = thread.submit(write, regions, directory / files.WEIGHTS)
+            tensors = thread.submit(write, regions, directory / files.WEIGHTS, digest)
             texts = {files.SPEC: spec_text(graph)}
             if (definitions := drift.definitions_text(names, project)) is not None:
                 texts[files.DEFINITIONS] = definitions

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from backends.json_spec.batches import Batches
-from backends.json_spec.digests import Checking, cores, sha256
+from backends.json_spec.digests import SHA256, Checking, cores, digest_named, reading, shown
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import DIGESTS, open_file
 from backends.json_spec.header import ALIGNMENT, FILLER, SCALARS, read_header
@@ -42,13 +42,14 @@ _AS_NUMPY = {getattr(torch, name): np.dtype(name) for name in DTYPES if hasattr(
 """torch's dtypes that NumPy has too -> NumPy's."""
 
 
-def write(regions: list[Region], path: Path) -> dict[str, Any]:
+def write(regions: list[Region], path: Path, digest: str = SHA256) -> dict[str, Any]:
     """Write the regions; the digests of the header and of every entry, as digests.json has them.
 
     Each region is read once, and hashed in other threads while it is being written. Making the file durable is left
     to the caller.
     """
     header, pieces = layout(regions)
+    digest_of = digest_named(digest)
     entries: dict[str, str] = {}
     waiting: dict[str, Future[str]] = {}
     with open(path, "xb", buffering=0) as file, ThreadPoolExecutor(cores()) as threads:
@@ -59,9 +60,9 @@ def write(regions: list[Region], path: Path) -> dict[str, Any]:
                 batches.add(bytes(piece))
                 continue
             data = piece.read()
-            entries[name] = "" if (is_long := len(data) >= THREAD_BYTES) else sha256(data)
+            entries[name] = "" if (is_long := len(data) >= THREAD_BYTES) else digest_of(data)
             if is_long:
-                waiting[name] = threads.submit(sha256, data)
+                waiting[name] = threads.submit(digest_of, data)
             batches.add(data)
             if piece.covering() is None:  # a copy, which should not outlive its turn
                 batches.write()
@@ -69,7 +70,8 @@ def write(regions: list[Region], path: Path) -> dict[str, Any]:
                     waiting[name].result()
         batches.write()
         entries.update((name, found.result()) for name, found in waiting.items())
-    return {"header": sha256(header), "entries": entries}
+    named = {} if digest == SHA256 else {"digest": digest}
+    return {**named, "header": digest_of(header), "entries": entries}
 
 
 def layout(regions: list[Region]) -> tuple[bytes, list[tuple[str, Region | int]]]:
@@ -146,15 +148,18 @@ class Weights:
         """The comparison of every entry with its digest, under way. Raises ArtifactError."""
         data = memoryview(self._map)
         start = min((start for start, _ in self._entries.values()), default=len(data))
-        if sha256(data[:start]) != digests["header"]:
-            raise ArtifactError(f"the header of {self.name} is damaged: its SHA-256 is not the one in {DIGESTS}")
+        digest = digests.get("digest", SHA256)
+        if reading(digest)(data[:start]) != digests["header"]:
+            raise ArtifactError(
+                f"the header of {self.name} is damaged: its {shown(digest)} is not the one in {DIGESTS}"
+            )
         places = {}
         for name, (start, size) in self._entries.items():
             if not name.startswith(FILLER):
                 places[name] = (start, size)
             elif any(data[start : start + size]):
                 raise ArtifactError(f"{self.name} is damaged: {name!r} is not all zeros")
-        return Checking(self.name, data, places, digests["entries"])
+        return Checking(self.name, data, places, digests["entries"], digest)
 
     def finish(self) -> None:
         """Return when every entry was compared with its digest, if digests were given. Raises ArtifactError."""

@@ -14,27 +14,34 @@ import sys
 import warnings
 from pathlib import Path
 
+import torch
+
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / "golden"
 sys.path.insert(0, str(HERE))
 
 
+MORE = {
+    "with_source_and_examples": {"examples": [torch.tensor([1, 2])], "bundle_source": True},
+    "with_blake3": {"digest": "blake3"},
+}
+"""Artifacts of one more model, and the arguments of `save`."""
+
+
 def main() -> list[Path]:
     """Write what is missing; returns the new folders."""
     import seeds
-    import torch
     from json_spec_things import fixed_model
 
     from backends.json_spec import save
     from backends.json_spec.writer import VERSION
 
     made = []
-    for name, build in {**seeds.SEEDS, "with_source_and_examples": fixed_model}.items():
+    for name, build in {**seeds.SEEDS, **dict.fromkeys(MORE, fixed_model)}.items():
         target = FOLDER / f"v{VERSION}" / name
         if target.exists():
             continue
-        more = {"examples": [torch.tensor([1, 2])], "bundle_source": True} if name == "with_source_and_examples" else {}
-        save(build(), target, **more)
+        save(build(), target, **MORE.get(name, {}))
         made.append(target)
     return made
 

@@ -22,7 +22,7 @@ ARTIFACTS = sorted(path for path in golden.FOLDER.glob("v*/*") if path.is_dir())
 def test_golden_artifacts_are_the_models_that_were_saved(path, verify):
     """The source of their classes may have moved on; what they hold is what seeds.py builds."""
     loaded = load(path, trust=["json_spec_things"], verify=verify, on_drift="ignore")
-    built = {**SEEDS, "with_source_and_examples": things.fixed_model}[path.name]()
+    built = {**SEEDS, **dict.fromkeys(golden.MORE, things.fixed_model)}[path.name]()
     own = ["json_spec_things"]
     differences = compare(snapshot_model(built, own_modules=own), snapshot_model(loaded, own_modules=own))
     assert not differences, "\n".join(f"{d.path}: {d.kind}: {d.message}" for d in differences)
@@ -37,7 +37,7 @@ def test_the_carried_source_of_a_golden_artifact_runs_and_gives_what_it_gave():
 def test_there_are_artifacts_of_every_model_in_the_present_version():
     """`python -m tests.json_spec.golden` makes those that are missing, and writes none again."""
     names = {path.name for path in ARTIFACTS if path.parent.name == f"v{VERSION}"}
-    assert names == {*SEEDS, "with_source_and_examples"}
+    assert names == {*SEEDS, *golden.MORE}
 
     def digests():
         files = sorted(file for path in ARTIFACTS for file in path.rglob("*") if file.is_file())
