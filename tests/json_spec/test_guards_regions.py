@@ -1,0 +1,43 @@
+"""What is told of the regions of memory that go into the file of weights."""
+
+from __future__ import annotations
+
+import json
+
+import json_spec_things as things
+import numpy as np
+import pytest
+import torch
+
+from backends.json_spec.tensors import layout
+from backends.json_spec.writer import Writer
+
+
+def regions(**attributes):
+    """Name -> bytes of the regions of a module with these attributes, and the header of their file."""
+    found = Writer().graph(things.Holder(**attributes))[1]
+    return {region.name: bytes(region.read()) for region in found}, json.loads(layout(found)[0][8:])
+
+
+@pytest.mark.parametrize("part", [slice(0, 2), slice(4, 6), slice(1, 3), slice(0, 6, 5)])
+def test_a_region_is_all_that_its_views_touch(part):
+    """Also where the first of them is dense and ends, or begins, where the region does."""
+    base = torch.arange(6.0)
+    assert regions(part=base[part], base=base)[0] == {"model.part": base.numpy().tobytes()}
+    array = np.arange(6.0)
+    assert regions(part=array[part], base=array)[0] == {"model.part": array.tobytes()}
+
+
+def test_what_is_apart_is_apart():
+    assert regions(a=b"a" * 2000, b=b"b" * 2000)[0] == {"model.a": b"a" * 2000, "model.b": b"b" * 2000}
+    base = torch.arange(4.0)
+    held, header = regions(a=base[:1], b=base[3:], beside=torch.ones(1))
+    assert list(held) == ["model.a", "model.beside"] and held["model.a"] == bytes(12) + base[3:].numpy().tobytes()
+    assert header["model.a"]["dtype"] == "U8" and header["model.beside"]["dtype"] == "F32"
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("<f4", "F32"), (">f4", "U8"), ("<M8[s]", "U8"), ("<i2", "I16")])
+def test_what_other_readers_of_safetensors_are_told(dtype, told):
+    """A dtype only where they would read the same numbers."""
+    array = np.arange(3).astype(dtype)
+    assert regions(x=array)[1]["model.x"]["dtype"] == told

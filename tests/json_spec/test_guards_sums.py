@@ -1,0 +1,35 @@
+"""Each guard of SHA256SUMS alone, by a direct call, so that no other guard can stand in for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends.json_spec.errors import ArtifactError
+from backends.json_spec.sums import read_sums, sums_text
+
+D = "0" * 64
+SUMS = {
+    "not UTF-8": (f"{D}  \xff\n".encode("latin-1"), "not UTF-8"),
+    "not sorted": (f"{D}  spec.json\n{D}  digests.json\n".encode(), "sorted lines"),
+    "a name twice": (f"{D}  digests.json\n{D}  digests.json\n{D}  spec.json\n".encode(), "sorted lines"),
+    "no digest": (f"{D}  digests.json\nspec.json\n".encode(), "sorted lines"),
+    "a folder above": (f"{D}  digests.json\n{D}  source/../x.py\n{D}  spec.json\n".encode(), "not in the artifact"),
+    "too few": (f"{D}  spec.json\n".encode(), "are needed"),
+    "too many": (f"{D}  digests.json\n{D}  other.json\n{D}  spec.json\n".encode(), "are needed"),
+    "one that is there": (f"{D}  digests.json\n{D}  spec.json\n".encode(), "does not list it"),
+}
+
+
+@pytest.mark.parametrize("what", SUMS)
+def test_sums(what, tmp_path):
+    data, message = SUMS[what]
+    (tmp_path / "SHA256SUMS").write_bytes(data)
+    (tmp_path / "examples.json").write_bytes(b"{}")
+    with pytest.raises(ArtifactError, match=message):
+        read_sums(tmp_path)
+
+
+def test_sums_as_they_are_written(tmp_path):
+    """The forms above are refused for what is wrong with them, not for all that they share."""
+    (tmp_path / "SHA256SUMS").write_bytes(sums_text({"spec.json": D, "digests.json": D, "source/a/b.py": D}))
+    assert len(read_sums(tmp_path)) == 3
