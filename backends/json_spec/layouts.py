@@ -253,7 +253,8 @@ def finish(tensor: torch.Tensor, node: dict[str, Any], cls: Any) -> torch.Tensor
 def set_gradient(tensor: torch.Tensor, gradient: Any) -> None:
     """Give a leaf its gradient. Raises ArtifactError where it does not fit."""
     try:
-        tensor.grad = gradient
+        with torch._C.DisableTorchFunctionSubclass():  # a class of the user's may have a method that would run
+            tensor.grad = gradient
     except (RuntimeError, TypeError) as error:
         raise ArtifactError(f"a gradient does not fit its tensor: {error}") from error
 

@@ -5,10 +5,13 @@ The names of torch's own bookkeeping are torch 2.6's to 2.14's; a module that ha
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,10 +73,10 @@ def own_state(module: nn.Module, path: str) -> tuple[dict[str, Any], list[str]]:
         for name in FLAT:
             state.pop(name, None)
     computed = []
-    for name, compute in _computed(module):
+    for name, way in _computed(module).items():
         value = state.get(name)
         if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-            if not _same(value, compute()):
+            if not _same(value, way.compute()):
                 refuse(f"{path}.{name}", "not what its hook makes of the present parameters", "run the module once")
             del state[name]
             computed.append(name)
@@ -115,7 +118,7 @@ def restore_hooks(module: nn.Module, nodes: Any, decode: Callable[[Any], Any], h
         if not callable(hook):
             raise ArtifactError(f"a {kind} hook is not something that can be called")
         if "with_module" in node:
-            hook = nn.modules.module._WrappedHook(hook, module if node["with_module"] else None)
+            hook = _wrapped(hook, module if node["with_module"] else None)
         if node.get("public"):
             hook._from_public_api = True  # as register_state_dict_post_hook does
         extra = [vars(module)[flag] for flag in flags.values()]
@@ -126,6 +129,13 @@ def restore_hooks(module: nn.Module, nodes: Any, decode: Callable[[Any], Any], h
                 vars(module)[ids][handle.id] = True
         handles[id(module), kind, counts.setdefault(kind, 0)] = handle
         counts[kind] += 1
+
+
+def _wrapped(hook: Any, module: nn.Module | None) -> Any:
+    """As torch wraps a hook, and as it unpickles one: its constructor would ask the hook for its name."""
+    made = object.__new__(nn.modules.module._WrappedHook)
+    made.__setstate__({"hook": hook, "with_module": module is not None, "module": module})
+    return made
 
 
 def _weight_norm_hook(name: Any) -> Any:
@@ -194,40 +204,69 @@ def restore_derived(module: nn.Module, computed: Any, spend: Callable[[int], Non
             raise ArtifactError("a recurrent layer has weights that are no tensors")
         state["_flat_weights"] = weights
         state["_flat_weight_refs"] = [None if w is None else weakref.ref(w) for w in weights]
-        nn.RNNBase.flatten_parameters(module)
-    ways = dict(_computed(module)) if computed else {}
+        with torch._C.DisableTorchFunctionSubclass():  # a class of the user's may have a method that would run
+            nn.RNNBase.flatten_parameters(module)
+    ways = _computed(module) if computed else {}
     for name in computed:
         if name not in ways or name in state:
             raise ArtifactError(f"no hook of the module computes {name!r}")
-        _check_computation(state, name, spend)
+        ways[name].check(name, spend)
         with torch.enable_grad():
-            state[name] = ways[name]()
+            state[name] = ways[name].compute()
 
 
-def _check_computation(state: dict[str, Any], name: str, spend: Callable[[int], None]) -> None:
-    """Refuse to compute `name` from tensors that broadcast to more than the largest of them has memory for."""
-    tables = {**state["_parameters"], **state["_buffers"], **state}
-    found = [tables.get(name + suffix) for suffix in ("_v", "_g", "_orig", "_mask")]
-    sources = [part for part in found if isinstance(part, torch.Tensor)]
-    if not all(part.is_meta or part.nbytes <= part.untyped_storage().nbytes() for part in sources):
-        raise ArtifactError(f"what {name!r} is computed from has no memory for every element")
-    shape = np.broadcast_shapes(*(tuple(part.shape) for part in sources))  # torch's imports its compiler
-    if not any(part.shape == shape for part in sources):
-        raise ArtifactError(f"{name!r} would be larger than what it is computed from")
-    spend(sum(part.nbytes for part in sources))
+@dataclass(frozen=True)
+class _Way:
+    """How a hook of torch.nn.utils recomputes a tensor of its module."""
+
+    hook: Any
+    sources: dict[str, torch.Tensor]
+    """Name -> tensor of the module, of which it is made."""
+    compute: Callable[[], torch.Tensor]
+
+    def check(self, name: str, spend: Callable[[int], None]) -> None:
+        """Refuse what would run something of the file's choosing, or fill the memory; account for bytes with `spend`.
+
+        torch's hooks look their own methods up on themselves, and the file sets their attributes.
+        """
+        cls = type(self.hook)
+        if any(isinstance(inspect.getattr_static(cls, key, None), types.FunctionType) for key in vars(self.hook)):
+            raise ArtifactError(f"the hook that computes {name!r} has an attribute where its class has a method")
+        sources = self.sources.values()
+        if not all(part.is_meta or part.nbytes <= part.untyped_storage().nbytes() for part in sources):
+            raise ArtifactError(f"what {name!r} is computed from has no memory for every element")
+        if name + "_u" not in self.sources:  # else products with vectors, as large as the first of them
+            shape = np.broadcast_shapes(*(tuple(part.shape) for part in sources))  # torch's imports its compiler
+            if not any(part.shape == shape for part in sources):
+                raise ArtifactError(f"{name!r} would be larger than what it is computed from")
+        spend(sum(part.nbytes for part in sources))
 
 
-def _computed(module: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:
+WAYS = {
+    "torch.nn.utils.weight_norm:WeightNorm": ("name", ("_g", "_v"), lambda hook, made: hook.compute_weight(made)),
+    "torch.nn.utils.spectral_norm:SpectralNorm": (
+        "name",
+        ("_orig", "_u", "_v"),
+        lambda hook, made: hook.compute_weight(made, do_power_iteration=False),
+    ),
+    "torch.nn.utils.prune:": ("_tensor_name", ("_orig", "_mask"), lambda hook, made: hook.apply_mask(made)),
+}
+"""Class of a hook, or module of all such -> its attribute with the tensor's name, suffixes of that for what the tensor
+is made of, and how: torch takes these from the module by `getattr`, here from one that has nothing else."""
+
+
+def _computed(module: nn.Module) -> dict[str, _Way]:
     """The tensors that hooks of torch.nn.utils recompute before each forward, and how they do it."""
-    found: list[tuple[str, Callable[[], torch.Tensor]]] = []
-    for hook in vars(module)["_forward_pre_hooks"].values():
-        name = f"{type(hook).__module__}:{type(hook).__qualname__}"
-        if name == "torch.nn.utils.weight_norm:WeightNorm":
-            found.append((hook.name, lambda hook=hook: hook.compute_weight(module)))
-        elif name == "torch.nn.utils.spectral_norm:SpectralNorm":
-            found.append((hook.name, lambda hook=hook: hook.compute_weight(module, do_power_iteration=False)))
-        elif name.startswith("torch.nn.utils.prune:"):
-            found.append((hook._tensor_name, lambda hook=hook: hook.apply_mask(module)))
+    found: dict[str, _Way] = {}
+    state = vars(module)
+    tables = {**state["_parameters"], **state["_buffers"], **state}
+    for hook in state["_forward_pre_hooks"].values():
+        kind = f"{type(hook).__module__}:"
+        attribute, suffixes, compute = WAYS.get(kind) or WAYS.get(kind + type(hook).__qualname__) or (None, (), None)
+        name = vars(hook).get(attribute) if attribute is not None else None
+        sources = {f"{name}{suffix}": tables.get(f"{name}{suffix}") for suffix in suffixes}
+        if type(name) is str and all(isinstance(part, torch.Tensor) for part in sources.values()):
+            found[name] = _Way(hook, sources, functools.partial(compute, hook, types.SimpleNamespace(**sources)))
     return found
 
 

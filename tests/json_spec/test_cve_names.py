@@ -5,6 +5,7 @@ The numbers are of the CVEs whose pattern a test repeats.
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
@@ -87,6 +88,31 @@ def test_cve_2025_9906_methods_of_values_are_not_a_way_out(tmp_path, name):
     objects = {"layer": layer, "trip": {"$object": "json_spec_things:Point", "attributes": {}}}
     refused(holding(tmp_path / "a", {"$method": OWNERS[name], "name": name}, None, **objects))
     assert all(not {"open", "save", "load", "Load", "LoadFromFile"} & names for names in METHODS.values())
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("weight_norm:WeightNorm", "compute_weight"), ("spectral_norm:SpectralNorm", "compute_weight"),
+     ("spectral_norm:SpectralNorm", "reshape_weight_to_matrix"), ("prune:CustomFromMask", "apply_mask")],
+)  # fmt: skip
+def test_cve_2025_8747_what_torch_computes_at_load_is_not_a_way_in(tmp_path, kind, method):
+    """A hook of torch's asks itself for its own method: the file put a function there, and `load` called it."""
+    shapes = {"x_g": [2, 1], "x_v": [2, 2], "x_u": [2], "x_orig": [2, 2], "x_mask": [2, 2]}
+    if kind.startswith("spectral"):
+        shapes["x_v"] = [2]
+    parameters = {name: {"$tensor": "float32", "shape": shape, "entry": name} for name, shape in shapes.items()}
+    entries = {name: ("F32", shape, bytes(4 * math.prod(shape))) for name, shape in shapes.items()}
+    for harmful in ({"$function": "tripwires:payload"},
+                    {"$partial": {"$function": "tripwires:payload"}, "args": ["/"], "keywords": {}}):  # fmt: skip
+        hook = {"$object": f"torch.nn.utils.{kind}", "attributes": {"name": "x", "_tensor_name": "x", "dim": 0}}
+        node = {
+            "$module": HOLDER, "training": True, "parameters": parameters, "computed": ["x"],
+            "hooks": [{"on": "forward_pre", "call": {"$ref": "hook"}}],
+        }  # fmt: skip
+        attempt(holding(tmp_path / "a", {"$ref": "m"}, entries, hook=hook, m=node))
+        hook["attributes"][method] = harmful
+        refused(holding(tmp_path / "b", {"$ref": "m"}, entries, hook=hook, m=node), "an attribute where its class has")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,22 @@ class Wrapper(torch.Tensor):
         raise NotImplementedError
 
 
+class Watching(torch.Tensor):
+    seen = []
+
+    @classmethod
+    def __torch_function__(cls, function, kinds, args=(), kwargs=None):
+        cls.seen.append(function)
+        return super().__torch_function__(function, kinds, args, kwargs or {})
+
+
+def test_a_gradient_is_set_without_a_method_of_the_class():
+    tensor = torch.Tensor._make_subclass(Watching, torch.ones(2), True)
+    Watching.seen.clear()
+    layouts.set_gradient(tensor, torch.ones(2))
+    assert Watching.seen == [] and tensor.grad.tolist() == [1, 1]
+
+
 def test_what_a_tensor_may_become():
     for cls in (5, things.Node, nn.Module):
         with pytest.raises(ArtifactError, match="is not a class of tensors"):

@@ -114,6 +114,9 @@ def test_weights_that_hooks_compute(again):
     prune.random_unstructured(pruned, "weight", 1)
     x = torch.ones(1, 3)
     spectral(x)
+    convolution = nn.utils.spectral_norm(nn.Conv2d(2, 2, 3))
+    convolution(torch.ones(1, 2, 4, 4))
+    assert torch.equal(again(layer=convolution).layer.weight, convolution.weight)
     layers = [normed, spectral.eval(), pruned]
     loaded = again(layers=nn.ModuleList(layers)).layers
     for before, after in zip(layers, loaded, strict=True):

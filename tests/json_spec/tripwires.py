@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-FIRED: list[str] = []
+FIRED: list[Any] = []
 """What ran; loading an artifact adds nothing."""
 
 system = os.system
@@ -117,6 +117,30 @@ class TripModule(nn.Module):
 
     def register_buffer(self, *args: Any, **kwargs: Any) -> None:
         FIRED.append("module.register_buffer")
+
+
+class Asked:
+    """A hook that tells what it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        FIRED.append(f"__getattr__ {name}")
+        raise AttributeError(name)
+
+    def __call__(self, *args: Any) -> None:
+        FIRED.append(("called", args[0] if isinstance(args[0], nn.Module) else None))
+
+
+class Computing(nn.Linear):
+    """Has a property where torch looks for a tensor, and answers for what it lacks."""
+
+    def __getattr__(self, name: str) -> Any:
+        FIRED.append(f"__getattr__ {name}")
+        return super().__getattr__(name)
+
+    @property
+    def weight_g(self) -> Any:
+        FIRED.append("property weight_g")
+        return self.weight_v
 
 
 class Disguised:
