@@ -14,6 +14,7 @@ from backends.json_spec.inspecting import TABLES, Artifact, holds_parts
 from backends.json_spec.layouts import read_strided
 from backends.json_spec.leaves import read_array
 from backends.json_spec.shown import class_name, printable, shown, tensor_text
+from backends.json_spec.tensors import Weights
 
 PLACES = {"entry", "offset"}
 """Fields that say where bytes lie in a file."""
@@ -131,8 +132,7 @@ class _Comparison:
         if before != after:
             self._differ(path, "tensor", before, after)
         elif "entry" in one and "entry" in other:
-            read = read_strided if tag == "$tensor" else read_array
-            change = _change(read(one, self._one.weights), read(other, self._other.weights))
+            change = _change(_values(tag, one, self._one.weights), _values(tag, other, self._other.weights))
             if change:
                 self._differ(path, "tensor", before, change)
         for name in _union(one, other):
@@ -200,9 +200,17 @@ def _brief(node: Any) -> str:
 def _change(one: Any, other: Any) -> str:
     """How the values of two tensors or arrays of one description differ; empty where their bits are the same."""
     one, other = _bits(one), _bits(other)
+    if one.shape != other.shape:  # entries around elements that overlap
+        return "other bytes"
     different = (one != other).reshape(one.shape[0], -1).any(axis=1)
     count = int(different.sum())
     return f"{count} of {len(different)} values differ" if count else ""
+
+
+def _values(tag: str, node: dict[str, Any], weights: Weights) -> Any:
+    """A tensor or array; where its elements overlap, the whole entry: as many as it says would fill any memory."""
+    value = (read_strided if tag == "$tensor" else read_array)(node, weights)
+    return value if value.nbytes <= weights.place(node["entry"])[1] else weights.bytes_of(node["entry"])
 
 
 def _bits(value: Any) -> np.ndarray:

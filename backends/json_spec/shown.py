@@ -97,7 +97,8 @@ def _text(node: Any, room: int) -> str:
     if tag == "$deque":
         return _joined("deque([", payload[1], f"], maxlen={payload[0]})", room)
     if tag == "$enum":
-        return f"{class_name(str(payload))}.{printable(str(node['member']))}"
+        members = node.get("members", [node.get("member")])
+        return f"{class_name(str(payload))}.{printable('|'.join(members))}"
     if tag == "$npscalar":
         return f"numpy {payload} {printable(str(node.get('reads', node['bytes'])))}"
     if tag == "$method":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import crafting
 import json_spec_things as things
 import pytest
 import torch
@@ -108,6 +109,25 @@ def test_nothing_is_imported(saved, tmp_path, monkeypatch):
 def test_no_text_steers_the_terminal(saved):
     folder = saved("a", things.Holder(value="\x1b]0;title\x07", other=b"\x1b", table={"evil\x1b[2J": 1}))
     assert "\x1b" not in str(inspect(folder)) and "\x07" not in str(inspect(folder))
+
+
+def test_flags_show_their_members(saved):
+    shown = str(inspect(saved("a", things.Holder(some=things.Mode.A | things.Mode.C, none=things.Mode(0)))))
+    assert "some = json_spec_things:Mode.A|C\n" in shown and "none = json_spec_things:Mode.\n" in shown + "\n"
+
+
+def test_elements_that_overlap_are_compared_without_making_them(tmp_path):
+    """Of one number a shape can make any number of bytes."""
+    wide = [{"$tensor": "float32", "shape": [1 << 20] * 2, "stride": [0, 0], "entry": "w"},
+            {"$ndarray": "<f4", "shape": [1 << 20] * 2, "strides": [0, 0], "entry": "w"}]  # fmt: skip
+    folders = [
+        crafting.holding(tmp_path / str(n), wide, {"w": ("F32", [len(data) // 4], data)})
+        for n, data in enumerate((bytes(4), b"\0\0\0\1", bytes(8)))
+    ]
+    assert differences(folders[0], folders[0]) == []
+    for other in folders[1:]:
+        found = [str(one) for one in differences(folders[0], other)]
+        assert [line.partition(":")[0] for line in found] == ["model.evil[0]", "model.evil[1]"]
 
 
 def test_damage_is_told(saved):
