@@ -22,7 +22,7 @@ from typing import Any
 
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import SOURCE, read_file
+from backends.json_spec.files import SOURCE, check_folders, read_file
 from backends.json_spec.script import MAIN, script_module
 from backends.json_spec.sources import Source
 
@@ -152,6 +152,7 @@ def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = 
         module = match["module"].replace("/", ".") if match else ""
         if match is None or module in files:
             raise ArtifactError(f"{name!r} is not the one file of a module")
+        check_folders(directory, name)
         data = read_file(directory / name, FILE_LIMIT)
         check_file(name, data, sums)
         files[module] = (name, data)

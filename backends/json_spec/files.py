@@ -55,6 +55,15 @@ def open_file(path: Path) -> tuple[int, int]:
     return handle, status.st_size
 
 
+def check_folders(directory: Path, name: str) -> None:
+    """Raise ArtifactError where a folder on the way from an artifact's directory to one of its files is a link."""
+    folder = directory
+    for part in name.split("/")[:-1]:
+        folder /= part
+        if os.path.islink(folder):
+            raise ArtifactError(f"{folder.name} is a symbolic link: put the folder itself there")
+
+
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a plain file. Raises ArtifactError where it is missing, linked, or longer than `limit` bytes."""
     handle, size = open_file(path)

@@ -16,7 +16,7 @@ TEXTS = (DIGESTS, SPEC, DEFINITIONS, EXAMPLES)
 """What may be listed beside the files of carried source; the first two must be."""
 SUMS_LIMIT = 1 << 20
 """Bytes that the file may have."""
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f/\\]+(?:/[^\x00-\x1f/\\]+)*)\n")
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f/\\]+(?:/[^\x00-\x1f/\\]+)*)")
 
 
 def sums_text(digests: dict[str, str]) -> bytes:
@@ -28,7 +28,8 @@ def read_sums(directory: Path) -> dict[str, str]:
     """Name -> SHA-256. Raises ArtifactError where the file is absent or is not exactly of this form."""
     data = read_file(directory / SUMS, SUMS_LIMIT)
     try:
-        found = {name: digest for digest, name in _LINE.findall(data.decode("utf-8"))}
+        lines = map(_LINE.fullmatch, data.decode("utf-8").split("\n"))
+        found = {line[2]: line[1] for line in lines if line is not None}
     except UnicodeDecodeError as error:
         raise ArtifactError(f"{SUMS} is damaged: it is not UTF-8") from error
     if any(part in (".", "..") for name in found for part in name.split("/")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from backends.json_spec.bundle import Bundle, read_bundle
@@ -22,6 +24,16 @@ def test_names_of_carried_files(tmp_path):
         read_bundle(tmp_path, {f"source/{name}": sha256(b"") for name in ("a.py", "a/__init__.py")})
     with pytest.raises(ArtifactError, match="damaged or was edited"):
         read_bundle(tmp_path, {"source/a.py": D})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
+def test_a_folder_of_carried_files_that_lies_elsewhere(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.py").write_bytes(b"")
+    (tmp_path / "artifact").mkdir()
+    (tmp_path / "artifact" / "source").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="source is a symbolic link"):
+        read_bundle(tmp_path / "artifact", {"source/a.py": sha256(b"")})
 
 
 def test_imports_of_carried_source(tmp_path):

@@ -22,6 +22,13 @@ def test_files(tmp_path):
             files.open_file(tmp_path / name)
     with pytest.raises(ArtifactError, match="more than 4 bytes"):
         files.read_file(plain, 4)
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    files.check_folders(tmp_path, "folder/inner/gone.py")
+    (tmp_path / "folder" / "other").symlink_to("inner")
+    files.check_folders(tmp_path, "folder/other")  # open_file looks at the file itself
+    for name in ("folder/other/x.py", "folder/other/inner/x.py", "link/x.py"):
+        with pytest.raises(ArtifactError, match=r"(other|link) is a symbolic link: put the folder itself"):
+            files.check_folders(tmp_path, name)
     os.link(plain, tmp_path / "second")
     with pytest.raises(ArtifactError, match="2 names"):
         files.open_file(plain)

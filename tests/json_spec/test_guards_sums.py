@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from backends.json_spec.errors import ArtifactError
@@ -27,6 +29,15 @@ def test_sums(what, tmp_path):
     (tmp_path / "examples.json").write_bytes(b"{}")
     with pytest.raises(ArtifactError, match=message):
         read_sums(tmp_path)
+
+
+def test_sums_are_read_once(tmp_path):
+    """A megabyte without an end of line was searched again from each of 15,000 places, for minutes."""
+    (tmp_path / "SHA256SUMS").write_bytes(f"{D}  ".encode() * 15_800)
+    before = time.process_time()
+    with pytest.raises(ArtifactError, match="sorted lines"):
+        read_sums(tmp_path)
+    assert time.process_time() - before < 2
 
 
 def test_sums_as_they_are_written(tmp_path):
