@@ -16,7 +16,7 @@ from backends.json_spec.forms import FORMS, NAMED, PLAIN_TENSORS, sizes, table, 
 from backends.json_spec.text import DEPTH_LIMIT
 from backends.json_spec.trust import check_name
 
-REGEX_LIMIT, REGEX_SETS = 200_000, 5000
+REGEX_LIMIT, REGEX_SETS = 200_000, 2000
 """Characters, and character sets `[...]`, of all regular expressions together: a set can take 10 ms to compile."""
 
 _INNER = frozenset([list, dict])
@@ -42,8 +42,7 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
             walk.keys += len(node)
         elif type(node) is not dict or "$module" not in node or not walk.is_plain_module(node):
             walk.check(name, node)
-    regexes = walk.regexes
-    if sum(map(len, regexes)) > REGEX_LIMIT or sum(one.count("[") for one in regexes) > REGEX_SETS:
+    if walk.letters > REGEX_LIMIT or walk.sets > REGEX_SETS:
         raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
     return walk.keys + len(objects)
 
@@ -70,8 +69,8 @@ class _Walk:
         """Names, and the tags that they stood in, that may."""
         self._keys: set[str] = set()
         """Keys of tables that may be."""
-        self.regexes: list[str] = []
-        self.keys = 0
+        self.letters = self.sets = self.keys = 0
+        """Of all regular expressions the characters and the beginnings of sets; of all objects the keys."""
 
     def check(self, where: str, graph: Any, above: int = 2) -> None:
         """Check one named object, or the root; `above`: levels of the text around it."""
@@ -150,7 +149,16 @@ class _Walk:
         elif tag == "$codec" and payload not in CODECS:
             raise ArtifactError(f"{where} needs the codec {payload[:200]!r}, which is not registered")
         elif tag == "$regex":
-            self.regexes.append(str(payload[0]))
+            self._count_pattern(payload[0])
+
+    def _count_pattern(self, node: Any) -> None:
+        """Of a byte string only the length: a set of bytes is compiled soon, and of a blob nothing else is known."""
+        if type(node) is str:
+            self.letters += len(node)
+            self.sets += node.count("[")
+        else:
+            held = node.get("$bytes", node.get("$blob"))
+            self.letters += held if type(held) is int else len(str(held))
 
     def _check_name(self, name: str, tag: str) -> None:
         if (name, tag) not in self._named and self._trust is not None:

@@ -18,6 +18,10 @@ class Codec:
     state: Callable[[Any], dict[str, Any]]
     restore: Callable[[dict[str, Any]], Any]
     fields: Mapping[str, Check] | None = None
+    makes: Callable[[dict[str, Any]], int] = lambda state: 0
+    """Bytes that the library makes of a state that passes, beyond what stands in it."""
+    kept: frozenset[str] = frozenset()
+    """Parts of the state whose content the object gets as it is, uncopied and not looked at."""
 
 
 def exactly(*kinds: type) -> Check:

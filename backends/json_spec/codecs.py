@@ -17,6 +17,7 @@ import operator
 import random
 import re
 import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,11 @@ from backends.json_spec.codecs_pandas import PANDAS, pandas_name
 from backends.json_spec.errors import ArtifactError
 
 
-def restore(name: str, state: dict[str, Any]) -> Any:
-    """The object of a state. Raises ArtifactError where the state is not one that the codec writes."""
+def restore(name: str, state: dict[str, Any], spend: Callable[[int], None]) -> Any:
+    """The object of a state. Raises ArtifactError where the state is not one that the codec writes.
+
+    `spend` accounts for bytes that are about to be made.
+    """
     codec = CODECS[name]
     if codec.fields is not None:
         if set(state) != set(codec.fields):
@@ -36,14 +40,8 @@ def restore(name: str, state: dict[str, Any]) -> Any:
         for key, check in codec.fields.items():
             if not check(state[key]):
                 raise ArtifactError(f"the state of a {name} has {key!r} of type {type(state[key]).__name__}, or unfit")
+    spend(codec.makes(state))
     return codec.restore(state)
-
-
-def copied_bytes(state: Any) -> int:
-    """Bytes in a state that its codec may copy."""
-    if isinstance(state, dict | list | tuple):
-        return sum(map(copied_bytes, state.values() if isinstance(state, dict) else state))
-    return state.nbytes if isinstance(state, np.ndarray) else len(state) if isinstance(state, bytes) else 0
 
 
 def device(value: Any) -> bool:
@@ -86,6 +84,18 @@ def _generator(state: dict[str, Any]) -> torch.Generator:
 
 MERSENNE_WORDS = 624
 """Of the Mersenne twister. Source of the layout: CPUGeneratorImplStateLegacy in ATen/CPUGeneratorImpl.cpp."""
+
+
+def mersenne(value: Any) -> bool:
+    """The state of a `random.Random`: version, numbers, a number or None."""
+    return (
+        type(value) is tuple
+        and len(value) == 3
+        and type(value[0]) is int
+        and type(value[1]) is tuple
+        and all(type(number) is int for number in value[1])
+        and type(value[2]) in (int, float, type(None))
+    )
 
 
 def _random(state: dict[str, Any]) -> random.Random:
@@ -143,8 +153,10 @@ def bits(value: Any) -> bool:
     if type(value) is not dict or type(value.get("state")) is not dict:
         return False
     inner, name = value["state"], value.get("bit_generator")
-    wholes = [n for n in (*value.values(), *inner.values()) if type(n) is not np.ndarray and type(n) not in (dict, str)]
-    if not all(type(n) in (int, float) and n >= 0 for n in wholes if n != value.get("gauss")):
+    numbers = [n for key, n in (*value.items(), *inner.items()) if key not in ("bit_generator", "gauss")]
+    if not all(type(n) is int and n >= 0 for n in numbers if type(n) is not np.ndarray and n is not inner):
+        return False
+    if type(value.get("gauss", 0.0)) not in (int, float):
         return False
     if name == "MT19937":
         return _numbers(inner.get("key"), np.uint32, 624) and type(inner.get("pos")) is int and inner["pos"] <= 624
@@ -194,6 +206,7 @@ CODECS: dict[str, Codec] = {
         lambda v: {"attributes": dict(vars(v))},
         lambda state: types.SimpleNamespace(**state["attributes"]),
         {"attributes": exactly(dict)},
+        kept=frozenset(["attributes"]),
     ),
     "operator:itemgetter": Codec(
         lambda v: {"items": v.__reduce__()[1]},
@@ -213,7 +226,7 @@ CODECS: dict[str, Codec] = {
             "state": exactly(bytes),
         },
     ),
-    "random:Random": Codec(lambda v: {"state": v.getstate()}, _random, {"state": exactly(tuple)}),
+    "random:Random": Codec(lambda v: {"state": v.getstate()}, _random, {"state": mersenne}),
     "PIL.Image:Image": Codec(
         _picture_state,
         _picture,
@@ -226,6 +239,7 @@ CODECS: dict[str, Codec] = {
             "data": exactly(bytes),
             "info": lambda info: type(info) is dict and all(type(key) in (str, tuple) for key in info),
         },
+        kept=frozenset(["info"]),
     ),
     **PANDAS,
 }

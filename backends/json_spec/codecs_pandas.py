@@ -177,6 +177,7 @@ PANDAS: dict[str, Codec] = {
         lambda v: {"levels": list(v.levels), "codes": [c.copy() for c in v.codes], "names": list(v.names)},
         _multi_index,
         {"levels": list_of(index), "codes": list_of(vector), "names": list_of(atom)},
+        lambda state: 8 * sum(len(level) for level in state["levels"] if type(level).__qualname__ == "RangeIndex"),
     ),
     "pandas:CategoricalDtype": Codec(
         lambda v: {"categories": v.categories, "ordered": v.ordered},
@@ -187,11 +188,13 @@ PANDAS: dict[str, Codec] = {
         lambda v: {"index": v.index, "values": _values(v.array), "name": v.name, "attrs": dict(v.attrs)},
         _series,
         {"index": index, **LABELLED, "attrs": exactly(dict)},
+        kept=frozenset(["attrs"]),
     ),
     "pandas:DataFrame": Codec(
         _frame_state,
         _frame,
         {"index": index, "columns": index, "values": list_of(column), "attrs": exactly(dict)},
+        kept=frozenset(["attrs"]),
     ),
 }
 """`pandas:qualname` of the exact class -> its codec."""

@@ -131,7 +131,7 @@ def one_of(*values: Any) -> Check:
 
 def matches(pattern: str) -> Check:
     """A text of this form."""
-    compiled = re.compile(pattern)
+    compiled = re.compile(pattern, re.ASCII)  # digits of other scripts would be a second way to write a value
     return lambda value: short_text(value) and compiled.fullmatch(value) is not None
 
 
@@ -183,6 +183,16 @@ def big_int(value: Any) -> bool:
     return type(value) is str and len(value) <= INT_DIGITS and _BIG.fullmatch(value) is not None
 
 
+def exact_number(value: Any) -> bool:
+    """A whole number where it is written: a reference would have a large one taken again and again."""
+    return whole(value) or (type(value) is dict and value.keys() == {"$int"})
+
+
+def pattern(value: Any) -> bool:
+    """A text or a byte string where it is written: what all of them have together is counted."""
+    return text(value) or (type(value) is dict and (value.keys() == {"$bytes"} or value.keys() == {"$blob", "entry"}))
+
+
 INDICES = {
     "sparse_coo": {"indices"},
     "sparse_csr": {"crow_indices", "col_indices"},
@@ -193,8 +203,10 @@ INDICES = {
 _INDICES = set().union(*INDICES.values())
 _deque = first_is(maybe(size), nodes)
 _BIG = re.compile(r"-?0x[1-9a-f][0-9a-f]{15,}")
-NUMPY_DTYPE = r"[<>|][?biufcSUO]\d{1,9}|\|O|[<>][Mm]8(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
-FIELD = r"[<>|][iufcSMm]\d{1,9}(\[\d{0,9}[a-zA-Zμ]{1,8}\])?"
+_UNIT = r"(\[([1-9]\d{0,8})?[a-zA-Zμ]{1,8}\])?"
+"""Of times: NumPy takes a multiple of 0 too, and divides by it."""
+NUMPY_DTYPE = rf"[<>|][?biufcSUO]\d{{1,9}}|\|O|[<>][Mm]8{_UNIT}"
+FIELD = rf"[<>|][iufcSMm]\d{{1,9}}{_UNIT}"
 DEVICE = r"[a-z]{1,20}(:\d{1,3})?"
 TORCH_NAME = r"[a-z]\w{0,40}"
 DECIMAL = r"-?(\d+(\.\d*)?|\.\d+)(E[+-]?\d{1,18})?|-?Infinity|-?s?NaN\d*"
@@ -259,12 +271,12 @@ FORMS: dict[str, Form] = {
     "$pureposixpath": Form(short_text),
     "$purewindowspath": Form(short_text),
     "$date": Form(matches(r"\d{4}-\d\d-\d\d")),
-    "$fraction": Form(first_is(any_node, any_node)),
+    "$fraction": Form(first_is(exact_number, exact_number)),
     "$datetime": Form(first_is(*[whole] * 8, any_node)),
     "$time": Form(first_is(*[whole] * 5, any_node)),
     "$timedelta": Form(wholes(3)),
     "$timezone": Form(first_is(wholes(3), maybe(short_text))),
-    "$regex": Form(first_is(any_node, whole)),
+    "$regex": Form(first_is(pattern, whole)),
     "$zoneinfo": Form(matches(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}")),
     "$dtype": Form(matches(TORCH_NAME)),
     "$qscheme": Form(matches(TORCH_NAME)),

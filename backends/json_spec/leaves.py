@@ -58,7 +58,7 @@ def read_array(node: dict[str, Any], weights: Weights) -> np.ndarray:
         strides = node.get("strides", [step * dtype.itemsize for step in contiguous(shape)])
         array = weights.array(node["entry"], dtype, shape, strides, offset)
     elif 0 in shape or dtype.itemsize == 0:
-        array = np.empty(shape, dtype)
+        array = np.ndarray(shape, dtype)  # np.empty would make elements of one byte of those of none
     else:
         raise ArtifactError("an array's description names no entry of the weights")
     if node.get("read_only"):

@@ -17,6 +17,7 @@ from backends.json_spec.digests import check_file, read_digests, tensor_digests
 from backends.json_spec.errors import ArtifactError, UntrustedName
 from backends.json_spec.files import SPEC, WEIGHTS, read_file
 from backends.json_spec.reader import Reader
+from backends.json_spec.shown import printable
 from backends.json_spec.sums import read_sums
 from backends.json_spec.tensors import Weights
 from backends.json_spec.text import parse, parse_uncounted
@@ -147,7 +148,8 @@ class Artifact:
         except RecursionError as error:
             raise ArtifactError("the graph is nested too deeply") from error
         except Exception as error:  # whatever a library raises for a value that it does not like
-            raise ArtifactError(f"the graph makes no sense: {type(error).__name__}: {error}") from error
+            told = printable(f"{type(error).__name__}: {str(error)[:300]}")  # it may quote the file
+            raise ArtifactError(f"the graph makes no sense: {told}") from error
 
     def check_drift(self, on_drift: str) -> None:
         """Compare the source of the user's definitions with what it was at save. Raises SourceDrift."""

@@ -24,11 +24,12 @@ from torch.utils.hooks import RemovableHandle
 from backends.json_spec import layouts, objects
 from backends.json_spec.bundle import Bundle
 from backends.json_spec.calls import CALL
-from backends.json_spec.codecs import copied_bytes, restore
+from backends.json_spec.codecs import CODECS, restore
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.forms import NAMED, tag_of
 from backends.json_spec.leaves import read_array, read_dtype, read_scalar
 from backends.json_spec.modules import BARE, restore_class, restore_derived, restore_handle, restore_hooks
+from backends.json_spec.places import Places
 from backends.json_spec.tensors import Weights
 from backends.json_spec.trust import BUILTIN_METHODS, class_method, method, resolve
 from backends.json_spec.values import CONTAINERS, VALUES, Tag
@@ -64,6 +65,7 @@ class Reader:
         self._late: list[Callable[[], None]] = []
         self._resolved: dict[tuple[str, str], Any] = {}
         self._copied_bytes = 0
+        self._places = Places()
         self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
         self._handles: dict[Any, Any] = {}
         self._last: list[Callable[[], None]] = []
@@ -132,24 +134,29 @@ class Reader:
         if tag == "$tuple":
             return tuple([item if type(item) in LEAVES else self.decode(item) for item in node["$tuple"]])
         if tag in VALUE_TAGS:
-            made = VALUE_TAGS[tag].make(node[tag], self.decode)
+            made = VALUE_TAGS[tag].make(node[tag], self._key if tag == "$frozenset" else self.decode)
             self._schedule(VALUE_TAGS[tag], made, node[tag])
             return made
         return self._tagged(tag, node)
 
     def _schedule(self, tag: Tag, target: Any, payload: Any) -> None:
         if tag.fill is not None:
-            fill = functools.partial(tag.fill, target, payload, self.decode)
             if tag.keyed and not _simple_keys(tag.key, payload):
-                self._late.append(functools.partial(self._make_keys, tag.key, payload, fill))
+                self._late.append(functools.partial(self._make_keys, tag, target, payload))
             else:
-                self._fills.append(fill)
+                self._fills.append(functools.partial(tag.fill, target, payload, self.decode))
 
-    def _make_keys(self, tag: str, payload: Any, fill: Callable[[], None]) -> None:
+    def _make_keys(self, tag: Tag, target: Any, payload: Any) -> None:
         """Make what will be hashed, and leave the rest until that is filled: a hash may take any attribute."""
-        for key in _keys(tag, payload):
-            self.decode(key)
-        self._late.append(fill)
+        made = {id(node): self._key(node) for node in _keys(tag.key, payload)}
+        self._late.append(lambda: tag.fill(target, payload, lambda n: made[id(n)] if id(n) in made else self.decode(n)))
+
+    def _key(self, node: Any) -> Any:
+        """The value of a node that will be hashed."""
+        value = self.decode(node)
+        if type(node) is dict and not ("$tuple" in node and LEAVES.issuperset(map(type, node["$tuple"]))):
+            self._places.go_through(value)
+        return value
 
     def _reference(self, name: str) -> Any:
         built = self._built.get(name, self)
@@ -246,8 +253,12 @@ class Reader:
         while self._fills:
             self._fills.pop()()
         self._fills = outer
-        self._spend(copied_bytes(values))
-        return restore(name, values)
+        kept = CODECS[name].kept
+        for key in kept:
+            if type(part := values.get(key)) is dict:
+                self._places.meet(part, len(part))
+        self._spend(self._places.go_through([part for key, part in values.items() if key not in kept]))
+        return restore(name, values, self._spend)
 
     def _spend(self, count: int) -> None:
         """Account for bytes that are about to be copied or computed."""

@@ -73,6 +73,20 @@ def _columns(side: int) -> dict:
     return {"$codec": "pandas:RangeIndex", "state": {"range": {"$tuple": [0, side, 1]}, "name": None}}
 
 
+def _levels(side: int) -> dict:
+    codes = [{"$ndarray": "|u1", "shape": [1], "entry": "a"}]
+    return {"$codec": "pandas:MultiIndex", "state": {"levels": [_columns(side)], "codes": codes, "names": [None]}}
+
+
+def _doubled(levels: int) -> dict:
+    """Tuples of which each holds the next one twice."""
+    return {f"t{n}": {"$tuple": [{"$ref": f"t{n + 1}"}] * 2} for n in range(levels)} | {f"t{levels}": {"$tuple": [1]}}
+
+
+def _large(digits: str) -> dict:
+    return {"$int": "0x1" + digits * (99_990 // len(digits))}
+
+
 FRAME = {"index": _columns(1 << 40), "columns": _columns(1 << 20), "values": [], "attrs": {}}
 HOLDING = {
     "a shape without bytes": ({"$tensor": "float32", "shape": [1 << 40], "entry": "a"}, ONE),
@@ -104,6 +118,8 @@ HOLDING = {
     "character sets": ([{"$regex": [f"[\\u{n:04x}-\U0010ffff]" * 40, 34]} for n in range(256, 512)],),
     "a deque with room for all": ({"$deque": [1 << 62, []]},),
     "a size of a million": ({"$size": [1 << 62] * 1_000_000},),
+    "a level of a trillion": (_levels(1 << 40), BYTES),
+    "texts of none": ({"$ndarray": "<U0", "shape": [1 << 36]},),
     "a frame of nothing by a trillion": ({"$codec": "pandas:DataFrame", "state": FRAME},),
 }
 """Name -> the value that a module holds, and the weights."""
@@ -121,6 +137,13 @@ BOMBS = {name: functools.partial(_held, what) for name, what in HOLDING.items()}
     "ten thousand lists in each other": lambda path: _spec(path, b"[" * 10_000 + b"]" * 10_000),
     "eleven million lists beside each other": lambda path: _spec(path, b"[" + b"[]," * 11_000_000 + b"[]]"),
     "references within references": lambda path: _chain(path, 30_000),
+    "tuples within tuples, hashed": lambda path: crafting.holding(path, {"$set": [{"$ref": "t0"}]}, **_doubled(40)),
+    "a fraction named often": lambda path: crafting.holding(
+        path, [{"$fraction": [{"$ref": "a"}, {"$ref": "b"}]}] * 10_000, a=_large("1c7e5f3"), b=_large("59a6d1b")
+    ),
+    "an expression behind a reference": lambda path: crafting.holding(
+        path, {"$regex": [{"$ref": "p"}, 34]}, p="".join(f"[\\u{n:04x}-\U0010ffff]" for n in range(256, 20_000))
+    ),
 }
 """Name -> what writes the artifact into a folder."""
 

@@ -17,6 +17,7 @@ MAY_LOAD = {
     "truth values in windows that overlap",
     "letters, all of them one",
     "a size of a million",
+    "texts of none",
 }
 """What describes something large without asking for its memory."""
 
@@ -30,7 +31,11 @@ REASONS = {
     "numbers with one hash": "same hash",
     "keys with one hash": "same hash",
     "references within references": "references within each other",
-    "a fraction from text": "where a int must",
+    "a fraction from text": "which is not one",
+    "a fraction named often": "which is not one",
+    "an expression behind a reference": "which is not one",
+    "tuples within tuples, hashed": "stands in more than",
+    "a level of a trillion": "copied again and again",
 }
 """Why some are refused: a bomb that went stale would be refused for another reason."""
 

@@ -17,7 +17,7 @@ from crafting import HOLDER, craft, forge, holding, sign, weights
 from hostile import TRUST, attempt, refused, watch  # noqa: F401
 from torch import nn
 
-from backends.json_spec import save
+from backends.json_spec import ArtifactError, save
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,32 @@ def test_a_generators_state_cannot_point_outside_its_table(tmp_path):
     assert torch.Generator().set_state(torch.frombuffer(state, dtype=torch.uint8))
     node = {"$codec": "torch._C:Generator", "state": {"device": "cpu", "state": {"$blob": len(state), "entry": "s"}}}
     refused(holding(tmp_path / "a", node, {"s": ("U8", [len(state)], bytes(state))}), "outside its own table")
+
+
+FOUR = {"$ndarray": "<u8", "shape": [4], "entry": "k"}
+GENERATORS = {
+    "MT19937": ({"key": {"$ndarray": "<u4", "shape": [624], "entry": "k"}, "pos": 0}, {}),
+    "Philox": (
+        {"counter": FOUR, "key": {**FOUR, "shape": [2]}},
+        {"buffer": FOUR, "buffer_pos": 0, "has_uint32": 0, "uinteger": 0},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_numpys_generators_cannot_point_outside_their_tables(tmp_path, name):
+    """NumPy takes any place. One before the table was let pass where `gauss`, which may be negative, was as low."""
+    inner, outer = GENERATORS[name]
+    entries = {"k": ("U32", [624], bytes(2496))}
+    kinds = ["numpy.random._generator:Generator"] + ["numpy.random.mtrand:RandomState"] * (name == "MT19937")
+    for kind, place in [(kind, place) for kind in kinds for place in (-1, -100_000, 625, 1.0, True, None)]:
+        state = {"bit_generator": name, "state": dict(inner), "has_gauss": 0, "gauss": 0.0, **outer}
+        node = {"$codec": kind, "state": {"bits" if "Generator" in kind else "state": state}}
+        attempt(holding(tmp_path / "a", node, entries))
+        (state if "buffer_pos" in state else state["state"])["buffer_pos" if "buffer_pos" in state else "pos"] = place
+        for gauss in (0.0, place, {"$tuple": []}):
+            refused(holding(tmp_path / "b", {**node, "state": {**node["state"]}}, entries), "or unfit")
+            state["gauss"] = gauss
 
 
 @pytest.mark.parametrize(
@@ -254,11 +280,23 @@ def test_values_that_a_library_would_take_amiss(tmp_path):
         {"$codec": "pandas:Index", "state": {"values": {"$ref": "trip"}, "name": None}},
         {"$codec": "pandas:Index", "state": {"values": {"kind": "numpy", "data": {"$ref": "trip"}}, "name": None}},
         {"$codec": "pandas:MultiIndex", "state": {"levels": {"$ref": "trip"}, "codes": [], "names": []}},
+        {"$codec": "random:Random", "state": {"state": {"$tuple": [2, {"$tuple": [{"$ref": "trip"}] * 625}, None]}}},
+        {"$codec": "random:Random", "state": {"state": {"$tuple": [3, {"$tuple": [1] * 625}, {"$ref": "trip"}]}}},
         {"$codec": "pandas:DataFrame", "state": {"index": {"$ref": "trip"}, "columns": {"$ref": "trip"}, "values": [],
         "attrs": {}}},
     ]:  # fmt: skip
         refused(holding(tmp_path / "a", node, None, trip={"$object": "tripwires:Tripwire"}))
     refused(holding(tmp_path / "b", 1, None, **{"\x1b[2J": [1]}), "no terminal")
+    state = {
+        "values": {"kind": "numpy", "data": {"$ndarray": "<M8[ns]", "shape": [0]}},
+        "name": None,
+        "freq": "\x1b[2J",
+    }
+    reads = {"$npscalar": "<f8", "bytes": "AAAAAAAAAAA=", "reads": "\x1b[2J" * 100_000}
+    for node in ({"$codec": "pandas:DatetimeIndex", "state": state}, reads):  # of which the error tells
+        with pytest.raises(ArtifactError) as caught:
+            attempt(holding(tmp_path / "b", node))
+        assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 2000
     hidden = {"$object": "json_spec_things:Node", "attributes": {"\x1b[2J": 1}}
     refused(holding(tmp_path / "c", {"$ref": "o"}, None, o=hidden), "attributes")
 

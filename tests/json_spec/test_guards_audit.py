@@ -121,9 +121,17 @@ def test_a_module_with_short_lists_is_audited():
 
 def test_regular_expressions_at_their_limits():
     def told(*patterns):
-        return audit([{"$regex": [pattern, 0]} for pattern in patterns], {}, ())
+        return audit([{"$regex": [pattern, 0]} for pattern in patterns], {"p": "a"}, ())
 
     assert told("a" * (REGEX_LIMIT - 1), "b") and told("[a]" * REGEX_SETS)
     for patterns in [("a" * REGEX_LIMIT, "b"), ("[a]" * REGEX_SETS, "[b]")]:
         with pytest.raises(ArtifactError, match="regular expressions are longer"):
             told(*patterns)
+    told("a" * (REGEX_LIMIT - 9), {"$bytes": "W2FdW2Fd"})
+    for pattern in ({"$bytes": "YWFh" * (REGEX_LIMIT // 4)}, {"$blob": REGEX_LIMIT, "entry": "p"}):
+        told(pattern)
+        with pytest.raises(ArtifactError, match="regular expressions are longer"):
+            told(pattern, "b")
+    for pattern in ({"$ref": "p"}, ["a"], {"$bytes": "", "more": 1}, {"$tuple": []}, 5):
+        with pytest.raises(ArtifactError, match="which is not one"):
+            told(pattern)

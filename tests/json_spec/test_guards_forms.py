@@ -6,7 +6,7 @@ import pytest
 
 from backends.json_spec.audit import audit
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.forms import TEXT_LIMIT, numpy_dtype, short_text
+from backends.json_spec.forms import FORMS, TEXT_LIMIT, numpy_dtype, short_text
 
 APART = {
     "a member and members": {"$enum": "a:B", "member": "A", "members": ["A"]},
@@ -47,6 +47,34 @@ def test_fields_that_belong_together():
         {"$deque": [2, [1, 2]]}, {"$deque": [None, [1]]}, {"$npdtype": "|O"},
     ):  # fmt: skip
         audit([node], {"a": 1}, None)
+
+
+def test_numbers_that_are_elsewhere():
+    """A reference would let one large number be divided as often as it is named."""
+    audit([{"$fraction": [1, {"$int": "0x" + "1" * 20}]}], {"a": 1}, None)
+    for node in ({"$ref": "a"}, {"$int": "0x" + "1" * 20, "more": 1}, 1.0, True):
+        with pytest.raises(ArtifactError, match="which is not one"):
+            audit([{"$fraction": [1, node]}], {"a": 1}, None)
+
+
+def test_digits_are_those_of_ascii():
+    for tag, value in [("$decimal", "12"), ("$date", "2020-01-31"), ("$device", "cuda:1"), ("$dtype", "float32")]:
+        assert FORMS[tag].payload(value)
+        odd = value.replace("2", "\u0662").replace("1", "\u0661")
+        assert odd != value and not FORMS[tag].payload(odd)
+
+
+def test_units_of_numpys_times():
+    """A multiple of 0 ended the process when the array was converted."""
+    for unit, good in [
+        ("[25s]", True),
+        ("[ns]", True),
+        ("", True),
+        ("[0s]", False),
+        ("[025s]", False),
+        ("[00s]", False),
+    ]:
+        assert numpy_dtype(f"<M8{unit}") is numpy_dtype([["a", f"<m8{unit}"]]) is good, unit
 
 
 def test_forms_at_their_limits():

@@ -14,5 +14,7 @@ def test_arrays():
         with pytest.raises(ArtifactError, match="a size that is not one"):
             leaves.read_array({"$ndarray": "<f4", "shape": shape, "offset": offset}, None)
     assert leaves.read_array({"$ndarray": "<f4", "shape": [0] * 64}, None).ndim == 64
+    none = leaves.read_array({"$ndarray": "|S0", "shape": [1 << 36]}, None)
+    assert none.dtype.itemsize == none.nbytes == 0 and none.shape == (1 << 36,)
     with pytest.raises(Unsupported, match=r"has the dtype .*: save its fields as arrays"):
         leaves.dtype_node(np.dtype({"names": ["a"], "formats": ["<f4"], "offsets": [4]}), "model.x")

@@ -1,0 +1,63 @@
+"""In how many places a value stands: forty references, each to a tuple that holds the next one twice, make 2^40.
+
+Nothing of that is made as often as it stands somewhere. But to hash a tuple is to go to all its places, and so are the
+checks and copies of codecs. Places are counted before that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backends.json_spec.errors import ArtifactError
+
+AGAIN_LIMIT = 1 << 22
+"""Places that are gone to again, of one graph: what stands in the file as often is within its other limits."""
+
+_SINGLE = frozenset([str, int, float, bool, type(None)])
+"""Types of most that a container holds, which hold nothing themselves."""
+
+
+class Places:
+    """What has been gone through of one graph."""
+
+    def __init__(self) -> None:
+        self._met: dict[int, Any] = {}
+        self._again = 0
+
+    def meet(self, container: Any, size: int) -> None:
+        """Note that the places of a container are gone to. Raises ArtifactError where that was done too often."""
+        if id(container) not in self._met:
+            self._met[id(container)] = container  # alive, so that no other gets its id
+            return
+        self._again += size + 1
+        if self._again > AGAIN_LIMIT:
+            raise ArtifactError(f"what is hashed or copied stands in more than {AGAIN_LIMIT} places")
+
+    def go_through(self, value: Any) -> int:
+        """Bytes in all places of a value, of arrays and byte strings. Raises ArtifactError where there are too many."""
+        left, size = [value], 0
+        while left:
+            one = left.pop()
+            if isinstance(one, tuple):
+                inner = list(tuple.__iter__(one))
+            elif isinstance(one, list):
+                inner = list(list.__iter__(one))
+            elif isinstance(one, dict):
+                inner = list(dict.values(one))
+            elif isinstance(one, frozenset):
+                inner = list(frozenset.__iter__(one))
+            elif isinstance(one, slice):
+                inner = [one.start, one.stop, one.step]
+            elif isinstance(one, np.ndarray):
+                size += one.nbytes
+                if one.dtype.kind != "O":
+                    continue
+                inner = one.ravel().tolist()
+            else:
+                size += len(one) if isinstance(one, bytes) else 0
+                continue
+            self.meet(one, len(inner))
+            left += [item for item in inner if type(item) not in _SINGLE]
+        return size
