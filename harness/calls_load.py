@@ -82,7 +82,9 @@ def examine(session: Session, *, reference: str, scoring_file: str | None) -> di
     found["type"] = type(loaded).__name__
     differences: list[compare.Difference] = []
     if not absent:  # a part of a model has no comparable state: its taps speak for it
-        actual = snapshot.snapshot_model(loaded, own_modules=session.own_modules)
+        actual = snapshot.snapshot_model(
+            loaded, own_modules=session.own_modules, set_in_libraries=written["set_in_libraries"]
+        )
         states = compare.compare(pickle.loads(written["state"]), actual, tolerance)
         differences += [one for one in states if (one.path, one.message) not in session.ran]
     found["state_verdict"] = compare.verdict(differences) if not absent else None

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from harness import compare, inference, proc, snapshot
+from harness import compare, inference, library_settings, proc, snapshot
 from harness.session import Session, declared, read_reference, score, seed, tap_snapshots
 from harness.staging import TEMPORARY
 
@@ -58,6 +58,8 @@ def build(
     tempfile.tempdir = f"{project}{TEMPORARY}"  # what the model leaves there is out of reach with the project
     os.makedirs(tempfile.tempdir, exist_ok=True)
     started = time.perf_counter()
+    if session.libraries is None:  # as nobody changed them yet
+        session.libraries = library_settings.noted(Path(project), own_modules)
     session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
     threads = proc.threads()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
@@ -129,7 +131,14 @@ def _asks_for_main(statement: ast.stmt) -> bool:
 def describe_state(session: Session) -> None:
     """Write down the original's state just before it is saved."""
     session.stage = "build"
-    session.state = snapshot.snapshot_model(session.model, own_modules=session.own_modules)
+    session.set_in_libraries = library_settings.changed(session.libraries or {})
+    session.state = _snapshot(session)
+
+
+def _snapshot(session: Session) -> dict[str, Any]:
+    return snapshot.snapshot_model(
+        session.model, own_modules=session.own_modules, set_in_libraries=session.set_in_libraries
+    )
 
 
 def describe(session: Session, *, reference: str, like: str | None = None) -> dict[str, Any]:
@@ -158,12 +167,15 @@ def describe(session: Session, *, reference: str, like: str | None = None) -> di
         batches.append(traced.preprocessed)
     del batches[-1]
     figures = score(session, model, module)
-    now = compare.compare(session.state, snapshot.snapshot_model(model, own_modules=session.own_modules))
+    now = compare.compare(session.state, _snapshot(session))
     session.ran = frozenset(
-        (one.path, one.message) for one in now if ".__class__." in one.path or ".<process>." in one.path
+        (one.path, one.message)
+        for one in now
+        if any(part in one.path for part in (".__class__.", ".<process>.", ".<libraries>."))
     )
     written = {
         "state": pickle.dumps(session.state),
+        "set_in_libraries": session.set_in_libraries,
         "taps": taps,
         "examples": examples,
         "batches": _dumps_or_none(batches),
@@ -202,7 +214,7 @@ def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
 def changed_by_save(session: Session) -> list[dict[str, Any]]:
     """The differences that saving made to the original: there should be none."""
     session.stage = "save"
-    actual = snapshot.snapshot_model(session.model, own_modules=session.own_modules)
+    actual = _snapshot(session)
     return [difference.to_dict() for difference in compare.compare(session.state, actual)]
 
 
@@ -212,7 +224,7 @@ def _example_batches(session: Session) -> tuple:
     Preprocessing may change the model (a counter). That is not the save's doing: the state is described again.
     """
     batches = inference.example_batches(session.model, list(session.user_module.examples())[:2])
-    session.state = snapshot.snapshot_model(session.model, own_modules=session.own_modules)
+    session.state = _snapshot(session)
     return batches
 
 

@@ -11,9 +11,11 @@ Likewise which texts and numbers are one object: where code compares them by `is
 
 from __future__ import annotations
 
+import builtins
 import dis
 import functools
 import inspect
+import itertools
 import logging
 import types
 from typing import TYPE_CHECKING, Any
@@ -29,8 +31,11 @@ _LEVEL = frozenset({"isEnabledFor", "getEffectiveLevel"})
 _ATOMS = (str, bytes, int, float, complex)
 _IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"])
 _STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
+_SPAWNED = frozenset({"spawn", "seed_seq"})
+_SHARED = frozenset({"is_shared"})
+_CONTEXT = frozenset({"__context__", "format_exception", "print_exception"})
 _ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations"})
-NAMES = _DOC | _SUBCLASSES | _STORAGE | _ANNOTATIONS | _LEVEL
+NAMES = _DOC | _SUBCLASSES | _STORAGE | _ANNOTATIONS | _LEVEL | _CONTEXT | _SHARED | _SPAWNED
 """Attributes that code must name for one of the facts to count."""
 
 
@@ -59,7 +64,8 @@ def _annotations(value: type) -> dict[str, Any]:
 
 
 def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
-    """Where a tensor that is part of its storage begins, and how much lies around it."""
+    """Where a tensor that is part of its storage begins, and how much lies around it; whether processes share it."""
+    builder.later.append((_SHARED, node, lambda: {"shared": value.is_shared()}))
     storage, begins = value.untyped_storage(), value.storage_offset() * value.element_size()
     if begins or storage.nbytes() != value.numel() * value.element_size():
         around = {"storage_offset": begins, "storage_bytes": storage.nbytes()}
@@ -69,6 +75,16 @@ def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
 def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
     """From which level on it tells."""
     builder.later.append((_LEVEL, node, lambda: {"level": value.getEffectiveLevel()}))
+
+
+def of_exception(value: BaseException, node: dict, builder: Builder) -> None:
+    """While what an exception was raised."""
+    builder.later.append((_CONTEXT, node, lambda: {"context": repr(value.__context__)}))
+
+
+def of_generator(value: Any, node: dict, builder: Builder) -> None:
+    """What generators of NumPy it would spawn."""
+    builder.later.append((_SPAWNED, node, lambda: {"seed_seq": repr(getattr(value.seed_seq, "state", None))}))
 
 
 def add(builder: Builder) -> None:
@@ -83,6 +99,7 @@ def add(builder: Builder) -> None:
 
 def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
     """Note the globals, and the names of the attributes, that the function compares by `is` or seeks by `in`."""
+    builder.compares_objects = builder.compares_objects or _compares_objects(function)
     closed = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     for operation, (kind, *steps) in _operands(function.__code__):
         value = None
@@ -94,6 +111,28 @@ def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
             builder.compared.add(steps[-1])
         if isinstance(value, _ATOMS) and (operation == "IS_OP" or value != value):
             builder.watched.append(value)
+
+
+def _compares_objects(function: types.FunctionType) -> bool:
+    """Whether it compares by `is` with what is neither a constant nor a class."""
+    names = vars(builtins) | function.__globals__
+    return any(name is None or not isinstance(names.get(name), type) for name in _right_sides(function.__code__))
+
+
+@functools.lru_cache(maxsize=4096)
+def _right_sides(code: types.CodeType) -> tuple[str | None, ...]:
+    """Of each `is` but those with a constant: the global on its right, None for anything else."""
+    found: list[str | None] = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found += _right_sides(constant)
+    if dis.opmap["IS_OP"] not in code.co_code[::2]:
+        return tuple(found)
+    instructions = list(dis.get_instructions(code))
+    for before, instruction in itertools.pairwise(instructions):
+        if instruction.opname == "IS_OP" and before.opname != "LOAD_CONST":
+            found.append(before.argval if before.opname == "LOAD_GLOBAL" else None)
+    return tuple(found)
 
 
 def _found(value: Any, steps: list[str]) -> Any:

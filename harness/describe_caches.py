@@ -28,18 +28,28 @@ ENTRIES = 256
 """More are not computed anew, and not told."""
 
 
-def stale(value: functools._lru_cache_wrapper, builder: Builder) -> list[tuple[Any, Any]]:
-    """(key, result) of the entries that the function would not answer so any more, or not at all."""
+Entries = list[tuple[Any, Any]]
+"""(key, result)."""
+
+
+def entries(value: functools._lru_cache_wrapper, builder: Builder) -> Entries:
+    """What a function of the user's has remembered; nothing where that is too much."""
     if not builder.state or not builder.is_own(value.__module__) or not value.cache_info().currsize:
         return []
-    entries, mark = _entries(value)
-    if not 0 < len(entries) <= ENTRIES or value.cache_parameters()["typed"]:
+    found = _entries(value)[0]
+    return found if len(found) <= ENTRIES else []
+
+
+def stale(value: functools._lru_cache_wrapper, remembered: Entries, builder: Builder) -> Entries:
+    """Those that the function would not answer so any more, or not at all."""
+    if not remembered:
         return []
-    answers = _in_a_copy(lambda: bytes(_is_stale(value, *entry, mark, builder) for entry in entries))
-    return [entry for entry, is_stale in zip(entries, answers, strict=False) if is_stale]
+    mark = _entries(value)[1]
+    answers = _in_a_copy(lambda: bytes(_is_stale(value, *entry, mark, builder) for entry in remembered))
+    return [entry for entry, is_stale in zip(remembered, answers, strict=False) if is_stale]
 
 
-def _entries(value: functools._lru_cache_wrapper) -> tuple[list[tuple[Any, Any]], Any]:
+def _entries(value: functools._lru_cache_wrapper) -> tuple[Entries, Any]:
     """Keys with results, and what stands between positional and named arguments in a key.
 
     CPython keeps them in C; its garbage collector is told of them: of a bounded cache one link after the other (key,
@@ -63,8 +73,10 @@ def _entries(value: functools._lru_cache_wrapper) -> tuple[list[tuple[Any, Any]]
 def _is_stale(value: functools._lru_cache_wrapper, key: Any, result: Any, mark: Any, builder: Builder) -> bool:
     parts = list(key) if type(key) is tuple else [key]
     named: dict[Any, Any] = {}
-    if any(part is mark for part in parts):
-        middle = next(place for place, part in enumerate(parts) if part is mark)
+    middle = next((place for place, part in enumerate(parts) if part is mark), None)
+    if value.cache_parameters()["typed"]:  # the type of each argument comes after them all
+        parts = parts[: len(parts) // 2 if middle is None else middle + 1 + 2 * ((len(parts) - 1 - 2 * middle) // 3)]
+    if middle is not None:
         names = parts[middle + 1 :]
         parts, named = parts[:middle], dict(zip(names[::2], names[1::2], strict=True))
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import copyreg
+import dataclasses
 import enum
 import functools
 import hashlib
@@ -89,8 +90,11 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return builder.node("code", value, identity=False, code=code_facts(value))
     if issubclass(cls, functools._lru_cache_wrapper):
         parts = {"__wrapped__": value.__wrapped__, "cache_parameters()": value.cache_parameters()}
-        remembered = builder.keyed(describe_caches.stale(value, builder))
-        return builder.node("function", value, builder.named(parts), remembered)
+        remembered = describe_caches.entries(value, builder)
+        stale = builder.keyed(describe_caches.stale(value, remembered, builder))
+        node = builder.node("function", value, builder.named(parts), stale)
+        builder.caches.append((node, remembered))
+        return node
     return None
 
 
@@ -130,6 +134,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     node = builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
     if builder.state:
         builder.asked |= describe_asked.NAMES.intersection(node["code"]["names"])
+        builder.read |= {*node["code"]["names"], *describe_globals.texts(value)}
+        builder.functions.append((value, node))
         describe_asked.of_code(value, node, builder)
         describe_asked.of_comparisons(value, builder)
     return node
@@ -182,10 +188,10 @@ def _constant(constant: Any) -> Any:
     return (type(constant).__name__, constant)
 
 
-def _is_generated(part: Any, owner: type) -> bool:
+def _is_generated(name: str, part: Any, owner: type) -> bool:
     """Whether `dataclass` wrote a method of the class, or wrapped it against recursion."""
     code = getattr(part, "__code__", None)
-    if code is None or "__dataclass_params__" not in vars(owner):
+    if code is None or "__dataclass_params__" not in vars(owner) or not name.startswith("__"):
         return False
     return code.co_filename == "<string>" or code.co_filename.endswith(("/dataclasses.py", "/reprlib.py"))
 
@@ -224,7 +230,7 @@ def class_(value: type, builder: Builder) -> dict:
     is_enum = issubclass(value, enum.Enum)
     for name, part in vars(value).items():
         if isinstance(part, _IN_CLASSES):
-            if not _is_generated(part, value) and not (is_enum and name.startswith("_")):
+            if not _is_generated(name, part, value) and not (is_enum and name.startswith("_")):
                 parts[name] = part
         elif not _is_kept_by_python(name, part, value) and (_is_public(name, part, builder) or builder.state):
             parts[name] = part
@@ -233,7 +239,9 @@ def class_(value: type, builder: Builder) -> dict:
         members |= {f"{name}.{key}": part for key, part in attributes_of_member(member).items()}
     if builder.state:
         facts["annotated"] = list(vars(value).get("__annotations__", ()))
-        facts["fields"] = list(vars(value).get("__dataclass_fields__", ()))
+        if "__dataclass_fields__" in vars(value):  # those that it finds: it knows them by marks of its own
+            facts["fields"] = [field.name for field in dataclasses.fields(value)]
+        facts["abstract"] = sorted(vars(value).get("__abstractmethods__", ()))
         if reduces := [reduce for cls, reduce in copyreg.dispatch_table.items() if cls is value]:  # how it is copied
             parts["copyreg.dispatch_table"] = reduces[0]
     bases = builder.named({"__bases__": value.__bases__})

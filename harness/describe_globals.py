@@ -15,12 +15,14 @@ import codecs
 import contextlib
 import dis
 import functools
+import importlib.util
+import operator
 import os
 import pathlib
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,12 +32,17 @@ from harness import describe_reached
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
-_BY_TEXT = frozenset(
-    "globals vars getattr modules import_module __import__ environ getenv expandvars eval exec".split()  # noqa: SIM905
-)
-"""Code that uses one of these may name a global, or a variable of the environment, in a text."""
+_BUILTIN_WAYS = frozenset("globals vars getattr eval exec __import__".split())  # noqa: SIM905
 _ENVIRONMENT = frozenset({"environ", "getenv", "environb", "expandvars"})
+_OTHER_WAYS = _ENVIRONMENT | {"__globals__", "import_module", "getmodule"}
+_EVALUATES = frozenset({"eval", "exec"})
+_TO_MODULES = frozenset({"modules", "import_module", "__import__", "getmodule"})
+"""Ways to one of the user's modules that is no global of the code."""
+_TO_GLOBALS = _TO_MODULES | _EVALUATES | {"globals", "__globals__"}
+"""Ways to a global of the code's own module."""
 _WORD = re.compile(r"\w+")
+_BARE = 10
+"""A module without content has as many names, `__name__` and its like."""
 _CODECS = frozenset({"encode", "decode", "open", "lookup", "lookup_error", "read_text", "write_text", "getencoder"})
 _CODEC = re.compile(r"[A-Za-z][\w.-]{1,30}")
 _OF_THE_PLACE = frozenset(
@@ -62,10 +69,11 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
                  if _is_own_code(part, builder) or describe_reached.holds_contents(part)}  # fmt: skip
         return missing, found | describe_reached.of_libraries(code, there, builder)
     there |= _imported_inside(code)
-    found = {f"[{name!r}]": part for name, part in there.items() if not _is_of_the_place(name, part)}
+    builder.libraries |= {_home(part) for part in there.values()}
+    found = {f"[{name!r}]": part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there)
     found |= _of_own_modules(code, there, builder) | _of_the_environment(code, there) | _operators(code)
-    found |= _codecs(code)
+    found |= _codecs(code) | _can_import(code, builder)
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
 
 
@@ -82,8 +90,9 @@ def _names(function: types.FunctionType, code: list[types.CodeType]) -> set[str]
     in `_`."""
     names = _read(function.__code__, "LOAD_GLOBAL") | _read(function.__code__, "LOAD_NAME")
     texts = _texts(code)
-    names |= {text for text in texts if text in function.__globals__}
-    if (beginnings := _beginnings(texts)) and any({"globals", "vars"} & set(part.co_names) for part in code):
+    if _ways(function.__code__) & _TO_GLOBALS:
+        names |= {text for text in texts if text in function.__globals__}
+    if (beginnings := _beginnings(texts)) and _ways(function.__code__) & {"globals", "vars"}:
         names |= {name for name in function.__globals__ if name.startswith(beginnings)}
     return names
 
@@ -99,13 +108,26 @@ def _read(code: types.CodeType, operation: str) -> frozenset[str]:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def _ways(code: types.CodeType) -> frozenset[str]:
+    """What in the code looks something up by a text; `self.eval()` and `self.modules()` are none of it."""
+    loaded = _read(code, "LOAD_GLOBAL") | _read(code, "LOAD_NAME")
+    names = {name for part in with_inner(code) for name in part.co_names}
+    ways = (loaded & _BUILTIN_WAYS) | (names & _OTHER_WAYS)
+    return ways | ({"modules"} if "modules" in loaded or {"sys", "modules"} <= names else set())
+
+
 def _texts(code: list[types.CodeType]) -> set[str]:
     """The texts in code that may look something up by them, and the words of those that are code."""
-    used = {name for part in code for name in part.co_names} & _BY_TEXT
-    if not used:
+    ways = _ways(code[0])
+    if not ways:
         return set()
     texts = {constant for part in code for constant in part.co_consts if isinstance(constant, str)}
-    return texts | ({word for text in texts for word in _WORD.findall(text)} if used & {"eval", "exec"} else set())
+    return texts | (_words(texts) if ways & _EVALUATES else set())
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in _WORD.findall(text)}
 
 
 def _beginnings(texts: set[str]) -> tuple[str, ...]:
@@ -115,7 +137,7 @@ def _beginnings(texts: set[str]) -> tuple[str, ...]:
 def _imported_inside(code: list[types.CodeType]) -> dict[str, types.ModuleType]:
     """The modules that the code imports itself, by a text too, as far as they are imported."""
     names = _read(code[0], "IMPORT_NAME")
-    if any({"import_module", "__import__"} & set(part.co_names) for part in code):
+    if _ways(code[0]) & {"import_module", "__import__"}:
         names |= _texts(code)
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 
@@ -124,6 +146,8 @@ def _of_own_modules(code: list[types.CodeType], there: dict[str, Any], builder: 
     """What the code reads of the user's other modules: `settings.SCALE`, `package.settings.SCALE`."""
     names = {name for part in code for name in part.co_names} | _texts(code)
     left = [(f"[{name!r}]", part) for name, part in there.items() if isinstance(part, types.ModuleType)]
+    if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
+        left += [(".<own>", module) for module in own_modules(builder)]
     found: dict[str, Any] = {}
     seen = set()
     while left:
@@ -135,14 +159,77 @@ def _of_own_modules(code: list[types.CodeType], there: dict[str, Any], builder: 
             part = vars(module)[key]
             if isinstance(part, types.ModuleType):
                 left.append((f"{path}.{key}", part))
-            elif not _is_of_the_place(key, part):
-                found[f"{path}.{key}"] = part
+            elif not is_of_the_place(key, part):
+                found.setdefault(f"{path}.{key}", part)
+        if "__getattr__" in vars(module) and names - vars(module).keys():
+            found[f"{path}.__getattr__"] = vars(module)["__getattr__"]
     return found
+
+
+def _home(value: Any) -> str:
+    """The module that a global is, or comes from."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    is_code = isinstance(value, types.FunctionType | types.BuiltinFunctionType | type)
+    return (value.__module__ if is_code else None) or type(value).__module__
+
+
+def own_modules(builder: Builder) -> list[types.ModuleType]:
+    """Those of the user's that are imported, `__main__` too where it has something."""
+    modules = [(name, module) for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)]
+    return [module for name, module in sorted(modules, key=operator.itemgetter(0))
+            if builder.is_own(name) and len(vars(module)) > _BARE]  # fmt: skip
+
+
+def _can_import(code: list[types.CodeType], builder: Builder) -> dict[str, bool]:
+    """Whether the libraries can be found that the code imports itself: the program may have added to `sys.path`."""
+    names = {name.partition(".")[0] for name in _read(code[0], "IMPORT_NAME")} - sys.stdlib_module_names - {""}
+    return {f".import {name}": True for name in sorted(names) if not builder.is_own(name) and _is_there(name)}
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # a module that the program made
+        return name in sys.modules
+
+
+def texts(function: types.FunctionType) -> set[str]:
+    """Those in the code by which it may look something up."""
+    return _texts(list(with_inner(function.__code__)))
+
+
+def by_data(function: types.FunctionType, texts: Set[str]) -> dict[str, Any]:
+    """The globals and variables of the environment that the code may find by one of these texts, which are data."""
+    ways = _ways(function.__code__)
+    found: dict[str, Any] = {}
+    if ways & _TO_GLOBALS:
+        words = _words(texts) if ways & _EVALUATES else texts
+        named = {name: function.__globals__[name] for name in words & function.__globals__.keys()}
+        found |= {f"[{name!r}]": part for name, part in named.items() if not is_of_the_place(name, part)}
+    if ways & _ENVIRONMENT:
+        found |= {f".os.environ[{name!r}]": os.environ[name] for name in texts & os.environ.keys()}
+    return found
+
+
+def looks_up(function: types.FunctionType) -> bool:
+    """Whether the code may find a global, or a variable of the environment, by a text."""
+    return bool(_ways(function.__code__) & (_TO_GLOBALS | _ENVIRONMENT))
+
+
+def loaded(function: types.FunctionType) -> frozenset[str]:
+    """The globals that the code reads or rebinds."""
+    return _read(function.__code__, "LOAD_GLOBAL") | written(function)
+
+
+def written(function: types.FunctionType) -> frozenset[str]:
+    """The globals that the code rebinds."""
+    return _read(function.__code__, "STORE_GLOBAL") | _read(function.__code__, "DELETE_GLOBAL")
 
 
 def _of_the_environment(code: list[types.CodeType], there: dict[str, Any]) -> dict[str, Any]:
     """The variables that a text names, in the code or a global, and those that begin as a text that ends in `_`."""
-    if not any(_ENVIRONMENT & set(part.co_names) for part in code):
+    if not _ways(code[0]) & _ENVIRONMENT:
         return {}
     texts = _texts(code) | {value for value in there.values() if type(value) is str}
     names = texts | {word for text in texts if "$" in text for word in _WORD.findall(text)}
@@ -183,7 +270,7 @@ def _operators(code: list[types.CodeType]) -> dict[str, Any]:
     return {f".torch.ops.{name}": True for name in sorted(torch.library._defs) if name.partition("::")[0] in names}
 
 
-def _is_of_the_place(name: str, value: Any) -> bool:
+def is_of_the_place(name: str, value: Any) -> bool:
     """Whether a global says where or under what name the code runs."""
     if name in _OF_THE_PLACE:
         return True

@@ -9,6 +9,9 @@ import hashlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from harness import describe_asked
+from harness.snapshot_attributes import attributes
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -45,7 +48,11 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, numpy.random.Generator):
         return builder.node("generator", value, builder.named({"bit_generator": value.bit_generator}))
     if issubclass(cls, numpy.random.BitGenerator):
-        return builder.node("generator", value, builder.named({"state": value.state}))
+        node = builder.node("generator", value, builder.named({"state": value.state}))
+        describe_asked.of_generator(value, node, builder)
+        return node
+    if issubclass(cls, numpy.random.SeedSequence):
+        return builder.node("generator", value, builder.named(value.state))
     if issubclass(cls, numpy.random.RandomState):
         return builder.node("generator", value, builder.named({"get_state()": value.get_state(legacy=False)}))
     return None
@@ -71,7 +78,7 @@ def _array(value: Any, builder: Builder) -> dict:
     plain = numpy.asarray(value)
     if value.dtype.names is not None:
         groups.append(builder.named({f"[{name!r}]": plain[name] for name in value.dtype.names}))
-    elif value.dtype.hasobject:
+    elif value.dtype.hasobject or value.dtype.kind == "T":  # texts of any length lie elsewhere
         places = (", ".join(map(str, place)) for place in numpy.ndindex(*value.shape))
         groups.append(builder.named({f"[{place}]": plain.flat[at] for at, place in enumerate(places)}))
     elif value.dtype.char in "gG":  # long double: padding bytes are arbitrary, so two doubles that add up to it
@@ -88,7 +95,13 @@ def _array(value: Any, builder: Builder) -> dict:
 
 def _dtype(dtype: Any) -> str:
     """With byte order and fields."""
-    return repr(dtype.descr) if dtype.names is not None else dtype.str if dtype.kind not in "OV" else str(dtype)
+    if dtype.names is None:
+        return dtype.str if dtype.kind not in "OVT" else repr(dtype)
+    try:
+        text = repr(dtype.descr)
+    except ValueError:  # fields that overlap, or are out of order
+        text = str(dtype)
+    return f"{text} aligned" if dtype.isalignedstruct else text
 
 
 def _memory(value: Any, builder: Builder) -> dict:
@@ -123,7 +136,7 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
             return builder.node("constant", value, builder.named(parts), identity=False)
         return builder.node("constant", value, identity=False, facts={"value": str(value)})
     if issubclass(cls, pandas.DataFrame):
-        parts = {"columns": value.columns, "index": value.index, "attrs": value.attrs}
+        parts = {"columns": value.columns, "index": value.index, "attrs": value.attrs, **_beside(value)}
         parts["flags.allows_duplicate_labels"] = value.flags.allows_duplicate_labels
         unique = value.columns.is_unique
         columns = {
@@ -133,6 +146,7 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
         return builder.node("table", value, builder.named(parts), builder.named(columns))
     if issubclass(cls, pandas.Series):
         parts = {"name": value.name, "index": value.index, "attrs": value.attrs, "values": value.array}
+        parts |= _beside(value)
         parts["flags.allows_duplicate_labels"] = value.flags.allows_duplicate_labels
         return builder.node("table", value, builder.named(parts))
     if issubclass(cls, pandas.MultiIndex):
@@ -140,10 +154,18 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
         return builder.node("table", value, builder.named({"names": list(value.names), **parts}), identity=False)
     if issubclass(cls, pandas.Index):
         parts = {"name": value.name, "values": value.array}
+        if (freq := getattr(value, "freq", None)) is not None:
+            parts["freq"] = str(freq)
         return builder.node("table", value, builder.named(parts), identity=False)
     if issubclass(cls, pandas.api.extensions.ExtensionArray):
         return _column(value, builder)
     return None
+
+
+def _beside(value: Any) -> dict[str, Any]:
+    """The attributes that the user gave a table: those in `_metadata` are copied, others are not."""
+    known = {*type(value)._metadata} - {"_name"}
+    return {name: part for name, part in vars(value).items() if not name.startswith("_") or name in known}
 
 
 def _column(value: Any, builder: Builder) -> dict:
@@ -169,20 +191,30 @@ def _pillow(value: Any, builder: Builder) -> dict | None:
     image = sys.modules.get("PIL.Image")
     if image is None or not issubclass(type(value), image.Image):
         return None
-    facts = {"mode": value.mode, "size": list(value.size), "palette": value.getpalette()}
+    facts = {"mode": value.mode, "size": list(value.size), "palette": value.getpalette(), "format": value.format}
+    facts |= {"palette_mode": value.palette and value.palette.mode, "frames": getattr(value, "n_frames", 1)}
+    plain = (
+        {name: part for name, part in vars(value).items() if name not in vars(image.Image())}
+        if type(value) is image.Image
+        else {}
+    )
     return builder.node(
         "image",
         value,
-        builder.named({"info": value.info}),
+        builder.named({"info": value.info, **plain}),
         facts=facts,
         numbers=builder.numbers(value.tobytes(), "uint8"),
     )
 
 
+_IN_C = frozenset({"this", "_processor"})
+
+
 def _sentencepiece(value: Any, builder: Builder) -> dict | None:
-    if hasattr(type(value), "serialized_model_proto"):  # its whole state is one message
+    if hasattr(type(value), "serialized_model_proto"):  # its state in C++ is one message, its options are attributes
         digest = hashlib.sha256(value.serialized_model_proto()).hexdigest()
-        return builder.node("object", value, facts={"value": digest})
+        options = {name: part for name, part in attributes(value).items() if name not in _IN_C}
+        return builder.node("object", value, builder.named(options), facts={"value": digest})
     return None
 
 

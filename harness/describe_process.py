@@ -22,6 +22,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils import _pytree
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from harness import describe_reached
 
@@ -60,6 +63,13 @@ def settings() -> dict[str, Any]:
             torch._C._get_cudnn_benchmark(),
             torch._C._get_cudnn_deterministic(),
         ],
+        "torch.backends.cuda.sdp": [
+            torch._C._get_flash_sdp_enabled(),
+            torch._C._get_mem_efficient_sdp_enabled(),
+            torch._C._get_math_sdp_enabled(),
+        ],
+        "torch.backends.mha.get_fastpath_enabled()": torch.backends.mha.get_fastpath_enabled(),
+        "torch.set_flush_denormal()": sys.float_info.min * 0.25 == 0.0,
         "torch.get_printoptions()": {key: str(value) for key, value in vars(torch._tensor_str.PRINT_OPTS).items()},
         "locale": {name: locale.setlocale(getattr(locale, name)) for name in _LOCALE},
         "time.tzname": list(time.tzname),
@@ -70,6 +80,7 @@ def settings() -> dict[str, Any]:
     if (numpy := sys.modules.get("numpy")) is not None:
         found["numpy.geterr()"] = numpy.geterr()
         found["numpy.get_printoptions()"] = {key: str(part) for key, part in sorted(numpy.get_printoptions().items())}
+    found |= _options()
     with contextlib.suppress(OSError):
         found["os.getcwd()"] = None if os.getcwd() == _STARTED_IN else os.getcwd()
     return found
@@ -83,6 +94,7 @@ def described(builder: Builder) -> dict[str, Any]:
         hooks = list(getattr(torch.nn.modules.module, table, {}).values())
         if own := [hook for hook in hooks if builder.is_own(_module_of(hook))]:  # a backend may have one to load lazily
             found[f"torch.nn.modules.module.{table}"] = own
+    found |= _registered(builder)
     for path, space in _spaces().items():
         known = _KNOWN.get(path, {})
         if describe_reached.is_unchanged(vars(space), known):
@@ -92,6 +104,47 @@ def described(builder: Builder) -> dict[str, Any]:
             if isinstance(part, types.FunctionType) and builder.is_own(part.__module__):
                 found[f"{path}.{name}"] = part
     return found
+
+
+def _options() -> dict[str, Any]:
+    """The options of pandas and scikit-learn that are not as they were when these were imported."""
+    found: dict[str, Any] = {}
+    if (pandas := sys.modules.get("pandas")) is not None:
+        with contextlib.suppress(AttributeError):
+            options = pandas._config.config
+            for name, option in options._registered_options.items():  # past `get_option`, which warns of some
+                root, key = options._get_root(name)
+                if root[key] != option.defval:
+                    found[f"pandas.get_option({name!r})"] = str(root[key])
+    if (sklearn := sys.modules.get("sklearn")) is not None:
+        with contextlib.suppress(AttributeError):
+            before = sklearn._config._global_config
+            changed = {key: value for key, value in sklearn.get_config().items() if value != before.get(key)}
+            found |= {f"sklearn.get_config()[{key!r}]": str(value) for key, value in changed.items()}
+    return found
+
+
+def _registered(builder: Builder) -> dict[str, Any]:
+    """The user's classes and functions in registries of torch and NumPy, and modes that were entered and not left."""
+    nodes = sorted(builder.type_name(cls) for cls in list(_pytree.SUPPORTED_NODES) if builder.is_own(cls.__module__))
+    safe = [part for part in torch.serialization.get_safe_globals() if isinstance(part, type | types.FunctionType)]
+    found = {
+        "torch.utils._pytree.SUPPORTED_NODES": nodes,
+        "torch.serialization.get_safe_globals()": sorted(
+            builder.module_name(part.__module__) + "." + part.__qualname__
+            for part in safe
+            if builder.is_own(part.__module__)
+        ),
+        "torch.overrides": [mode for mode in _get_current_function_mode_stack() if builder.is_own(_module_of(mode))],
+        "torch.utils._python_dispatch": [
+            mode for mode in _get_current_dispatch_mode_stack() if builder.is_own(_module_of(mode))
+        ],
+    }
+    if (csv := sys.modules.get("csv")) is not None:
+        found["csv.list_dialects()"] = sorted(set(csv.list_dialects()) - {"excel", "excel-tab", "unix"})
+    if (numpy := sys.modules.get("numpy")) is not None and builder.is_own(_module_of(numpy.geterrcall())):
+        found["numpy.geterrcall()"] = numpy.geterrcall()
+    return {path: part for path, part in found.items() if part}
 
 
 def _module_of(called: Any) -> str | None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import array
 import ctypes
 import enum
+import gc
 import types
 import warnings
 import weakref
 from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_code, describe_stdlib
+from harness import describe_code, describe_live, describe_reached, describe_stdlib
+from harness.snapshot_attributes import attributes, has_attributes
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
-_TOLD = frozenset({"_warned_capturable_if_run_uncaptured"})
-"""Whether an optimiser has warned already: torch leaves it out of every copy."""
+_TOLD = frozenset({"_warned_capturable_if_run_uncaptured", "_opt_called"})
+"""Whether an optimiser has warned already, or was used: torch leaves it out of every copy."""
 _ROWS = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -25,7 +27,7 @@ def describe(value: Any, builder: Builder) -> dict:
     """A node for any value: what has no description of its own is an object with attributes."""
     cls = type(value)
     if issubclass(cls, weakref.ProxyTypes):
-        return builder.node("opaque", value)
+        return describe_live.proxy(value, builder)
     if issubclass(cls, enum.Enum):
         facts = {"value": value._name_ or str(value._value_)}
         parts = describe_code.attributes_of_member(value) if builder.is_own(cls.__module__) else {}
@@ -33,12 +35,26 @@ def describe(value: Any, builder: Builder) -> dict:
     if issubclass(cls, type):
         return describe_code.class_(value, builder)
     if issubclass(cls, types.ModuleType):
-        return builder.node("import", value, identity=False, facts={"value": builder.module_name(value.__name__)})
-    for describe_some in (_container, _scalar, describe_code.describe, describe_stdlib.describe):
+        return _module(value, builder)
+    for describe_some in (
+        _container,
+        _scalar,
+        describe_code.describe,
+        describe_stdlib.describe,
+        describe_live.describe,
+    ):
         node = describe_some(value, builder)
         if node is not None:
             return node
     return object_(value, builder)
+
+
+def _module(value: types.ModuleType, builder: Builder) -> dict:
+    """A module by its name; what the code reads of one of the user's is told afterwards, see `describe_found`."""
+    node = builder.node("import", value, identity=False, facts={"value": builder.module_name(value.__name__)})
+    if builder.state and (builder.is_own(value.__name__) or describe_reached.is_made_here(value)):
+        builder.modules.append((value, node))
+    return node
 
 
 # --- containers and scalars
@@ -61,7 +77,7 @@ def _container(value: Any, builder: Builder) -> dict | None:
         factory = builder.named({"default_factory": value.default_factory} if issubclass(cls, defaultdict) else {})
         return with_attributes("mapping", value, builder, builder.keyed(items(value)), factory)
     if issubclass(cls, types.MappingProxyType):
-        return builder.node("mapping", value, builder.keyed(value.items()))
+        return _view(builder.node("mapping", value, builder.keyed(value.items())), value, builder)
     if issubclass(cls, list | tuple):
         base = list if issubclass(cls, list) else tuple
         group = builder.indexed(base.__iter__(value))
@@ -73,12 +89,19 @@ def _container(value: Any, builder: Builder) -> dict | None:
         base = set if issubclass(cls, set) else frozenset
         return with_attributes("set", value, builder, builder.content(base.__iter__(value)), identity=base is set)
     if issubclass(cls, _ROWS):
-        return builder.node("sequence", value, builder.indexed(value), identity=False)
+        return _view(builder.node("sequence", value, builder.indexed(value), identity=False), value, builder)
     if issubclass(cls, weakref.WeakSet):
         return builder.node("set", value, builder.content(list(value)))
     if issubclass(cls, weakref.WeakKeyDictionary | weakref.WeakValueDictionary):
         return builder.node("mapping", value, builder.keyed(list(value.items())))
     return None
+
+
+def _view(node: dict, value: Any, builder: Builder) -> dict:
+    """Note the dictionary behind a view: where the model has that too, what is written into it shows in the view."""
+    if builder.state:
+        builder.views += [(node, part) for part in gc.get_referents(value) if isinstance(part, dict)]
+    return node
 
 
 def with_attributes(kind: str, value: Any, builder: Builder, *groups: dict, **more: Any) -> dict:
@@ -120,43 +143,40 @@ def _scalar(value: Any, builder: Builder) -> dict | None:
 
 
 def object_(value: Any, builder: Builder) -> dict:
-    """Attributes, from `__dict__` and slots; for a C object, what it tells `pickle`, or its class alone."""
+    """Attributes, from `__dict__` and slots; for a C object, and for one of a subclass of its, what it tells `pickle`.
+
+    The class alone, where it tells nothing.
+    """
     parts = {name: part for name, part in attributes(value).items() if name not in _TOLD}
-    if parts or has_attributes(type(value)):
+    if getattr(parts.get("step"), "_wrapped_by_lr_sched", False):  # to warn, where it is called out of turn
+        del parts["step"]
+    if has_attributes(type(value)) and not _tells(type(value)):
         return builder.node("object", value, builder.named(parts))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reduced = value.__reduce_ex__(4)
     except Exception:
-        return builder.node("opaque", value)
+        return builder.node("object" if parts else "opaque", value, builder.named(parts))
     if isinstance(reduced, str):
         return builder.node("constant", value, identity=False, facts={"value": reduced})
-    parts = {f"__reduce__()[{place}]": tuple(part) if place > 2 and part is not None else part
-             for place, part in enumerate(reduced) if place and part is not None}  # fmt: skip
-    return builder.node("object", value, builder.named(parts))
+    if parts and isinstance(reduced, tuple) and len(reduced) > 2 and _keys(reduced[2]) <= parts.keys():
+        reduced = (*reduced[:2], None, *reduced[3:])  # the same attributes
+    told = {f"__reduce__()[{place}]": tuple(part) if place > 2 and part is not None else part
+            for place, part in enumerate(reduced) if place and part is not None}  # fmt: skip
+    return builder.node("object", value, builder.named(parts | told))
 
 
-def has_attributes(cls: type) -> bool:
-    """Whether instances can hold Python attributes."""
-    return getattr(cls, "__dictoffset__", 0) != 0 or any("__slots__" in vars(base) for base in cls.__mro__)
+def _keys(state: Any) -> set[Any]:
+    """The attributes in a state for pickle; one that is none for what holds more."""
+    if isinstance(state, tuple) and len(state) == 2 and all(part is None or isinstance(part, dict) for part in state):
+        return {key for part in state if part for key in part}
+    return set(state) if isinstance(state, dict) else {None} if state is not None else set()
 
 
-def attributes(value: Any) -> dict[str, Any]:
-    """`__dict__` and set slots, read past `__getattr__` and properties of the user's."""
-    try:
-        parts = dict(object.__getattribute__(value, "__dict__"))
-    except (AttributeError, TypeError):
-        parts = {}
-    for cls in type(value).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name.startswith("__") and not name.endswith("__"):
-                name = f"_{cls.__name__.lstrip('_')}{name}"
-            member = vars(cls).get(name)
-            if isinstance(member, types.MemberDescriptorType):
-                try:
-                    parts.setdefault(name, member.__get__(value, cls))
-                except AttributeError:  # not set
-                    continue
-    return parts
+def _tells(cls: type) -> bool:
+    """Whether a base in C has words of its own for pickle: it keeps more than attributes."""
+    for base in cls.__mro__[:-1]:
+        if reduce := vars(base).get("__reduce__") or vars(base).get("__reduce_ex__"):
+            return not isinstance(reduce, types.FunctionType)
+    return False

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.snapshot_attributes import attributes
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -83,7 +85,8 @@ def of_libraries(
         if isinstance(part, types.ModuleType | type) and id(part) not in seen and not _is_left_out(part, builder):
             seen.add(id(part))
             kept = {key: vars(part)[key] for key in names & vars(part).keys() if not key.startswith("_")}
-            found |= {f"{path}.{key}": value for key, value in kept.items() if _counts(key, value, builder)}
+            every = isinstance(part, types.ModuleType) and builder.state and is_made_here(part)
+            found |= {f"{path}.{key}": value for key, value in kept.items() if every or _counts(key, value, builder)}
             left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, types.ModuleType)]
             if isinstance(part, type):
                 found |= {f"{path}.{key}": method for key, method in _own_methods(part, builder).items()}
@@ -92,11 +95,20 @@ def of_libraries(
                 found |= {f"{path}.{key}": value for key, value in kept.items() if isinstance(value, abc.ABCMeta)}
                 found |= {f"{path}.{key}": value for key, value in _own_in(part, builder).items()}
         if getattr(part, "__module__", getattr(part, "__name__", None)) == "decimal":
-            context = decimal.getcontext()
-            found |= {
-                f"decimal.getcontext().{key}": getattr(context, key) for key in ("prec", "rounding", "Emin", "Emax")
-            }
+            found |= {f"decimal.getcontext().{key}": value for key, value in decimal_context().items()}
     return found
+
+
+def decimal_context() -> dict[str, Any]:
+    """What decimals are rounded and written by, and which conditions raise."""
+    context = decimal.getcontext()
+    found = {key: getattr(context, key) for key in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")}
+    return found | {"traps": sorted(signal.__name__ for signal, is_set in context.traps.items() if is_set)}
+
+
+def is_made_here(module: types.ModuleType) -> bool:
+    """Whether the program made the module: no import finds it, so all in it is the program's."""
+    return getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
 
 
 def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
@@ -150,7 +162,14 @@ def _own_in(module: types.ModuleType, builder: Builder) -> dict[str, Any]:
                 found |= {f"{key}.{inner}": method for inner, method in _own_methods(part, builder).items()}
             elif builder.is_own(_home(part)):
                 found[key] = part
+            elif not isinstance(part, type | types.ModuleType | types.FunctionType) and _is_of(part, name):
+                own = {inner: method for inner, method in attributes(part).items() if _is_own_function(method, builder)}
+                found |= {f"{key}.{inner}": method for inner, method in own.items()}
     return builder.set_in_modules[name]
+
+
+def _is_of(value: Any, module: str) -> bool:
+    return type(value).__module__.partition(".")[0] == module.partition(".")[0]
 
 
 def _own_methods(cls: type, builder: Builder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime
 import decimal
@@ -13,7 +14,6 @@ import pathlib
 import random
 import re
 import threading
-import types
 import typing
 import uuid
 import weakref
@@ -21,6 +21,7 @@ import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 from harness import describe_asked, describe_reached, snapshot_atoms
+from harness.snapshot_attributes import added, attributes
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -39,12 +40,14 @@ def _moment(value: Any, builder: Builder) -> dict | None:
     cls = type(value)
     if issubclass(cls, datetime.datetime | datetime.time):
         facts = {"value": value.replace(tzinfo=None).isoformat(), "fold": value.fold}
-        return builder.node("scalar", value, builder.named({"tzinfo": value.tzinfo}), identity=False, facts=facts)
+        parts = {"tzinfo": value.tzinfo} | added(value, builder.is_own)
+        return builder.node("scalar", value, builder.named(parts), identity=False, facts=facts)
     if issubclass(cls, datetime.date):
-        return builder.node("scalar", value, identity=False, facts={"value": value.isoformat()})
+        parts, facts = added(value, builder.is_own), {"value": value.isoformat()}
+        return builder.node("scalar", value, builder.named(parts), identity=False, facts=facts)
     if issubclass(cls, datetime.timedelta):
-        facts = {"value": [value.days, value.seconds, value.microseconds]}
-        return builder.node("scalar", value, identity=False, facts=facts)
+        parts, facts = added(value, builder.is_own), {"value": [value.days, value.seconds, value.microseconds]}
+        return builder.node("scalar", value, builder.named(parts), identity=False, facts=facts)
     if issubclass(cls, datetime.timezone):
         facts = {"value": [str(value.utcoffset(None)), value.tzname(None)]}
         return builder.node("scalar", value, identity=False, facts=facts)
@@ -60,7 +63,11 @@ def _value(value: Any, builder: Builder) -> dict | None:
         facts = {"value": str(value)}
         if builder.state and isinstance(value, pathlib.Path) and value.is_absolute() and os.path.lexists(value):
             facts = snapshot_atoms.of_file(str(value))
-        return builder.node("scalar", value, identity=False, facts=facts)
+        groups = [builder.named(added(value, builder.is_own))]
+        if builder.state and issubclass(cls, decimal.Decimal) and not builder.holds_decimals:
+            builder.holds_decimals = True  # once is enough
+            groups.append(builder.named(describe_reached.decimal_context(), ".<context>"))
+        return builder.node("scalar", value, *groups, identity=False, facts=facts)
     if issubclass(cls, re.Pattern):
         facts = {"value": value.pattern, "flags": value.flags}
         return builder.node("scalar", value, identity=False, facts=facts)
@@ -73,12 +80,25 @@ def _stream(value: Any, builder: Builder) -> dict | None:
         facts = {"closed": value.closed}
         if not value.closed:
             facts |= {"value": value.getvalue(), "position": value.tell()}
-        return builder.node("stream", value, facts=facts)
+        return builder.node("stream", value, builder.named(added(value, builder.is_own)), facts=facts)
     if issubclass(cls, io.IOBase):
         facts = {name: getattr(value, name, None) for name in ("name", "mode", "encoding", "closed")}
-        return builder.node("stream", value, facts={word: part if type(part) in (str, bool) else None
-                                                    for word, part in facts.items()})  # fmt: skip
+        facts = {word: part if type(part) in (str, bool) else None for word, part in facts.items()}
+        return builder.node("stream", value, facts=facts | _position(value))
     return None
+
+
+def _position(value: io.IOBase) -> dict[str, int]:
+    """How far a file was read. A stream that all of the process writes to stands elsewhere in each."""
+    with contextlib.suppress(Exception):  # closed, or read by `for`, when it does not tell
+        if value.fileno() > 2 and value.seekable():
+            return {"position": value.tell()}
+    return {}
+
+
+def _is_own_part(part: Any, builder: Builder) -> bool:
+    """Whether a handler or filter of a logger is the user's code."""
+    return builder.is_own(getattr(part, "__module__", None) or type(part).__module__)
 
 
 def _typing(value: Any, builder: Builder) -> dict | None:
@@ -96,14 +116,19 @@ def _typing(value: Any, builder: Builder) -> dict | None:
 def _other(value: Any, builder: Builder) -> dict | None:
     cls = type(value)
     if issubclass(cls, BaseException):
-        parts = {"args": value.args, **vars(value)}
-        return builder.node("exception", value, builder.named(parts))
+        cause = {} if value.__cause__ is None else {"__cause__": value.__cause__}
+        node = builder.node("exception", value, builder.named({"args": value.args, **attributes(value), **cause}))
+        describe_asked.of_exception(value, node, builder)
+        return node
     if issubclass(cls, logging.Logger):  # one of the process's, by name
-        node = builder.node("constant", value, facts={"value": value.name})
+        parts = {name: [part for part in getattr(value, name) if _is_own_part(part, builder)]
+                 for name in ("handlers", "filters")}  # fmt: skip
+        group = builder.named({name: part for name, part in parts.items() if part})
+        node = builder.node("constant", value, group, facts={"value": value.name})
         describe_asked.of_logger(value, node, builder)
         return node
     if issubclass(cls, random.Random) and not issubclass(cls, random.SystemRandom):
-        parts = {"getstate()": value.getstate()}
+        parts = {"getstate()": value.getstate()} | added(value, builder.is_own)
         return builder.node("generator", value, builder.named(parts))
     if issubclass(cls, weakref.ReferenceType):
         return builder.node("weakref", value, builder.named({"()": value()}), identity=False)
@@ -111,6 +136,4 @@ def _other(value: Any, builder: Builder) -> dict | None:
         return describe_reached.context_variable(value, builder)
     if issubclass(cls, threading.local):
         return describe_reached.thread_local(value, builder)
-    if issubclass(cls, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
-        return builder.node("opaque", value, facts={"value": value.__qualname__})
     return None

@@ -75,6 +75,8 @@ def tensor(value: torch.Tensor, builder: Builder) -> dict:
     groups = [builder.named(attributes)]
     if builder.state:
         facts["inference"] = value.is_inference()
+        if value.grad_fn is not None and id(value) not in builder.recomputed:
+            facts["graph"] = value.grad_fn.name()
         groups += _training_state(value, builder)
     plain = value.detach()
     parts, more = _parts(plain)
@@ -178,6 +180,7 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
         if name not in skipped:
             shown = f"__dict__[{name!r}]" if name in parts else name
             parts[shown], roles[shown] = part, "plain attribute"
+    builder.recomputed |= {id(tables.get(name)) for name in _recomputed(tables)}
     passing = tables.get("_non_persistent_buffers_set", ())
     persistent = {name: name not in passing for name, role in roles.items() if role == "buffer"}
     groups = [builder.named(parts, roles=roles, persistent=persistent)]
@@ -190,6 +193,12 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
         groups.append(builder.named({"get_extra_state()": value.get_extra_state()}))
     facts = {"training": tables.get("training"), "hooks": _hook_flags(tables)}
     return builder.node("module", value, *groups, facts=facts)
+
+
+def _recomputed(tables: Mapping[str, Any]) -> list[Any]:
+    """The attributes that a hook of torch's computes anew before each call: a pruned weight, a normed one."""
+    hooks = tables.get("_forward_pre_hooks", {}).values()
+    return [getattr(hook, "name", None) or getattr(hook, "_tensor_name", None) for hook in hooks]
 
 
 def _hook_flags(tables: Mapping[str, Any]) -> list[tuple[str, list[int]]]:

@@ -37,6 +37,10 @@ class Session:
     """The original, in a saving process."""
     state: dict = field(default_factory=dict)
     """The original's snapshot, taken just before it was saved."""
+    libraries: dict[tuple[str, ...], Any] | None = None
+    """What the libraries that the project imports held before its module was imported: see `library_settings`."""
+    set_in_libraries: list[tuple[str, ...]] = field(default_factory=list)
+    """Names of what was another there when the original was described."""
     ran: frozenset[tuple[str, str]] = frozenset()
     """(path, message) of what running the original changed of its class, which a copy in the same process shares."""
     loaded: Any = None

@@ -23,26 +23,27 @@ Names of modules that belong to the user's project (`own_modules`), and `__main_
 saved by value, renamed or moved within the project is still the user's.
 
 What is not described: the order of attributes and of sets, the content of an opaque C++ object that neither pickles
-nor has an entry in `describe_libraries` (a lock, a stream, a generator: its type alone is compared), and what torch
-rebuilds of its own accord (`Module.compile`, the graph behind a GraphModule's code). And, but where the user's code
-asks for them (`describe_asked`, `snapshot_atoms`): docstrings, annotations, subclasses, the level of a logger, what
-lies around a view, whether two texts or numbers are one object.
+nor has an entry in `describe_libraries` or `describe_live` (a socket, a stream: its type alone is compared), and what
+torch rebuilds of its own accord (`Module.compile`, the graph behind a GraphModule's code). And, but where the user's
+code asks for them (`describe_asked`, `snapshot_atoms`): docstrings, annotations, subclasses, the level of a logger,
+what lies around a view, whether processes share a tensor, whether two texts or numbers are one object.
 
-Of what lies outside the model its state has the globals that the user's code names (`describe_globals`), what it set
-on libraries (`describe_reached`), and settings of the process (`describe_process`), whether the examples reach them or
-not. A difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled
-cache among the globals. What `functools.lru_cache` has remembered counts where computing it anew would give something
-else (`describe_caches`).
+Of what lies outside the model its state has the globals that the user's code names (`describe_globals`) or finds by a
+text that is among the model's values (`describe_found`), what it set on libraries (`describe_reached`,
+`library_settings`), and settings of the process (`describe_process`), whether the examples reach them or not. A
+difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled cache
+among the globals. What `functools.lru_cache` has remembered counts where computing it anew would give something else
+(`describe_caches`).
 
 Not seen, unless an output of the model's own examples changes by it:
 
 - what hangs on the seed of texts' hashes without being kept (`hash(word) % n`, the order of a set): no reading of the
   code tells a text from a number, for whose hash the same words are right;
-- a global, variable or file that code finds by a name which is data (`globals()[self.key]`, a path put together when
-  it is called);
-- plain values set on a library's class outside torch.nn, and defaults of a library's function changed in place, where
-  the user's code does not name them: nobody knows what they were when the library was imported;
-- objects of a library's own classes put into a library's module, for the same reason;
+- a global, variable or file whose name is put together when it is called (`globals()[a + b]`), but where it begins as
+  a text that ends in `_`;
+- what the program set in private names of a library's module, in torch's or NumPy's own namespaces, in a library that
+  the project imports only inside functions, or by a warning's filter for one category;
+- how the process was started (`sys.argv`) and what it may write (`os.umask`);
 - files elsewhere than in the project and among the temporary ones: they are there for the loading process too.
 """
 
@@ -51,16 +52,19 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from harness import (
     describe_asked,
+    describe_found,
     describe_libraries,
     describe_process,
     describe_python,
     describe_reached,
     describe_torch,
+    library_settings,
     numbers_,
     snapshot_addresses,
     snapshot_atoms,
@@ -88,13 +92,23 @@ def snapshot_value(value: Any, *, own_modules: Collection[str] = (), root: str =
     return Builder(own_modules, state=False).build(value, root)
 
 
-def snapshot_model(model: Any, *, own_modules: Collection[str] = (), root: str = "model") -> dict:
+def snapshot_model(
+    model: Any,
+    *,
+    own_modules: Collection[str] = (),
+    set_in_libraries: Collection[library_settings.Name] = (),
+    root: str = "model",
+) -> dict:
     """Describe everything of a model that should come back: see `describe_torch.module`.
+
+    `set_in_libraries`: names of what the program set there, as the process knows that built the model.
 
     Never raises for what the model holds: a part that cannot be read becomes a node of kind `unreadable`, which
     compares as a difference.
     """
-    return Builder(own_modules, state=True).build(model, root)
+    builder = Builder(own_modules, state=True)
+    builder.set_in_libraries = set_in_libraries
+    return builder.build(model, root)
 
 
 class Builder:
@@ -112,6 +126,27 @@ class Builder:
         """Texts and numbers that code compares by `is`."""
         self.compared: set[str] = set()
         """Attributes that it compares so."""
+        self.compares_objects = False
+        """Whether code compares by `is` what is neither a constant nor a class."""
+        self.holds_decimals = False
+        """Whether a `Decimal` was described."""
+        self.recomputed: set[int] = set()
+        """Tensors that are computed anew before they are used: how they were is no state."""
+        self.set_in_libraries: Collection[library_settings.Name] = ()
+        self.libraries: set[str] = set()
+        """The modules that the model's objects and the user's code come upon."""
+        self.read: set[str] = set()
+        """Every name in the user's code."""
+        self.functions: list[tuple[types.FunctionType, dict]] = []
+        """The user's functions, with their nodes."""
+        self.modules: list[tuple[types.ModuleType, dict]] = []
+        """The user's modules that the model holds."""
+        self.caches: list[tuple[dict, list[tuple[Any, Any]]]] = []
+        """Nodes of functions with `functools.lru_cache`, and what these remember."""
+        self.views: list[tuple[dict, dict]] = []
+        """Nodes of views, and the dictionaries that they show."""
+        self.variables: dict[tuple[int, str], Any] = {}
+        """The globals that code rebinds, by namespace and name."""
         self.set_in_modules: dict[str, dict[str, Any]] = {}
         """By a library's module: what of the user's is in it."""
         self._kept_bytes = 0
@@ -128,10 +163,12 @@ class Builder:
     def build(self, value: Any, root: str) -> dict:
         reference = self.refer(value)
         around = self.named(describe_process.described(self), ".<process>") if self.state else None
-        while self._pending:
-            place, part = self._pending.pop()
-            self._nodes[place] = self._describe(part)
+        self._describe_pending()
         if self.state:
+            describe_found.add(self, self._nodes)
+            while self._pending:
+                self._describe_pending()
+                describe_found.add(self, self._nodes)
             snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
             snapshot_atoms.replace(self._nodes, self.watched, self.compared)
             describe_asked.add(self)
@@ -139,6 +176,15 @@ class Builder:
             self._nodes[0].setdefault("groups", []).append(around)
         bytecode = importlib.util.MAGIC_NUMBER.hex()
         return {"version": VERSION, "root_path": root, "root": reference, "nodes": self._nodes, "bytecode": bytecode}
+
+    def _describe_pending(self) -> None:
+        while self._pending:
+            place, part = self._pending.pop()
+            self._nodes[place] = self._describe(part)
+
+    def is_described(self, value: Any) -> bool:
+        """Whether the value has a node of its own by now."""
+        return id(value) in self._places
 
     def refer(self, value: Any) -> Any:
         """The reference to a part. It is described later, from a worklist: nothing recurses."""
@@ -153,6 +199,8 @@ class Builder:
         return (place,)
 
     def _describe(self, value: Any) -> dict:
+        if type(value) is describe_found.Variable:
+            return describe_found.variable()
         try:
             for describe in (describe_torch.describe, describe_libraries.describe, describe_python.describe):
                 node = describe(value, self)
@@ -167,6 +215,7 @@ class Builder:
     def node(self, kind: str, value: Any, *groups: dict, identity: bool = True, **more: Any) -> dict:
         """A node of the class of `value`. Empty groups are left out, groups of one name are made one."""
         node = {"kind": kind, "type": self.type_name(type(value)), "identity": identity, **more}
+        self.libraries.add(type(value).__module__)
         if self.is_own(type(value).__module__):  # two objects of one class must not come back with a class each
             node["class"] = self.refer(type(value))
         if set_there := self._set_on_class(type(value)):

@@ -128,6 +128,43 @@ def test_what_lies_around_a_view():
     assert seen(described(strides, x=copy), described(strides, x=copy.clone())) == []
 
 
+def spawns(x):
+    return x.spawn(2)
+
+
+def test_what_a_generator_of_numpy_would_spawn():
+    def spent():
+        generator = np.random.default_rng(3)
+        generator.spawn(1)
+        return generator
+
+    assert seen(described(nothing, x=np.random.default_rng(3)), described(nothing, x=spent())) == []
+    assert seen(described(spawns, x=np.random.default_rng(3)), described(spawns, x=np.random.default_rng(3))) == []
+    asked = seen(described(spawns, x=np.random.default_rng(3)), described(spawns, x=spent()))
+    assert asked == [("model.x.bit_generator", "seed_seq")]
+
+
+def asks_shared(x):
+    return x.is_shared()
+
+
+def test_whether_processes_share_a_tensor():
+    shared, own = torch.zeros(2).share_memory_(), torch.zeros(2)
+    assert seen(described(nothing, x=shared), described(nothing, x=own)) == []
+    assert seen(described(asks_shared, x=shared), described(asks_shared, x=own)) == [("model.x", "shared")]
+
+
+def reads_context(x):
+    return x.__context__
+
+
+def test_while_what_an_exception_was_raised():
+    first, second = ValueError("a"), ValueError("a")
+    first.__context__ = KeyError("b")
+    assert seen(described(nothing, x=first), described(nothing, x=second)) == []
+    assert seen(described(reads_context, x=first), described(reads_context, x=second)) == [("model.x", "context")]
+
+
 # --- the very object
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import locale
 import os
 import sys
@@ -9,8 +10,13 @@ import time
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness import describe_process
 from harness.compare import compare
@@ -21,6 +27,20 @@ OWN = [__name__.partition(".")[0]]
 
 def mine(*_):
     return None
+
+
+class Pair:
+    """One of the user's."""
+
+
+class Mode(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
+
+
+class DispatchMode(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
 
 
 class Model(torch.nn.Module):
@@ -108,6 +128,35 @@ CHANGES = {
         lambda: torch._C._set_mkldnn_enabled(True),
     ),
     "torch.backends.cudnn": attribute(torch.backends.cudnn, "benchmark", True),
+    "torch.backends.cuda.sdp": (
+        lambda: torch.backends.cuda.enable_math_sdp(False),
+        lambda: torch.backends.cuda.enable_math_sdp(True),
+    ),
+    "torch.backends.mha.get_fastpath_enabled()": (
+        lambda: torch.backends.mha.set_fastpath_enabled(False),
+        lambda: torch.backends.mha.set_fastpath_enabled(True),
+    ),
+    "torch.set_flush_denormal()": (
+        lambda: torch.set_flush_denormal(True),
+        lambda: torch.set_flush_denormal(False),
+    ),
+    "torch.utils._pytree.SUPPORTED_NODES": (
+        lambda: _pytree.register_pytree_node(Pair, lambda pair: ([], None), lambda parts, _: Pair()),
+        lambda: _pytree._deregister_pytree_node(Pair),
+    ),
+    "torch.serialization.get_safe_globals()": (
+        lambda: torch.serialization.add_safe_globals([Pair]),
+        torch.serialization.clear_safe_globals,
+    ),
+    "torch.overrides": enter(lambda: Mode()),
+    "torch.utils._python_dispatch": enter(lambda: DispatchMode()),
+    "pandas.get_option('display.precision')": enter(lambda: pd.option_context("display.precision", 2)),
+    "sklearn.get_config()['transform_output']": enter(lambda: sklearn.config_context(transform_output="pandas")),
+    "csv.list_dialects()": (
+        lambda: csv.register_dialect("mine", delimiter=";"),
+        lambda: csv.unregister_dialect("mine"),
+    ),
+    "numpy.geterrcall()": (lambda: np.seterrcall(mine), lambda: np.seterrcall(None)),
     "torch.get_printoptions()": (
         lambda: torch.set_printoptions(precision=2),
         lambda: torch.set_printoptions(precision=4),

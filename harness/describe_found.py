@@ -1,0 +1,104 @@
+"""What can be told of a model's code only when all of the model was seen: a second look, at what the first one noted.
+
+*Names that are data*: `globals()[self.key]` reads the global that a text among the model's values names, and
+`self.settings.SCALE` one of a module that the model holds.
+
+*Variables*: a global that code rebinds (`global COUNT`) is one for all functions of its module. A copy by value may
+give each function its own, equal until one is written.
+
+*The dictionary behind a view* that the model holds as well as the view: what is written to it later shows in both.
+
+*Settings of libraries*: what the program set in one counts where the model or its code comes upon the library.
+
+*The very object of a cache*: where code compares objects by `is`, a model's part may have to be the one that a
+function with `functools.lru_cache` gives again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness import describe_globals, library_settings
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+_LONGEST_NAME = 64
+
+
+class Variable:
+    """Where functions of one namespace find a global."""
+
+
+def add(builder: Builder, nodes: list[dict]) -> None:
+    """Add to the nodes of what was noted; what they refer to then has to be described too."""
+    if not nodes:  # a number, say
+        return
+    texts = (
+        set(_texts(nodes)) if any(describe_globals.looks_up(function) for function, _ in builder.functions) else set()
+    )
+    rebound = {name for function, _ in builder.functions for name in describe_globals.written(function)}
+    for function, node in builder.functions:
+        _extend(node, builder.named(describe_globals.by_data(function, texts), ".__globals__"))
+        if rebound:
+            _extend(node, builder.named(_variables(function, rebound, builder), ".<variables>"))
+    for module, node in builder.modules:
+        read = {name: vars(module)[name] for name in sorted(builder.read & vars(module).keys())}
+        _extend(node, builder.named({name: part for name, part in read.items()
+                                     if not describe_globals.is_of_the_place(name, part)}))  # fmt: skip
+    for node, mapping in builder.views:
+        _extend(node, builder.named({"mapping": mapping} if builder.is_described(mapping) else {}))
+    _extend(nodes[0], builder.named(_of_libraries(builder), ".<libraries>"))
+    if builder.compares_objects:
+        for node, entries in builder.caches:
+            held = [(key, result) for key, result in entries if builder.is_described(result)]
+            _extend(node, builder.keyed(held))
+
+
+def _of_libraries(builder: Builder) -> dict[str, Any]:
+    """What the program set in those that the model or its code comes upon."""
+    found = {}
+    for name in builder.set_in_libraries:
+        if library_settings.is_used(name, builder.libraries, builder.read):
+            with contextlib.suppress(LookupError):
+                found[f".{'.'.join(name)}"] = library_settings.value_of(name)
+    return found
+
+
+def variable() -> dict:
+    return {"kind": "variable", "type": "global variable", "identity": True}
+
+
+def _variables(function: types.FunctionType, rebound: set[str], builder: Builder) -> dict[str, Variable]:
+    used = rebound & describe_globals.loaded(function)
+    where = id(function.__globals__)
+    return {name: builder.variables.setdefault((where, name), Variable()) for name in sorted(used)}
+
+
+def _texts(nodes: list[dict]) -> Iterator[str]:
+    """The names among the values, and in what code objects among them read."""
+    for node in nodes:
+        for group in node.get("groups", ()):
+            for entry in group["entries"].values() if group["by"] == "name" else group["entries"]:
+                for part in entry if isinstance(entry, tuple) and len(entry) == 2 else (entry,):
+                    if type(part) is str and len(part) <= _LONGEST_NAME:
+                        yield part
+        if node.get("kind") == "code":
+            yield from node["code"]["names"]
+
+
+def _extend(node: dict, group: dict) -> None:
+    """Add a group's entries to the node's group of that kind."""
+    if not group["entries"]:
+        return
+    for known in node.setdefault("groups", []):
+        if all(known[word] == group[word] for word in ("by", "prefix", "word")):
+            if group["by"] == "name":
+                known["entries"] = group["entries"] | known["entries"]
+            else:
+                known["entries"] += [entry for entry in group["entries"] if entry not in known["entries"]]
+            return
+    node["groups"].append(group)

@@ -1,0 +1,245 @@
+"""What only the whole model tells: names that are data, globals that functions share, dictionaries behind views."""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import importlib
+import inspect
+import os
+import sys
+import types
+
+import pytest
+import torch
+
+from harness.compare import compare
+from harness.snapshot import snapshot_model
+
+OWN = [__name__.partition(".")[0]]
+CHOSEN = 1
+COUNT = 0
+note = "a global"
+
+
+class Model(torch.nn.Module):
+    def __init__(self, rarely=None, **parts):
+        super().__init__()
+        vars(self).update(parts)
+        self.rarely = rarely
+
+
+def described(*args, **parts):
+    return snapshot_model(Model(*args, **parts), own_modules=OWN)
+
+
+def seen(before, after):
+    return [(difference.path, difference.kind) for difference in compare(before, after)]
+
+
+# --- names that are data
+
+
+def in_globals(self):
+    return globals()[self.key]
+
+
+def in_its_globals(self):
+    return in_globals.__globals__[self.key]
+
+
+def evaluated(self):
+    return eval(self.key)
+
+
+def of_its_module(self):
+    return sys.modules[__name__].CHOSEN
+
+
+def of_its_module_by_text(self):
+    return getattr(sys.modules[__name__], "CHOSEN")  # noqa: B009
+
+
+def of_an_imported_module(self):
+    return importlib.import_module(__name__).CHOSEN
+
+
+def of_the_module_of_a_class(self):
+    return inspect.getmodule(type(self)).CHOSEN
+
+
+def of_a_held_module(self):
+    return self.home.CHOSEN
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        (in_globals, {"key": "CHOSEN"}), (in_its_globals, {"key": "CHOSEN"}), (evaluated, {"key": "CHOSEN + 1"}),
+        (evaluated, {"key": compile("CHOSEN + 1", "", "eval")}), (of_its_module, {}), (of_its_module_by_text, {}),
+        (of_an_imported_module, {}), (of_the_module_of_a_class, {}),
+        (of_a_held_module, {"home": sys.modules[__name__]}),
+    ],
+)  # fmt: skip
+def test_a_global_that_is_found_otherwise_than_by_its_name(code, parts, monkeypatch):
+    before = described(code, **parts)
+    assert seen(before, described(code, **parts)) == []
+    monkeypatch.setattr(sys.modules[__name__], "CHOSEN", 2)
+    found = seen(before, described(code, **parts))
+    assert found
+    assert all(kind == "value" and "CHOSEN" in path for path, kind in found)
+
+
+def test_a_variable_of_the_environment_that_a_value_names(monkeypatch):
+    def reads(self):
+        return os.environ.get(self.key)
+
+    def does_not(self):
+        return self.key
+
+    before, other = described(reads, key="ROUNDTRIP_TEST_KEY"), described(does_not, key="ROUNDTRIP_TEST_KEY")
+    monkeypatch.setenv("ROUNDTRIP_TEST_KEY", "1")
+    assert [kind for _, kind in seen(before, described(reads, key="ROUNDTRIP_TEST_KEY"))] == ["extra"]
+    assert seen(other, described(does_not, key="ROUNDTRIP_TEST_KEY")) == []
+
+
+def asks_attribute(self):
+    return getattr(self, "note", None), vars(self).get("note")
+
+
+def changes_mode(self):
+    return self.eval(), self.modules(), "note"
+
+
+@pytest.mark.parametrize("code", [asks_attribute, changes_mode])
+def test_an_attribute_of_the_name_of_a_global_is_none(code, monkeypatch):
+    before = described(code)
+    monkeypatch.setattr(sys.modules[__name__], "note", "another")
+    assert seen(before, described(code)) == []
+
+
+def test_a_module_that_answers_for_names_that_it_has_not(monkeypatch):
+    late = {"LATE": 1}
+
+    def of_a_module(self):
+        return sys.modules[__name__].LATE
+
+    def answer(name):
+        return late[name]
+
+    monkeypatch.setattr(sys.modules[__name__], "__getattr__", answer, raising=False)
+    before = described(of_a_module)
+    late["LATE"] = 2
+    assert [kind for _, kind in seen(before, described(of_a_module))] == ["value"]
+
+
+def test_a_module_that_the_program_made(monkeypatch):
+    made = types.ModuleType("roundtrip_test_made")
+    made.weights = torch.zeros(2)
+
+    def imports(self):
+        import roundtrip_test_made
+
+        return roundtrip_test_made.weights
+
+    monkeypatch.setitem(sys.modules, "roundtrip_test_made", made)
+    before = described(imports)
+    made.weights = torch.ones(2)
+    assert [kind for _, kind in seen(before, described(imports))] == ["value"]
+    monkeypatch.delitem(sys.modules, "roundtrip_test_made")
+    assert ("missing" in kind for _, kind in seen(before, described(imports)))
+
+
+def test_a_library_that_is_found_no_more(monkeypatch, tmp_path):
+    def imports(self):
+        import roundtrip_test_plugin
+
+        return roundtrip_test_plugin
+
+    (tmp_path / "roundtrip_test_plugin.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = described(imports)
+    assert seen(before, described(imports)) == []
+    monkeypatch.undo()
+    ((path, kind),) = seen(before, described(imports))
+    assert path.endswith(".import roundtrip_test_plugin") and kind == "missing"
+
+
+# --- variables
+
+
+def writes():
+    global COUNT
+    COUNT += 1
+
+
+def reads():
+    return COUNT
+
+
+def reads_too():
+    return COUNT + 1
+
+
+def alone(function):
+    """The function with globals of its own, as a copy by value may have them."""
+    return types.FunctionType(function.__code__, dict(function.__globals__), function.__name__)
+
+
+def test_a_global_that_one_function_writes_and_another_reads():
+    before = described(None, write=writes, read=reads)
+    assert seen(before, described(None, write=writes, read=reads)) == []
+    ((path, kind),) = seen(before, described(None, write=writes, read=alone(reads)))
+    assert path.endswith(".<variables>.COUNT") and kind == "identity"
+    unwritten = described(None, first=reads, second=reads_too)
+    assert seen(unwritten, described(None, first=reads, second=alone(reads_too))) == []
+
+
+# --- what stands behind
+
+
+def test_the_dictionary_behind_a_view():
+    def model(behind):
+        table = {"a": 1}
+        shown = table if behind else dict(table)
+        return described(None, table=table, parts=[types.MappingProxyType(shown), shown.keys(), shown.values()])
+
+    assert seen(model(True), model(True)) == []
+    assert {kind for _, kind in seen(model(True), model(False))} == {"missing"}
+    table = {"a": 1}
+    assert seen(described(None, keys=table.keys()), described(None, keys={"a": 2}.keys())) == []  # nobody else has it
+
+
+@functools.lru_cache
+def symbol(name):
+    return [name]
+
+
+def compares(self):
+    return self.part is symbol("a")
+
+
+def compares_types(self):
+    return type(self.part) is list and self.part is not None
+
+
+@pytest.mark.parametrize(("code", "kinds"), [(compares, ["missing"]), (compares_types, [])])
+def test_an_object_that_a_cache_gives_again(code, kinds):
+    symbol.cache_clear()
+    before = described(code, part=symbol("a"), make=symbol)
+    assert seen(before, described(code, part=symbol("a"), make=symbol)) == []
+    symbol.cache_clear()
+    assert [kind for _, kind in seen(before, described(code, part=["a"], make=symbol))] == kinds
+
+
+def test_the_context_of_decimal_where_only_a_value_is_one():
+    before, without = described(None, part=decimal.Decimal(1)), described()
+    for name, value in (("prec", 5), ("capitals", 0), ("clamp", 1), ("rounding", decimal.ROUND_UP), ("traps", [])):
+        with decimal.localcontext() as context:
+            if name == "traps":
+                context.clear_traps()
+            else:
+                setattr(context, name, value)
+            path, *_ = (path for path, _ in seen(before, described(None, part=decimal.Decimal(1))))
+            assert path.startswith(f"model.part.<context>.{name}")
+            assert seen(without, described()) == []

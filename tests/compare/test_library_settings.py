@@ -1,0 +1,143 @@
+"""What the program set in libraries, told by a process that looked at them before."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import sys
+import textwrap
+import types
+import unittest.mock
+
+import pytest
+import torch
+
+from harness import library_settings
+from harness.compare import compare
+from harness.snapshot import snapshot_model
+
+OWN = [__name__.partition(".")[0]]
+PROJECT = """
+import calendar
+import json.encoder
+import math
+import textwrap
+from PIL import Image, ImageFile
+import torch
+import roundtrip_test_missing
+
+def uses():
+    return torch.distributions.Normal(0.0, 1.0)
+"""
+
+
+class Model(torch.nn.Module):
+    def rarely(self):
+        return json, textwrap, calendar, torch.distributions, settings
+
+
+settings = types.SimpleNamespace(width=1)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    """What the libraries of a project hold, noted before anything is set."""
+    sys.modules["torch.distributions._private"] = types.ModuleType("torch.distributions._private")
+    sys.modules["torch.distributions._private"].WIDTH = 1
+    project = tmp_path_factory.mktemp("project")
+    (project / "model.py").write_text(PROJECT)
+    yield library_settings.noted(project, ["model"])
+    del sys.modules["torch.distributions._private"]
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """A library of one module, as it is when it was imported, under a name of its own."""
+    module = types.ModuleType("roundtrip_test_library")
+    code = """
+WIDTH, NAMES, EMPTY, _PRIVATE, inited = 1, ["a"], [], 1, False
+class Wrapper:
+    indent, _strict, _count, __scale = 4, True, 0, 1
+    def wrap(self, x, width=3, *, sep=" "): return x
+def wrap(x, width=3, *, sep=" "): return x
+wrapper = Wrapper()
+wrapper.width, wrapper.next_id = 3, 0
+"""
+    exec(code, vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+SETTINGS = {
+    ("WIDTH",): lambda lib: setattr(lib, "WIDTH", 2),
+    ("NAMES",): lambda lib: lib.NAMES.append("b"),
+    ("wrap",): lambda lib: setattr(lib, "wrap", unittest.mock.MagicMock()),
+    ("wrap", "__defaults__"): lambda lib: setattr(lib.wrap, "__defaults__", (4,)),
+    ("wrap", "__kwdefaults__"): lambda lib: lib.wrap.__kwdefaults__.update(sep=","),
+    ("Wrapper",): lambda lib: setattr(lib, "Wrapper", Model),
+    ("Wrapper", "indent"): lambda lib: setattr(lib.Wrapper, "indent", 2),
+    ("Wrapper", "_strict"): lambda lib: setattr(lib.Wrapper, "_strict", False),
+    ("Wrapper", "wrap", "__defaults__"): lambda lib: setattr(lib.Wrapper.wrap, "__defaults__", (4,)),
+    ("wrapper", "width"): lambda lib: setattr(lib.wrapper, "width", 4),
+}
+NO_SETTINGS = {
+    "a cache or registry that was empty": lambda lib: lib.EMPTY.append("a"),
+    "what is private to the module": lambda lib: setattr(lib, "_PRIVATE", 2),
+    "a counter of a class": lambda lib: setattr(lib.Wrapper, "_count", 2),
+    "a number that counts": lambda lib: setattr(lib.wrapper, "next_id", 7),
+    "that it began": lambda lib: setattr(lib, "inited", True),
+    "another function of its own": lambda lib: setattr(lib, "wrap", lib.Wrapper.wrap),
+    "the same again": lambda lib: setattr(lib, "WIDTH", 1),
+}
+
+
+def noted(library, tmp_path):
+    (tmp_path / "model.py").write_text(f"import {library.__name__}")
+    return library_settings.noted(tmp_path, ["model"])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_is_told_by_its_name(name, library, tmp_path):
+    held = noted(library, tmp_path)
+    assert library_settings.changed(held) == []
+    SETTINGS[name](library)
+    changed = library_settings.changed(held)
+    assert (library.__name__, *name) in changed
+    library_settings.value_of((library.__name__, *name))
+
+
+@pytest.mark.parametrize("name", NO_SETTINGS)
+def test_what_a_library_does_of_itself_is_none(name, library, tmp_path):
+    held = noted(library, tmp_path)
+    NO_SETTINGS[name](library)
+    assert library_settings.changed(held) == []
+
+
+def test_a_project_is_none_of_its_libraries(tmp_path, library):
+    (tmp_path / "model.py").write_text(f"import {library.__name__}")
+    assert library_settings.noted(tmp_path, [library.__name__]) == {}
+
+
+def test_packages_that_the_project_names(before):
+    modules = {name[0] for name in before}
+    assert {"json.encoder", "json.decoder", "PIL.ImageFile", "torch.distributions.distribution", "math"} <= modules
+    assert not {"torch", "torch.nn", "torch.optim.sgd", "numpy", "torch.distributions._private"} & modules
+    assert library_settings.changed(before) == []
+
+
+def test_it_counts_where_the_model_or_its_code_comes_upon_the_library(before, monkeypatch):
+    import statistics
+
+    described = snapshot_model(Model(), own_modules=OWN)
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)
+    monkeypatch.setattr(textwrap.TextWrapper, "x", 3, raising=False)
+    monkeypatch.setitem(json.dumps.__kwdefaults__, "sort_keys", True)
+    monkeypatch.setattr(calendar.c, "_firstweekday", 6)
+    names = [*library_settings.changed(before), ("statistics", "median"), ("json", "no_more"), ("no_library", "x")]
+    assert statistics.median and len(names) == 6
+    after = snapshot_model(Model(), own_modules=OWN, set_in_libraries=names)
+    assert sorted(one.path.removeprefix("model.<libraries>.") for one in compare(described, after)) == [
+        "calendar.c._firstweekday",
+        "json.dumps.__kwdefaults__",
+        "torch.distributions.distribution.Distribution._validate_args",
+    ]

@@ -1,0 +1,238 @@
+"""What no pickle takes, and what a subclass adds to a value: made anew by a model's own code, and not as it was."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import datetime
+import decimal
+import fractions
+import hashlib
+import io
+import itertools
+import logging
+import queue
+import random
+import sqlite3
+import threading
+import weakref
+from pathlib import PurePosixPath
+
+import pytest
+
+from harness.compare import compare
+from harness.snapshot import snapshot_model
+
+OWN = [__name__.partition(".")[0]]
+
+
+class Money(decimal.Decimal):
+    pass
+
+
+class Ratio(fractions.Fraction):
+    pass
+
+
+class Stamp(datetime.datetime):
+    pass
+
+
+class Day(datetime.date):
+    pass
+
+
+class Span(datetime.timedelta):
+    pass
+
+
+class Place(PurePosixPath):
+    pass
+
+
+class Draws(random.Random):
+    pass
+
+
+class Log(io.StringIO):
+    pass
+
+
+class Ids(itertools.count):
+    pass
+
+
+class Pair(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_int)]
+
+
+class Part:
+    pass
+
+
+class Records(logging.Handler):
+    pass
+
+
+def seen(before, after):
+    described = [snapshot_model(value, own_modules=OWN) for value in (before, after)]
+    return [(one.path, one.kind) for one in compare(*described)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Money("1.5"), lambda: Ratio(1, 3), lambda: Stamp(2020, 1, 1), lambda: Day(2020, 1, 1),
+        lambda: Span(days=1), lambda: Draws(3), Log, lambda: Place("a"),
+    ],
+)  # fmt: skip
+def test_an_attribute_of_a_subclass_of_a_value(make):
+    with_one = make()
+    with_one.unit = "cm"
+    assert seen(with_one, with_one) == []
+    assert seen(with_one, make()) == [("model.unit", "missing")]
+
+
+def moved(iterator, times):
+    for _ in range(times):
+        next(iterator)
+    return iterator
+
+
+def counting():
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def doubled(values):
+    for value in values:
+        yield value * 2
+        yield value * 2 + 1
+
+
+def finished(generator):
+    list(generator)
+    return generator
+
+
+def test_what_a_base_in_c_keeps_beside_attributes():
+    assert seen(moved(Ids(), 1), moved(Ids(), 1)) == []
+    assert seen(moved(Ids(), 1), moved(Ids(), 2)) == [("model.__reduce__()[1][0]", "value")]
+    assert seen(Pair(1, 2), Pair(1, 2)) == []
+    assert seen(Pair(1, 2), Pair(1, 3))
+    counter = collections.Counter(a=1)
+    assert seen(counter, counter.copy()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "before", "after"),
+    [
+        (counting, 0, 1), (counting, 1, 2),  # begun, and by its variables
+        (lambda: doubled([1, 1, 1]), 1, 2),  # by its line
+        (lambda: doubled([1, 1, 1]), 1, 3),  # by the iterator inside it alone
+    ],
+)  # fmt: skip
+def test_where_a_generator_stands(make, before, after):
+    assert seen(moved(make(), before), moved(make(), before)) == []
+    assert seen(moved(make(), before), moved(make(), after))
+
+
+def test_a_generator_that_is_finished():
+    assert seen(doubled([]), finished(doubled([]))) != []
+    assert seen(finished(doubled([])), finished(doubled([1]))) == []
+
+
+def test_a_generator_of_a_librarys_goes_by_its_place():
+    def model():
+        return contextlib.contextmanager(counting)().gen
+
+    assert seen(model(), model()) == []
+
+
+def held(lock):
+    lock.acquire()
+    return lock
+
+
+@pytest.mark.parametrize("make", [threading.Lock, threading.RLock])
+def test_a_lock_that_is_held(make):
+    assert seen(make(), make()) == []
+    assert seen(make(), held(make())) == [("model", "locked")]
+
+
+def filled(queue_):
+    queue_.put(1)
+    return queue_
+
+
+def test_how_much_waits_in_a_queue():
+    assert seen(filled(queue.SimpleQueue()), filled(queue.SimpleQueue())) == []
+    assert seen(filled(queue.SimpleQueue()), queue.SimpleQueue()) == [("model", "length")]
+
+
+def database(*words):
+    made = sqlite3.connect(":memory:")
+    made.execute("create table words (word text)")
+    made.executemany("insert into words values (?)", [(word,) for word in words])
+    return made
+
+
+def test_what_a_database_in_memory_holds(tmp_path):
+    assert seen(database("a"), database("a")) == []
+    assert seen(database("a"), database("b")) == [("model", "value")]
+    in_a_file = sqlite3.connect(tmp_path / "words")
+    assert seen(in_a_file, sqlite3.connect(tmp_path / "others")) == []
+
+
+def test_what_went_into_a_hash():
+    for make in (hashlib.sha256, hashlib.blake2b, hashlib.md5):
+        assert seen(make(b"a"), make(b"a")) == []
+        assert seen(make(b"a"), make(b"b")) == [("model", "value")]
+    assert seen(hashlib.shake_128(b"a"), hashlib.shake_128(b"b")) == []  # of any length, so of none
+
+
+def test_how_far_a_file_was_read(tmp_path):
+    file = tmp_path / "words"
+    file.write_text("one\ntwo\n")
+    with open(file) as first, open(file) as second:
+        assert seen(first, second) == []
+        first.readline()
+        assert seen(first, second) == [("model", "position")]
+
+
+def test_what_a_weak_proxy_stands_for():
+    first, second = Part(), Part()
+    parts = [first, second]
+    assert seen([parts, weakref.proxy(first)], [parts, weakref.proxy(first)]) == []
+    assert seen([parts, weakref.proxy(first)], [parts, weakref.proxy(second)]) == [("model[1]()", "identity")]
+    gone = Part()
+    proxy = weakref.proxy(gone)
+    del gone
+    assert seen(weakref.proxy(first), proxy) == [("model()", "missing")]
+
+
+def test_the_name_that_counts_threads_is_no_difference():
+    assert seen(threading.Thread(target=counting), threading.Thread(target=counting)) == []
+    assert seen(threading.Thread(name="a"), threading.Thread(name="b")) == [("model._name", "value")]
+    assert seen(threading.Thread(daemon=True), threading.Thread()) == [("model._daemonic", "value")]
+
+
+def test_what_an_exception_was_raised_from():
+    first, second = ValueError("a"), ValueError("a")
+    first.__cause__ = KeyError("b")
+    assert seen(first, first) == []
+    assert seen(first, second) == [("model.__cause__", "missing")]
+
+
+def test_handlers_and_filters_of_the_users_own(monkeypatch):
+    logger = logging.getLogger(f"{__name__}.handled")
+    before = snapshot_model(logger, own_modules=OWN)
+    for parts, part in ((logger.handlers, Records()), (logger.filters, counting)):
+        parts.append(part)
+        assert len(compare(before, snapshot_model(logger, own_modules=OWN))) == 1
+        parts.clear()
+    logger.handlers.append(logging.NullHandler())
+    assert compare(before, snapshot_model(logger, own_modules=OWN)) == []
