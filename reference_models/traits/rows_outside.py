@@ -10,6 +10,8 @@ ONE_PROCESS = "data model: id() is unique among objects that live at the same ti
 OBJECTS = "data model: equal immutable objects may be one or two"
 NAN = "Python documentation: `in` finds NaN by identity"
 SEED = "data model: PYTHONHASHSEED"
+ANEW = "pickle documentation: stateful objects"
+BASE_REDUCE = "the base class's `__reduce__` knows no attributes"
 DEFAULTS = "a new process has the defaults"
 
 ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
@@ -63,5 +65,42 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "global_forward_hook": ("a forward hook on all modules of the process", "torch: register_module_forward_hook"),
         "function_of_torch_patched": ("torch.nn.functional has another softsign", "monkey patching"),
+    },
+    ("trait_found.py", "found"): {
+        "global_named_by_an_attribute": ("`globals()[self.key]`, and the global was rebound", AS_IMPORTED),
+        "attribute_of_its_own_module": ("`sys.modules[__name__].LIMIT`, and it was rebound", AS_IMPORTED),
+        "global_in_an_expression": ("a text with a global in it, evaluated", AS_IMPORTED),
+        "environment_variable_named_by_an_attribute": (
+            "a variable of the environment by a name in the model",
+            DEFAULTS,
+        ),
+        "attribute_of_the_name_of_a_global": (
+            "control: `getattr` by a text that is a global's name too",
+            "attributes and globals are two namespaces",
+        ),
+        "global_written_here_and_read_there": (
+            "a lambda reads the global that a method writes",
+            "by value, each function may have globals of its own",
+        ),
+        "default_argument_of_a_library": ("`__kwdefaults__` of the standard library changed", "monkey patching"),
+        "object_of_a_library_changed": ("calendar.setfirstweekday", "calendar documentation: setfirstweekday"),
+        "precision_of_decimals": ("decimal's precision, and a Decimal only among the values", DEFAULTS),
+        "attribute_of_a_decimal_subclass": ("a Decimal subclass with an attribute", BASE_REDUCE),
+        "attribute_of_a_datetime_subclass": ("a datetime subclass with an attribute", BASE_REDUCE),
+        "subclass_of_an_iterator": ("a subclass of itertools.count in mid-sequence", "itertools documentation"),
+        "exception_with_a_cause": ("an exception raised from another", "exceptions documentation: __cause__"),
+        "view_of_a_dict_that_it_has": (
+            "a mappingproxy that shows what is written into a dict",
+            "cloudpickle: mappingproxy of a copy",
+        ),
+        "tensor_with_its_graph": ("a tensor computed from a parameter, with its graph", "pickle makes a leaf of it"),
+        "database_opened_anew": ("`__setstate__` opens an empty database in memory", ANEW),
+        "generator_begun_anew": ("`__setstate__` begins a generator again", ANEW),
+        "hash_begun_anew": ("`__setstate__` begins a hash without its salt", ANEW),
+        "thread_made_anew": ("control: `__setstate__` makes its thread again, under another number", ANEW),
+        "schedule_of_an_optimizer": (
+            "control: a schedule, whose mark on the optimizer's step is left out of copies",
+            "torch documentation: lr_scheduler",
+        ),
     },
 }
