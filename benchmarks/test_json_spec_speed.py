@@ -123,6 +123,7 @@ def saves(model: nn.Module, artifact: Path, data: memoryview) -> dict[str, Turn]
         other.mkdir()
         started = time.perf_counter()
         written = saving.write_artifact(model, other, False, digest=digest)
+        written.seal(other)
         wrote = time.perf_counter()
         files.make_durable(other)
         durable = time.perf_counter()

@@ -225,8 +225,9 @@ def _write(written: Written, directory: Path, examples: list[dict[str, Any]]) ->
     from backends.json_spec.saving import spec_text
 
     (directory / EXAMPLE_TENSORS).unlink(missing_ok=True)
-    tensors = {EXAMPLE_TENSORS: write(regions, directory / EXAMPLE_TENSORS, written.digest)}
-    written.seal(directory, {EXAMPLES: spec_text(graph)}, tensors)
+    written.tensors[EXAMPLE_TENSORS] = write(regions, directory / EXAMPLE_TENSORS, written.digest)
+    written.add(directory, {EXAMPLES: spec_text(graph)})
+    written.seal(directory)
 
 
 def _read(artifact: Artifact) -> list[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,12 @@ def save(
             if written.check is not None:
                 written.check.finish()
             durable.result()
+        written.seal(beside)  # by now the digests are there: they were computed meanwhile
         if examples is not None and (examples := list(examples)):
             from backends.json_spec.examples import write_examples
 
             write_examples(written, beside, copies, examples)
-            files.make_durable(beside)
+        files.make_durable(beside)
         files.put_in_place(beside, directory)
 
 
@@ -88,24 +89,33 @@ class Written:
     home: bundle.Bundle | None
     """The carried source that the model itself runs on; None: ordinary modules."""
     texts: dict[str, bytes]
-    tensors: dict[str, Any]
     digest: str
     """Of the tensors."""
+    tensors: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
+    """What gives the digests of each file of them, once they are computed."""
     carried: bundle.Bundle | None = None
     """The source that the artifact carries, once it was run."""
     check: imported.Check | None = None
     """Being found out meanwhile: whether what the names reach is as an import defines it."""
 
-    def seal(self, directory: Path, texts: Mapping[str, bytes] = {}, tensors: Mapping[str, Any] = {}) -> None:
-        """Write texts, and the digests of everything."""
+    def add(self, directory: Path, texts: Mapping[str, bytes]) -> None:
+        """Write texts."""
         self.texts.update(texts)
-        self.tensors.update(tensors)
-        self.texts[files.DIGESTS] = digests_text(self.tensors)
-        sums = sums_text({name: sha256(text) for name, text in self.texts.items()})
-        for name, text in [*texts.items(), (files.DIGESTS, self.texts[files.DIGESTS]), (files.SUMS, sums)]:
+        for name, text in texts.items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
+
+    def sums(self) -> dict[str, str]:
+        """The digests of the texts that there are."""
+        return {name: sha256(text) for name, text in self.texts.items()}
+
+    def seal(self, directory: Path) -> None:
+        """Write the digests of everything, when those of the tensors are there."""
+        tensors = {name: digests() for name, digests in self.tensors.items()}
+        self.add(directory, {files.DIGESTS: digests_text(tensors)})
+        (directory / files.SUMS).write_bytes(sums_text(self.sums()))
+        read_sums(directory)  # as every reader does
 
     def forget(self) -> None:
         """Leave nothing behind that was made for the comparison alone: modules, a copy of the process."""
@@ -116,7 +126,7 @@ class Written:
 
     def artifact(self, directory: Path, carried: bool = False) -> Artifact:
         """The way to read it again: with the modules that the model is made of, or with the carried ones."""
-        sums = read_sums(directory)
+        sums = self.sums()
         if carried and self.carried is None:
             self.carried = bundle.read_bundle(directory, sums, for_itself=True)
         home = self.carried if carried else self.home
@@ -129,14 +139,15 @@ class Written:
 def write_artifact(
     model: Any, directory: Path, bundle_source: bool, unchecked: tuple[str, ...] = (), digest: str = SHA256
 ) -> Written:
-    """Write all files of an artifact, examples aside, into an empty directory. Raises Unsupported."""
+    """Write all files of an artifact into an empty directory, but for examples and digests: those of the tensors are
+    being computed, and `seal` writes them. Raises Unsupported."""
     graph, regions = Writer().graph(model)
     names = _names(graph) - allowed().keys()
     home = bundle.running(type(model))
     if home is not None and not bundle_source:
         raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
     project = Project({name.partition(":")[0] for name in names}, home.source if home is not None else locate)
-    written = Written(graph, regions, names, home, {}, {}, digest)
+    written = Written(graph, regions, names, home, {}, digest)
     if home is None:
         written.check = imported.Check(names, project, unchecked)
     try:
@@ -147,7 +158,8 @@ def write_artifact(
                 texts[files.DEFINITIONS] = definitions
             if bundle_source:
                 texts |= _carried(names, project)
-        written.seal(directory, texts, {files.WEIGHTS: tensors.result()})
+        written.add(directory, texts)
+        written.tensors[files.WEIGHTS] = tensors.result()
     except BaseException:
         written.forget()
         raise

@@ -10,7 +10,7 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,36 +42,46 @@ _AS_NUMPY = {getattr(torch, name): np.dtype(name) for name in DTYPES if hasattr(
 """torch's dtypes that NumPy has too -> NumPy's."""
 
 
-def write(regions: list[Region], path: Path, digest: str = SHA256) -> dict[str, Any]:
-    """Write the regions; the digests of the header and of every entry, as digests.json has them.
+def write(regions: list[Region], path: Path, digest: str = SHA256) -> Callable[[], dict[str, Any]]:
+    """Write the regions. What is returned gives the digests of the header and of every entry, as digests.json has them:
+    other threads are computing them, which began with the first region and may end after the last is written.
 
-    Each region is read once, and hashed in other threads while it is being written. Making the file durable is left
-    to the caller.
+    Memory is read until then, each region once. Making the file durable is left to the caller.
     """
     header, pieces = layout(regions)
     digest_of = digest_named(digest)
     entries: dict[str, str] = {}
     waiting: dict[str, Future[str]] = {}
-    with open(path, "xb", buffering=0) as file, ThreadPoolExecutor(cores()) as threads:
-        batches = Batches(file)
-        batches.add(header)
-        for name, piece in pieces:
-            if isinstance(piece, int):
-                batches.add(bytes(piece))
-                continue
-            data = piece.read()
-            entries[name] = "" if (is_long := len(data) >= THREAD_BYTES) else digest_of(data)
-            if is_long:
-                waiting[name] = threads.submit(digest_of, data)
-            batches.add(data)
-            if piece.covering() is None:  # a copy, which should not outlive its turn
-                batches.write()
+    threads = ThreadPoolExecutor(cores())
+    try:
+        with open(path, "xb", buffering=0) as file:
+            batches = Batches(file)
+            batches.add(header)
+            for name, piece in pieces:
+                if isinstance(piece, int):
+                    batches.add(bytes(piece))
+                    continue
+                data = piece.read()
+                entries[name] = "" if (is_long := len(data) >= THREAD_BYTES) else digest_of(data)
                 if is_long:
-                    waiting[name].result()
-        batches.write()
+                    waiting[name] = threads.submit(digest_of, data)
+                batches.add(data)
+                if piece.covering() is None:  # a copy, which should not outlive its turn
+                    batches.write()
+                    if is_long:
+                        waiting[name].result()
+            batches.write()
+    except BaseException:
+        threads.shutdown(cancel_futures=True)
+        raise
+    threads.shutdown(wait=False)  # they end when they have no more to do
+
+    def digests() -> dict[str, Any]:
         entries.update((name, found.result()) for name, found in waiting.items())
-    named = {} if digest == SHA256 else {"digest": digest}
-    return {**named, "header": digest_of(header), "entries": entries}
+        named = {} if digest == SHA256 else {"digest": digest}
+        return {**named, "header": digest_of(header), "entries": entries}
+
+    return digests
 
 
 def layout(regions: list[Region]) -> tuple[bytes, list[tuple[str, Region | int]]]:
