@@ -209,13 +209,14 @@ def _change(one: Any, other: Any) -> str:
 
 def _values(tag: str, node: dict[str, Any], weights: Weights) -> Any:
     """A tensor or array; where its elements overlap, the whole entry: as many as it says would fill any memory."""
-    value = (read_strided if tag == "$tensor" else read_array)(node, weights)
+    memory = {name: item for name, item in node.items() if name not in ("conj", "neg")}  # of both, or of none
+    value = (read_strided if tag == "$tensor" else read_array)(memory, weights)
     return value if value.nbytes <= weights.place(node["entry"])[1] else weights.bytes_of(node["entry"])
 
 
 def _bits(value: Any) -> np.ndarray:
     """The bytes of each element, of shape (elements, bytes)."""
     if isinstance(value, torch.Tensor):
-        plain = value.resolve_conj().resolve_neg().contiguous().reshape(-1)
+        plain = value.contiguous().reshape(-1)
         return plain.view(torch.uint8).reshape(plain.numel(), -1).numpy()
     return np.frombuffer(value.tobytes(), np.uint8).reshape(value.size, -1)

@@ -23,6 +23,8 @@ from backends.json_spec.tensors import Weights
 
 TABLES = ("parameters", "buffers", "modules", "attributes", "slots")
 """Fields of objects whose entries are shown as parts, in this order."""
+PATHS_LIMIT = 1 << 28
+"""Characters: of parts that lie within each other one by one, all paths together grow as the square of their number."""
 
 
 @dataclass
@@ -98,6 +100,8 @@ class _Tree:
         self._artifact = artifact
         self._seen: dict[str, str] = {}
         """Object -> the path where it is shown."""
+        self._letters = 0
+        """Of all paths."""
 
     def fill(self, root: Part, node: Any) -> None:
         """Describe `node` in `root`, and all within it; from a worklist, so that depth is no limit."""
@@ -178,6 +182,9 @@ class _Tree:
 
     def _part(self, holder: Part, name: str, attribute: bool) -> Part:
         name = printable(name)
+        self._letters += len(holder.path) + len(name)
+        if self._letters > PATHS_LIMIT:
+            raise ArtifactError(f"the paths of all parts have more than {PATHS_LIMIT} characters: they lie too deep")
         return Part(name, f"{holder.path}.{name}" if attribute else f"{holder.path}{name}", "")
 
 

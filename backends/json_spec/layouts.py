@@ -281,7 +281,8 @@ def is_sizes(value: Any) -> bool:
 def _device(name: str) -> torch.device:
     """The device of that name where this process has it, else the CPU."""
     device = torch.device(name)
-    if device.type == "meta" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()):
+    # torch keeps an index in 8 bits: of 999 it makes a negative one
+    if device.type == "meta" or (device.type == "cuda" and 0 <= (device.index or 0) < torch.cuda.device_count()):
         return device
     return torch.device("cpu")
 

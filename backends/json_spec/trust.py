@@ -187,7 +187,7 @@ def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None 
     if thing is None:
         raise ArtifactError(f"{module_name} has no {qualname}")
     if kind == "function":
-        if name in allowed() and callable(thing) and not isinstance(thing, type):
+        if name in allowed() and not isinstance(thing, type):
             return thing
         fits = isinstance(thing, types.FunctionType | types.BuiltinFunctionType | functools._lru_cache_wrapper)
     else:
@@ -197,10 +197,10 @@ def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None 
     return thing
 
 
-def method(cls: type, name: Any, trust: Collection[str]) -> types.FunctionType:
+def method(cls: type, name: str, trust: Collection[str]) -> types.FunctionType:
     """The Python function that is the method `name` of `cls`. Raises ArtifactError unless a file may bind it."""
     for base in cls.__mro__:
-        if isinstance(name, str) and name in vars(base):
+        if name in vars(base):
             function = vars(base)[name]
             if not isinstance(function, types.FunctionType):
                 break
@@ -208,19 +208,19 @@ def method(cls: type, name: Any, trust: Collection[str]) -> types.FunctionType:
             if is_trusted(owner, trust) or name in METHODS.get(owner, ()) or _listed_forward(owner, name):
                 return function
             raise UntrustedName(f"the file binds the method {owner}.{name}, which files may not")
-    raise ArtifactError(f"{cls.__qualname__} defines no method {str(name)[:200]!r}")
+    raise ArtifactError(f"{cls.__qualname__} defines no method {name[:200]!r}")
 
 
-def class_method(cls: type, name: Any, trust: Collection[str]) -> types.MethodType:
+def class_method(cls: type, name: str, trust: Collection[str]) -> types.MethodType:
     """The class method `name` of `cls`, bound to it. Raises ArtifactError unless a trusted class defines it."""
     for base in cls.__mro__:
-        if isinstance(name, str) and name in vars(base):
+        if name in vars(base):
             found = vars(base)[name]
             plain = isinstance(found, classmethod) and isinstance(found.__func__, types.FunctionType)
             if plain and is_trusted(f"{plain_name(base.__module__)}:{base.__qualname__}", trust):
                 return types.MethodType(found.__func__, cls)
             break
-    raise ArtifactError(f"{cls.__qualname__} defines no class method {str(name)[:200]!r} that a file may bind")
+    raise ArtifactError(f"{cls.__qualname__} defines no class method {name[:200]!r} that a file may bind")
 
 
 def _listed_forward(owner: str, name: str) -> bool:
@@ -229,7 +229,7 @@ def _listed_forward(owner: str, name: str) -> bool:
 
 def name_of(thing: Any, path: str) -> str:
     """The name under which a class or function can be found again. Raises Unsupported where there is none."""
-    if not isinstance(thing, type) and (listed := listed_function(thing)):
+    if listed := listed_function(thing):
         return listed
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     kind = "class" if isinstance(thing, type) else "function"

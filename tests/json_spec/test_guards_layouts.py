@@ -76,6 +76,13 @@ def test_parts_that_fit():
     assert not layouts.is_dense(WIDE)
 
 
+def test_devices_that_are_not_there():
+    """torch makes a negative index of 999."""
+    for name in ("cuda:999", "cuda:128", "mps", "xla:1"):
+        assert layouts._device(name).type == "cpu"
+    assert layouts._device("meta").type == "meta"
+
+
 def test_sizes():
     assert layouts.is_sizes([]) and layouts.is_sizes([0, 2**62 - 1])
     for sizes in ((1,), [True], [1.0], [-1], [2**62]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import types
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def test_names_at_their_limit():
 
 def test_calls():
     trust.check_call("torch.nn.modules.linear:Linear", ["in_features"], ())
-    with pytest.raises(trust.UntrustedName, match="calls"):
-        trust.check_call("os:system", ["command"], ())
+    for name in ("os:system", "torch:relu"):  # listed to be named, not to be called
+        with pytest.raises(trust.UntrustedName, match=f"the file calls the class or function {name}"):
+            trust.check_call(name, ["command"], ())
     with pytest.raises(trust.UntrustedName, match="'factory', which files may not give"):
         trust.check_call("torch.nn.modules.linear:Linear", ["in_features", "factory"], ())
 
@@ -94,13 +96,33 @@ def test_methods():
     for cls, name in [(things.Node, "method"), (nn.Linear, "reset_parameters"), (Path, "unlink")]:
         with pytest.raises(trust.UntrustedName, match="which files may not"):
             trust.method(cls, name, [])
-    for name in ("gone", "__class__", 5):
+    assert trust.method(random.Random, "choice", []) is random.Random.choice
+    for name in ("gone", "__class__"):
         with pytest.raises(ArtifactError, match="defines no method"):
             trust.method(things.Node, name, ["json_spec_things"])
     assert trust.class_method(things.Maker, "scaled", ["json_spec_things"]) == things.Maker.scaled
     for name, names in [("scaled", []), ("halved", ["json_spec_things"]), ("gone", ["json_spec_things"])]:
         with pytest.raises(ArtifactError, match="that a file may bind"):
             trust.class_method(things.Maker, name, names)
+
+
+def test_names_are_looked_at_again_where_they_are_imported():
+    with pytest.raises(UntrustedName, match="the function os:system, which is not trusted: os can do far more"):
+        trust.resolve("os:system", "function", ())
+    with pytest.raises(UntrustedName, match=r"the class mine:Net, .* is your own module, load with trust=\['mine'\]"):
+        trust.resolve("mine:Net", "module", ())
+
+
+def test_a_listed_class_is_no_function_for_whoever_trusts_its_library():
+    with pytest.raises(UntrustedName, match="is not a function defined there"):
+        trust.resolve("torch.nn.modules.linear:Linear", "function", ["torch"])
+
+
+def test_forward_of_what_is_listed_as_no_module(monkeypatch):
+    entry = trust.Entry("json_spec_things:Staged", frozenset(["value"]), None)
+    monkeypatch.setattr(trust, "allowed", lambda: {entry.name: entry})
+    with pytest.raises(UntrustedName, match="which files may not"):
+        trust.method(things.Staged, "forward", [])
 
 
 def test_forward_of_what_is_not_listed():
@@ -127,3 +149,9 @@ def test_names_that_lead_elsewhere(monkeypatch):
         with pytest.raises(Unsupported, match="whose name is not one of Python's: move the function"):
             trust.name_of(vars(things)[name], "model.f")
     assert trust.name_of(things.double, "model.f") == "json_spec_things:double"
+
+    class Local:
+        pass
+
+    with pytest.raises(Unsupported, match=r"the local class .*Local: define the class at module level"):
+        trust.name_of(Local, "model.f")

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from backends.json_spec import ArtifactError, differences, inspect, save
+from backends.json_spec import ArtifactError, differences, inspect, inspecting, save
 from tests.json_spec.forging import forge
 
 
@@ -128,6 +128,25 @@ def test_elements_that_overlap_are_compared_without_making_them(tmp_path):
     for other in folders[1:]:
         found = [str(one) for one in differences(folders[0], other)]
         assert [line.partition(":")[0] for line in found] == ["model.evil[0]", "model.evil[1]"]
+
+
+def test_parts_deep_within_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspecting, "PATHS_LIMIT", 1000)
+    chain = {f"m{n}": {"$tuple": [{"$ref": f"m{n + 1}"}]} for n in range(30)} | {"m30": {"$tuple": [[]]}}
+    folder = crafting.holding(tmp_path / "a", {"$ref": "m0"}, **chain)
+    with pytest.raises(ArtifactError, match="more than 1000 characters"):
+        inspect(folder)
+    monkeypatch.setattr(inspecting, "PATHS_LIMIT", 10_000)
+    assert len(list(inspect(folder).walk())) > 30
+
+
+def test_conjugates_of_what_torch_cannot_negate_are_compared(tmp_path):
+    node = {"$tensor": "bits8", "shape": [1], "entry": "w", "conj": True, "neg": True}
+    one, other = (crafting.holding(tmp_path / str(n), node, {"w": ("U8", [1], bytes([n]))}) for n in (0, 1))
+    assert differences(one, one) == []
+    assert [str(found) for found in differences(one, other)] == [
+        "model.evil: bits8 [1] conj neg → 1 of 1 values differ"
+    ]
 
 
 def test_damage_is_told(saved):
