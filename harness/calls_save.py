@@ -38,6 +38,15 @@ def preload(session: Session, *, modules: Sequence[str]) -> dict[str, Any]:
     return {"imports_s": time.perf_counter() - started, "forkable": _is_forkable(proc.threads())}
 
 
+def _check_names(project: str, own_modules: Sequence[str]) -> None:
+    """Raise ImportError where another module has a name of the project's: it would be tried in its place."""
+    for name in own_modules:
+        module = sys.modules.get(name)
+        found = [file] if (file := getattr(module, "__file__", None)) else list(getattr(module, "__path__", ()))
+        if elsewhere := [path for path in found if not Path(path).is_relative_to(project)]:
+            raise ImportError(f"{name} is {elsewhere[0]} here: call the model's file or package otherwise")
+
+
 def build(
     session: Session,
     *,
@@ -60,6 +69,7 @@ def build(
     started = time.perf_counter()
     if session.libraries is None:  # as nobody changed them yet
         session.libraries = library_settings.noted(Path(project), own_modules)
+    _check_names(project, own_modules)
     session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
     threads = proc.threads()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"

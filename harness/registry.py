@@ -163,7 +163,8 @@ def model_source(name: str) -> ModelSource:
         path, builder = reference
         if not path.is_file():
             raise ModelFileError(f"no model file {path}", "Give it as path/to/file.py:BUILDER.")
-        return ModelSource(name, path.resolve(), builder, "your model", self_contained=False)
+        ours = path.resolve().is_relative_to(ROOT / "reference_models")  # a file each, whatever the package
+        return ModelSource(name, path.resolve(), builder, "your model", self_contained=ours)
     if name in CATALOG:
         entry = CATALOG[name]
         return ModelSource(name, entry.path, entry.builder, entry.exercises)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import report, tables
+from harness import registry, report, tables
 from harness.cli import main
 from harness.conditions import CONDITIONS
 from harness.records import Record, RecordWriter, read_records
@@ -163,6 +163,29 @@ def test_a_users_own_model(tmp_path):
     assert outcomes["json_spec", "fresh_process"] == "exact"
     assert outcomes["pickle", "source_absent"] == "failed"
     assert outcomes["cloudpickle_by_value", "source_absent"] == "exact"
+
+
+def test_a_reference_model_named_by_its_file_is_the_users_as_any_other(tmp_path):
+    """Its package is one that every process of the harness can import: its source would never be absent."""
+    path = Path(registry.model_source("nested_fruit").path)
+    out = tmp_path / "run"
+    done = roundtrip("check", f"{path}:build", "--backend", "pickle", "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    outcomes = {
+        cell.condition: (cell.outcome, cell.message) for cell in read_records(out).records if cell.kind == "cell"
+    }
+    assert outcomes["source_absent"] == ("failed", "No module named 'nested_fruit'")
+    assert outcomes["fresh_process"][0] == "exact"
+
+
+def test_a_package_called_as_one_of_the_harness_is_not_taken_for_it(tmp_path):
+    package = tmp_path / "backends"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "mine.py").write_text(MINE.replace("from helper import LABELS", "LABELS = ['yes', 'no']"))
+    done = roundtrip("check", f"{package / 'mine.py'}:build", "--backend", "pickle")
+    assert done.returncode == 2, done.stdout
+    assert "call the model's file or package otherwise" in done.stderr
 
 
 def test_a_model_file_that_cannot_be_imported(tmp_path):
