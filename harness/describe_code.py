@@ -230,7 +230,8 @@ def class_(value: type, builder: Builder) -> dict:
     is_enum = issubclass(value, enum.Enum)
     for name, part in vars(value).items():
         if isinstance(part, _IN_CLASSES):
-            if not _is_generated(name, part, value) and not (is_enum and name.startswith("_")):
+            is_kept = is_enum and name.startswith("_") and not _is_own(part, builder)  # by enum, its own affair
+            if not _is_generated(name, part, value) and not is_kept:
                 parts[name] = part
         elif not _is_kept_by_python(name, part, value) and (_is_public(name, part, builder) or builder.state):
             parts[name] = part
@@ -251,6 +252,11 @@ def class_(value: type, builder: Builder) -> dict:
     if builder.state:
         describe_asked.of_code(value, node, builder)
     return node
+
+
+def _is_own(part: Any, builder: Builder) -> bool:
+    """Whether a function, or what a static or class method is made of, is the user's."""
+    return builder.is_own(getattr(getattr(part, "__func__", part), "__module__", None))
 
 
 def _is_public(name: str, part: Any, builder: Builder) -> bool:

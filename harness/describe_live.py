@@ -35,8 +35,8 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return _generator(value, builder)
     if issubclass(cls, _LOCK):
         return builder.node("lock", value, facts={"locked": value.locked()})
-    if issubclass(cls, _RLOCK):  # which says only in its text whether another thread holds it
-        return builder.node("lock", value, facts={"locked": repr(value).startswith("<locked")})
+    if issubclass(cls, _RLOCK):
+        return builder.node("lock", value, facts={"locked": _is_held(value)})
     if issubclass(cls, threading.Thread):
         return _thread(value, builder)
     if issubclass(cls, queue.SimpleQueue):
@@ -75,6 +75,16 @@ def _generator(value: Any, builder: Builder) -> dict:
     known = set(map(id, variables.values()))
     inside = [part for part in gc.get_referents(value) if hasattr(type(part), "__next__") and id(part) not in known]
     return builder.node("generator", value, builder.named(variables), builder.indexed(inside, ".<inside>"), facts=facts)
+
+
+def _is_held(value: Any) -> bool:
+    """Whether another may not take it: dill brings some back that nobody holds and nobody can take."""
+    if value._is_owned():
+        return True
+    if value.acquire(blocking=False):
+        value.release()
+        return False
+    return True
 
 
 def _thread(value: threading.Thread, builder: Builder) -> dict:

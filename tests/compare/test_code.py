@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
+import enum
+import sys
 import types
 
 import numpy as np
 from compare_things import Plain, differences, f_names, f_scale, f_small, seen, transported
 
 from harness.compare import compare
-from harness.snapshot import snapshot_value
+from harness.snapshot import snapshot_model, snapshot_value
+
+OWN = [__name__.partition(".")[0]]
 
 
 def counter(shared_cell: bool):
@@ -104,3 +110,62 @@ def test_a_renamed_or_moved_class_is_still_the_users():
     assert compare(first, snapshot(made_in("__main__"))) == []
     assert compare(first, snapshot(made_in("<torch_package_0>.project.layers"), "project")) == []
     assert [found.kind for found in compare(first, snapshot(made_in("projector.layers"), "project"))] == ["type"]
+
+
+# --- what a class has beside its attributes, in a model's state
+
+
+def made(cls):
+    return snapshot_model(cls, own_modules=OWN)
+
+
+def kinds(before, after):
+    return [(difference.path, difference.kind) for difference in compare(before, after)]
+
+
+OTHERS: set = set()
+
+
+class Level(enum.Enum):
+    LOW = 1
+
+    @classmethod
+    def _missing_(cls, value):
+        return cls.LOW if value in OTHERS else None
+
+
+def test_an_enumerations_own_methods(monkeypatch):
+    before = made(Level)
+    monkeypatch.setattr(sys.modules[__name__], "OTHERS", {"other"})
+    assert kinds(before, made(Level)) == [("model._missing_.__func__.__globals__['OTHERS']", "extra")]
+
+
+@dataclasses.dataclass
+class Setting:
+    width: int = 1
+
+
+def test_the_fields_that_a_dataclass_finds(monkeypatch):
+    """A copy by value may have fields that `dataclasses.fields` does not take for some."""
+    before = made(Setting)
+    monkeypatch.setattr(Setting.__dataclass_fields__["width"], "_field_type", "another mark")
+    assert kinds(before, made(Setting)) == [("model", "fields")]
+
+
+def test_a_method_of_a_dataclass_that_text_made(monkeypatch):
+    before = made(Setting)
+    namespace = {"__name__": __name__}
+    exec("def doubled(self): return 2 * self.width", namespace)
+    monkeypatch.setattr(Setting, "doubled", namespace["doubled"], raising=False)
+    assert kinds(before, made(Setting)) == [("model.doubled", "extra")]
+
+
+class Shape(abc.ABC):
+    @abc.abstractmethod
+    def area(self): ...
+
+
+def test_what_is_abstract(monkeypatch):
+    before = made(Shape)
+    monkeypatch.setattr(Shape, "__abstractmethods__", frozenset())
+    assert kinds(before, made(Shape)) == [("model", "abstract")]

@@ -163,6 +163,12 @@ def test_a_lock_that_is_held(make):
     assert seen(make(), held(make())) == [("model", "locked")]
 
 
+def test_a_lock_that_nobody_holds_and_nobody_can_take():
+    taken = threading.RLock()
+    taken._acquire_restore((0, 0))
+    assert seen(threading.RLock(), taken) == [("model", "locked")]
+
+
 def filled(queue_):
     queue_.put(1)
     return queue_
