@@ -1,0 +1,148 @@
+"""What tables, pictures, arrays and tensors have beside their values."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.utils.prune
+from PIL import Image
+
+from harness.compare import compare
+from harness.snapshot import snapshot_model
+
+OWN = [__name__.partition(".")[0]]
+
+
+def seen(before, after):
+    described = [snapshot_model(value, own_modules=OWN) for value in (before, after)]
+    return [(one.path, one.kind) for one in compare(*described)]
+
+
+class Frame(pd.DataFrame):
+    _metadata = ["_unit"]
+
+
+def with_attribute(value, name="source"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas asks whether a column was meant
+        setattr(value, name, "a sensor")
+    return value
+
+
+def days(freq):
+    return pd.DatetimeIndex(["2020-01-01", "2020-01-02"], freq=freq)
+
+
+@pytest.mark.parametrize("make", [lambda: pd.DataFrame({"a": [1]}), lambda: pd.Series([1]), lambda: Frame({"a": [1]})])
+def test_an_attribute_of_a_table(make):
+    assert seen(with_attribute(make()), with_attribute(make())) == []
+    assert seen(with_attribute(make()), make()) == [("model.source", "missing")]
+
+
+def test_private_attributes_of_a_table_count_where_its_class_says_so():
+    assert seen(with_attribute(Frame({"a": [1]}), "_unit"), Frame({"a": [1]})) == [("model._unit", "missing")]
+    assert seen(with_attribute(pd.DataFrame({"a": [1]}), "_seen"), pd.DataFrame({"a": [1]})) == []
+
+
+def test_the_frequency_of_an_index():
+    assert seen(days("D"), days("D")) == []
+    assert seen(days("D"), days(None)) == [("model.freq", "missing")]
+
+
+def opened(*shades, format="GIF"):
+    first, *others = (Image.new("L", (2, 2), shade) for shade in shades)
+    file = io.BytesIO()
+    first.save(file, format, save_all=True, append_images=others)
+    picture = Image.open(io.BytesIO(file.getvalue()))
+    picture.load()
+    return picture
+
+
+def palette(mode):
+    picture = Image.new("P", (1, 1))
+    picture.putpalette([1, 2, 3, 255] if mode == "RGBA" else [1, 2, 3], mode)
+    return picture
+
+
+def test_what_a_picture_has():
+    plain = Image.new("L", (1, 1))
+    assert seen(with_attribute(Image.new("L", (1, 1))), plain) == [("model.source", "missing")]
+    assert seen(opened(10), opened(10)) == []
+    assert seen(opened(10, 200), opened(10)) == [("model", "frames")]
+    assert ("model", "format") in seen(opened(10), opened(10).copy())
+    assert ("model", "palette_mode") in seen(palette("RGBA"), palette("RGB"))
+
+
+def test_dtypes_that_have_no_plain_description():
+    def overlapping(offset):
+        return np.dtype({"names": ["a", "b"], "formats": ["i4", "i2"], "offsets": [0, offset]})
+
+    assert seen(overlapping(2), overlapping(2)) == []
+    assert seen(overlapping(2), overlapping(0)) == [("model", "value")]
+    fields = [("a", "i4"), ("b", "i4")]
+    assert seen(np.dtype(fields, align=True), np.dtype(fields)) == [("model", "value")]
+
+
+def test_texts_of_any_length():
+    def array(text, **options):
+        return np.array([text, "b"], dtype=np.dtypes.StringDType(**options))
+
+    assert seen(array("a" * 100), array("a" * 100)) == []
+    assert seen(array("a" * 100), array("a" * 99 + "b")) == [("model[0]", "value")]
+    assert seen(array("a", na_object=None), array("a")) == [("model", "dtype")]
+
+
+def test_options_beside_a_message_in_c(monkeypatch):
+    """As SentencePiece's: a digest of the whole model, and the options of its Python object."""
+
+    class Processor:
+        def __init__(self, **options):
+            vars(self).update(options, this=object(), _processor=object())
+
+        def serialized_model_proto(self):
+            return b"the whole model"
+
+    Processor.__module__ = "sentencepiece"
+    monkeypatch.setitem(sys.modules, "sentencepiece", types.ModuleType("sentencepiece"))
+    assert seen(Processor(_add_bos=True), Processor(_add_bos=True)) == []
+    assert seen(Processor(_add_bos=True), Processor(_add_bos=False)) == [("model._add_bos", "value")]
+
+
+def test_the_graph_of_a_tensor():
+    weight = torch.nn.Parameter(torch.ones(2))
+    leaf = (weight * 2).detach().requires_grad_()
+    assert seen(weight * 2, weight * 2) == []
+    assert seen(weight * 2, leaf) == [("model", "graph")]
+
+
+def test_a_tensor_that_is_computed_before_each_call_is_no_state():
+    def pruned(own_graph):
+        layer = torch.nn.Linear(2, 2)
+        torch.nn.init.ones_(layer.weight)
+        torch.nn.init.ones_(layer.bias)
+        torch.nn.utils.prune.l1_unstructured(layer, "weight", 1)
+        if not own_graph:
+            vars(layer)["weight"] = layer.weight.detach().requires_grad_()
+        return layer
+
+    assert seen(pruned(True), pruned(False)) == []
+
+
+def test_the_mark_of_a_schedule_is_no_state():
+    def optimizer():
+        return torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+
+    scheduled = optimizer()
+    torch.optim.lr_scheduler.StepLR(scheduled, 1)
+    plain = optimizer()
+    plain.param_groups[0]["initial_lr"] = 0.1
+    assert seen(scheduled, plain) == []
+    plain.step = print
+    assert seen(scheduled, plain) == [("model.step", "extra")]
