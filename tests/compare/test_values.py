@@ -159,6 +159,7 @@ VALUES = [
     (lambda: decimal.Decimal("1.0"), lambda: decimal.Decimal("1.00"), "x", "value"),
     (lambda: fractions.Fraction(1, 3), lambda: fractions.Fraction(2, 3), "x", "value"),
     (lambda: uuid.UUID(int=1), lambda: uuid.UUID(int=2), "x", "value"),
+    (lambda: uuid.UUID(int=1), lambda: uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe), "x", "safe"),
     (lambda: Path("a"), lambda: Path("b"), "x", "value"),
     (lambda: Path("a"), lambda: PurePosixPath("a"), "x", "type"),
     (lambda: Path("a"), lambda: "a", "x", "type"),
