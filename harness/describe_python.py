@@ -80,8 +80,10 @@ def _container(value: Any, builder: Builder) -> dict | None:
         return _view(builder.node("mapping", value, builder.keyed(value.items())), value, builder)
     if issubclass(cls, list | tuple):
         base = list if issubclass(cls, list) else tuple
-        group = builder.indexed(base.__iter__(value))
-        return with_attributes("sequence", value, builder, group, identity=base is list)
+        groups = [builder.indexed(base.__iter__(value))]
+        if getattr(cls, "n_fields", 0) > getattr(cls, "n_sequence_fields", 0):  # `time.struct_time`: more than it shows
+            groups.append(builder.named(value.__reduce__()[1][1]))
+        return with_attributes("sequence", value, builder, *groups, identity=base is list)
     if issubclass(cls, deque):
         facts = {"maxlen": value.maxlen}
         return with_attributes("sequence", value, builder, builder.indexed(deque.__iter__(value)), facts=facts)

@@ -19,6 +19,7 @@ import operator
 import pickle
 import re
 import threading
+import time
 import types
 import uuid
 import weakref
@@ -159,6 +160,12 @@ VALUES = [
     (lambda: decimal.Decimal("1.0"), lambda: decimal.Decimal("1.00"), "x", "value"),
     (lambda: fractions.Fraction(1, 3), lambda: fractions.Fraction(2, 3), "x", "value"),
     (lambda: uuid.UUID(int=1), lambda: uuid.UUID(int=2), "x", "value"),
+    (
+        lambda: time.struct_time((2020, 1, 1, 0, 0, 0, 0, 1, 0), {"tm_zone": "GMT"}),
+        lambda: time.struct_time((2020, 1, 1, 0, 0, 0, 0, 1, 0)),
+        "x.tm_zone",
+        "type",
+    ),
     (lambda: uuid.UUID(int=1), lambda: uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe), "x", "safe"),
     (lambda: Path("a"), lambda: Path("b"), "x", "value"),
     (lambda: Path("a"), lambda: PurePosixPath("a"), "x", "type"),
