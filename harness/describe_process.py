@@ -163,7 +163,8 @@ _KNOWN = {path: dict(vars(space)) for path, space in _spaces().items()}
 
 
 def _filters() -> list[list[str]]:
-    """The filters that make an error of a warning, and those of all warnings: libraries silence some of their own."""
+    """The filters that make an error of a warning, and those of a whole category of Python's: libraries silence some
+    of their own."""
     return [
         [
             action,
@@ -171,6 +172,17 @@ def _filters() -> list[list[str]]:
             getattr(message, "pattern", message) or "",
             getattr(module, "pattern", module) or "",
         ]
-        for action, message, category, module, _ in warnings.filters
-        if action == "error" or (category is Warning and not message and not module)
+        for action, message, category, module, line in warnings.filters
+        if action == "error"
+        or (category is Warning and not message and not module)
+        or (
+            category.__module__ == "builtins"
+            and not message
+            and not module
+            and (action, message, category, module, line) not in _FILTERS
+        )
     ]
+
+
+_FILTERS = list(warnings.filters)
+"""Those that a process starts with."""

@@ -126,7 +126,8 @@ def _other(value: Any, builder: Builder) -> dict | None:
         parts = {name: [part for part in getattr(value, name) if _is_own_part(part, builder)]
                  for name in ("handlers", "filters")}  # fmt: skip
         group = builder.named({name: part for name, part in parts.items() if part})
-        node = builder.node("constant", value, group, facts={"value": value.name})
+        name = "<own>" if builder.is_own(value.name) else value.name  # `getLogger(__name__)`, under another name
+        node = builder.node("constant", value, group, facts={"value": name})
         describe_asked.of_logger(value, node, builder)
         return node
     if issubclass(cls, random.Random) and not issubclass(cls, random.SystemRandom):

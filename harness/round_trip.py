@@ -246,6 +246,8 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
             ran = worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
             if ran["edited"] and not ran["raised"]:
                 return _edited_code_ran(ran) | first_load
+            # anew, as it was: a model that counts its calls has counted
+            worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
         scored = saved.facts["score"] is not None
         found = worker.call(
             "examine",

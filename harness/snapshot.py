@@ -41,8 +41,8 @@ Not seen, unless an output of the model's own examples changes by it:
   code tells a text from a number, for whose hash the same words are right;
 - a global, variable or file whose name is put together when it is called (`globals()[a + b]`), but where it begins as
   a text that ends in `_`;
-- what the program set in private names of a library's module, in torch's or NumPy's own namespaces, in a library that
-  the project imports only inside functions, or by a warning's filter for one category;
+- what the program set in private names of a library's module, in torch's or NumPy's own namespaces, or in a library
+  that the project imports only inside functions;
 - how the process was started (`sys.argv`) and what it may write (`os.umask`);
 - files elsewhere than in the project and among the temporary ones: they are there for the loading process too.
 """

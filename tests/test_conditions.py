@@ -165,6 +165,42 @@ def test_edited_code_is_named(run_cell):
     assert record.message.startswith("edited code ran: NestedFruit.preprocess")
 
 
+COUNTS = """
+import torch
+
+class Counts(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls, self.net = 0, torch.nn.Linear(1, 1)
+        torch.nn.init.ones_(self.net.weight)
+        torch.nn.init.ones_(self.net.bias)
+
+    def preprocess(self, x):
+        self.calls += 1
+        return torch.tensor([x])
+
+    def forward(self, batch):
+        return self.net(batch)
+
+    def postprocess(self, output):
+        return self.calls
+
+def build():
+    return Counts().eval()
+
+def examples():
+    return [1.0, 2.0]
+"""
+
+
+@pytest.mark.parametrize("backend", ["cloudpickle_by_value", "json_spec_source"])
+def test_what_asks_which_code_ran_leaves_no_trace(backend, run_cell, tmp_path):
+    path = tmp_path / "counts.py"
+    path.write_text(COUNTS)
+    record = run_cell(backend, f"{path}:build", "source_edited")
+    assert (record.outcome, record.code_ran) == ("exact", "saved"), record.message
+
+
 @pytest.mark.parametrize(
     ("name", "spoilt", "told"),
     [

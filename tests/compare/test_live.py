@@ -233,6 +233,13 @@ def test_what_an_exception_was_raised_from():
     assert seen(first, second) == [("model.__cause__", "missing")]
 
 
+def test_a_logger_of_the_name_of_its_module():
+    """Whatever the module is called where the model is loaded."""
+    own, private = logging.getLogger(OWN[0]), logging.getLogger(f"<json_spec_0a>.{OWN[0]}")
+    assert seen(own, private) == []
+    assert seen(own, logging.getLogger("another")) == [("model", "value")]
+
+
 def test_handlers_and_filters_of_the_users_own(monkeypatch):
     logger = logging.getLogger(f"{__name__}.handled")
     before = snapshot_model(logger, own_modules=OWN)

@@ -207,6 +207,18 @@ def test_every_setting_is_tried():
     assert set(describe_process.settings()) <= set(CHANGES)
 
 
+def test_a_category_of_warnings_that_is_silenced():
+    before = described()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="a_library")
+        warnings.filterwarnings("ignore", message="a text", category=FutureWarning)
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        assert compare(before, described()) == []
+        warnings.simplefilter("ignore", FutureWarning)
+        (one,) = compare(before, described())
+    assert one.path.startswith("model.<process>.warnings.filters")
+
+
 def test_an_operator_that_code_names():
     before = described()
     library = torch.library.Library("made_in_a_test", "DEF")
