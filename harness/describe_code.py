@@ -13,6 +13,8 @@ import enum
 import functools
 import hashlib
 import inspect
+import os
+import sysconfig
 import types
 from _abc import _get_dump
 from collections.abc import Iterator
@@ -57,6 +59,8 @@ _KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
 """Entries of a class that are Python's own affair."""
 _REMEMBERED = frozenset({"_torchdynamo_wrapper_id", "_clear_cache", "dispatch_cache", "cache_token"})
 """What a compiler noted on a function, and what `functools.singledispatch` was called with."""
+_LIBRARIES = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib"))
+"""Where the files of libraries are: a copy by value may give their code globals of another name."""
 _SORT = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 _SMALL = 256
 """Smaller integers are parts of instructions, not constants, from Python 3.14 on."""
@@ -127,7 +131,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         builder.named(cells, ".<closure>"),
         builder.named({name: part for name, part in vars(value).items() if name not in _REMEMBERED}),
     ]
-    if not builder.is_own(value.__globals__.get("__name__", value.__module__)):
+    home = value.__globals__.get("__name__", value.__module__)
+    if not builder.is_own(home) or value.__code__.co_filename.startswith(_LIBRARIES):
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
     facts["globals"], there = describe_globals.described(value, builder)
     groups.append(builder.named(there, ".__globals__"))

@@ -64,7 +64,7 @@ def _value(value: Any, builder: Builder) -> dict | None:
         if builder.state and isinstance(value, pathlib.Path) and value.is_absolute() and os.path.lexists(value):
             facts = snapshot_atoms.of_file(str(value))
         if issubclass(cls, uuid.UUID):
-            facts["safe"] = value.is_safe.name
+            facts["is_safe"] = value.is_safe.name
         groups = [builder.named(added(value, builder.is_own))]
         if builder.state and issubclass(cls, decimal.Decimal) and not builder.holds_decimals:
             builder.holds_decimals = True  # once is enough

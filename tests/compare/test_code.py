@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import enum
 import sys
@@ -64,6 +65,19 @@ def test_a_name_that_a_function_would_miss():
     (found,) = differences(before, after)
     assert (found.path, found.kind) == ("x", "globals")
     assert "'np'" in found.message
+
+
+def test_a_librarys_wrapper_is_its_own_affair_whatever_its_globals():
+    @contextlib.contextmanager
+    def scaled():
+        yield 1
+
+    copy = types.FunctionType(
+        scaled.__code__, {**scaled.__globals__, "__name__": __name__}, "scaled", None, scaled.__closure__
+    )
+    copy.__module__, copy.__qualname__ = scaled.__module__, scaled.__qualname__
+    vars(copy).update(vars(scaled))
+    assert compare(made(scaled), made(copy)) == []
 
 
 def test_code_across_python_versions_is_compared_by_what_they_share():

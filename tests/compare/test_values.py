@@ -166,7 +166,7 @@ VALUES = [
         "x.tm_zone",
         "type",
     ),
-    (lambda: uuid.UUID(int=1), lambda: uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe), "x", "safe"),
+    (lambda: uuid.UUID(int=1), lambda: uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe), "x", "is_safe"),
     (lambda: Path("a"), lambda: Path("b"), "x", "value"),
     (lambda: Path("a"), lambda: PurePosixPath("a"), "x", "type"),
     (lambda: Path("a"), lambda: "a", "x", "type"),
@@ -333,7 +333,7 @@ def test_depth_is_no_limit(depth):
 
 
 def test_differences_are_json_and_their_kinds_are_known():
-    facts = {"dtype", "shape", "requires_grad", "device", "maxlen", "flags", "fold", "position", "size"}
+    facts = {"dtype", "shape", "requires_grad", "device", "maxlen", "flags", "fold", "position", "size", "is_safe"}
     for before, after, _, _ in VALUES:
         found = differences(before(), after())
         json.dumps([difference.to_dict() for difference in found], allow_nan=False)
