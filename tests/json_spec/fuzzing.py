@@ -27,6 +27,7 @@ import resource
 import shutil
 import signal
 import sys
+import sysconfig
 import time
 import traceback
 import warnings
@@ -79,6 +80,7 @@ TRUSTED_SOURCES = ("json_spec_things.py", "tripwires.py", "tripwire_package")
 FORBIDDEN = {"exec", "compile", "marshal.loads", "pickle.find_class", "ctypes.dlopen", "shutil", "socket", "subprocess"}
 FORBIDDEN |= {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.mkdir", "os.chmod"}
 FORBIDDEN |= {"os.putenv", "os.kill", "urllib.Request", "webbrowser.open", "tempfile", "builtins.input"}
+INSTALLED = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 HANG_S = 20
 MEMORY_BYTES = 3 << 30
 
@@ -101,7 +103,9 @@ class Watch:
         self._allowed = (str(folder), "/proc/", "/sys/", *(str(HERE / name) for name in TRUSTED_SOURCES))
 
     def _is_carried(self, file: Any) -> bool:
-        return isinstance(file, str) and file.startswith(f"{self._allowed[0]}/current/source/")
+        """Whether a file is carried source, or a library's, which that may import."""
+        carried = (f"{self._allowed[0]}/current/source/", *(INSTALLED if self.runs_source else ()))
+        return isinstance(file, str) and (file.startswith(carried) or (self.runs_source and "/site-packages/" in file))
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
@@ -119,6 +123,9 @@ class Watch:
         elif event == "open":
             bad = isinstance(arguments[0], str | bytes) and not os.fsdecode(arguments[0]).startswith(self._allowed)
             bad = bad and arguments[0] != os.devnull and "/zoneinfo/" not in os.fsdecode(arguments[0])
+            bad = bad and not (self.runs_source and self._is_carried(os.fsdecode(arguments[0])))
+        elif event == "marshal.loads":
+            bad = not self.runs_source  # of a library's compiled file
         if bad:
             self.seen.append(f"{event} {str(arguments)[:200]}")
 
