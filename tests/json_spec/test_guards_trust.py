@@ -142,7 +142,14 @@ def test_names_that_lead_elsewhere(monkeypatch):
 
     monkeypatch.setattr(things, "a-b", renamed(__qualname__="a-b"), raising=False)
     monkeypatch.setattr(things, "b" * 999, renamed(__qualname__="b" * 999), raising=False)
-    for thing in (renamed(), renamed(__qualname__="gone"), renamed(__module__=None), renamed(__module__="gone")):
+    nameless = types.SimpleNamespace()  # as NumPy's functions were
+    for thing in (
+        renamed(),
+        renamed(__qualname__="gone"),
+        renamed(__module__=None),
+        renamed(__module__="gone"),
+        nameless,
+    ):
         with pytest.raises(Unsupported, match="which cannot be found under that name: give the function its"):
             trust.name_of(thing, "model.f")
     for name in ("a-b", "b" * 999):
