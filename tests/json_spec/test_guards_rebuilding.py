@@ -1,0 +1,77 @@
+"""Where the paths of `rebuild` lead, and which lead nowhere, by direct calls on specs of one object."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from backends.json_spec.rebuilding import Given, _override
+
+
+def spec_of(call, **fields):
+    node = {"$object": "a:B", **({"call": call} if call is not None else {}), **fields}
+    return {"root": {"$ref": "m"}, "objects": {"m": node, "text": "a $ref", "list": [1, 2]}}
+
+
+def changed(node):
+    """A copy of a node with a text where an argument is given."""
+    if isinstance(node, Given):
+        return "given"
+    if isinstance(node, list):
+        return [changed(item) for item in node]
+    return {key: changed(item) for key, item in node.items()} if isinstance(node, dict) else node
+
+
+PLACES = [
+    ("x", {"x": 1, "y": 2}, {"x": "given", "y": 2}),
+    ("x.1", {"x": [1, 2]}, {"x": [1, "given"]}),
+    ("x.1", {"x": {"$tuple": [1, 2]}}, {"x": {"$tuple": [1, "given"]}}),
+    ("x.0", {"x": {"$list": [1, 2]}}, {"x": {"$list": ["given", 2]}}),
+    ("x.a", {"x": {"a": 1, "b": 2}}, {"x": {"a": "given", "b": 2}}),
+    ("x.a", {"x": {"$dict": [[5, 6], ["a", 1]]}}, {"x": {"$dict": [[5, 6], ["a", "given"]]}}),
+    ("x.a", {"x": {"$ordereddict": [["a", 1]]}}, {"x": {"$ordereddict": [["a", "given"]]}}),
+    ("x.a.0", {"x": {"a": [1]}}, {"x": {"a": ["given"]}}),
+    ("x.0.a", {"x": [{"a": 1}]}, {"x": [{"a": "given"}]}),
+    ("x.0.a", {"x": {"$tuple": [{"a": 1}]}}, {"x": {"$tuple": [{"a": "given"}]}}),
+    ("x.0.a", {"x": {"$list": [{"a": 1}]}}, {"x": {"$list": [{"a": "given"}]}}),
+    ("x.a.b", {"x": {"$dict": [["a", {"b": 1}]]}}, {"x": {"$dict": [["a", {"b": "given"}]]}}),
+    ("x.a.b", {"x": {"$ordereddict": [["a", {"b": 1}]]}}, {"x": {"$ordereddict": [["a", {"b": "given"}]]}}),
+    ("more", {"*more": {"$tuple": [1]}}, {"*more": "given"}),
+    ("more.0", {"*more": {"$tuple": [1]}}, {"*more": {"$tuple": ["given"]}}),
+    ("0", {"*more": {"$tuple": [1]}}, {"*more": {"$tuple": ["given"]}}),
+    ("mode", {"**options": {"mode": 1}}, {"**options": {"mode": "given"}}),
+    ("options", {"**options": {"mode": 1}}, {"**options": "given"}),
+]
+
+
+@pytest.mark.parametrize(("path", "call", "expected"), PLACES)
+def test_where_a_path_leads(path, call, expected):
+    spec = spec_of(copy.deepcopy(call))
+    _override(spec, path, 5)
+    assert changed(spec["objects"]["m"]["call"]) == expected
+
+
+NOWHERE = [
+    ("y", {"x": 1}, r"the model has no argument 'y', only \['x'\]"),
+    ("x.2", {"x": [1, 2]}, r"x has no argument '2', only \['0', '1'\]"),
+    ("x.2", {"x": {"$ref": "list"}}, r"x has no argument '2', only \['0', '1'\]"),
+    ("x.-1", {"x": [1, 2]}, "x has no argument '-1'"),
+    ("x.a", {"x": {"b": 1}}, r"x has no argument 'a', only \['b'\]"),
+    ("x.a", {"x": {"$dict": [["b", 1]]}}, r"x has no argument 'a', only \['b'\]"),
+    ("x.2", {"x": {"$tuple": [1, 2]}}, r"x has no argument '2', only \['0', '1'\]"),
+    ("x.a", {"x": 5}, r"x has no argument 'a', only \[\]"),
+    ("x.a", {"x": {"$ref": "text"}}, r"x has no argument 'a', only \[\]"),
+    ("x.a.b", {"x": {"$ref": "text"}}, r"x has no 'a', only \[\]"),
+    ("x.a.b", {"x": "a $ref"}, r"x has no 'a', only \[\]"),
+    ("y.a", {"x": 5}, r"the model has no 'y', only \['k', 'x'\]"),
+    ("0", {"x": [1]}, "the model has no argument '0'"),
+    ("k", None, r"the model has no argument 'k', only \['k'\]"),
+    ("k", {"x": 1}, r"the model has no argument 'k', only \['x'\]"),
+]
+
+
+@pytest.mark.parametrize(("path", "call", "message"), NOWHERE)
+def test_a_path_that_leads_nowhere(path, call, message):
+    with pytest.raises(KeyError, match=message):
+        _override(spec_of(call, attributes={"k": 1}), path, 5)
