@@ -4,7 +4,9 @@ Writes one file, `model.json`. Objects become JSON objects that name their class
 tensors do, becomes the calls that a pickle would make, with the bytes in base64. By default keys of dictionaries become
 strings (`{0: "cat"}` comes back as `{"0": "cat"}`), functions without an importable name are dropped without a word,
 and an object whose class is not importable comes back as a dictionary. `jsonpickle_keys` sets `keys=True`, which keeps
-keys that are not strings, and registers the library's handlers for NumPy and pandas.
+keys that are not strings, and registers the library's handlers for NumPy and pandas. The one for tables writes a
+column's type as a code that it numbers in the order of a set of classes, which is that of their addresses: read in
+another process, a column of float64 is float64 or object, as chance has it.
 
 Use it when a person must be able to look into a graph of plain objects.
 
