@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import registry
 from harness.records import read_records
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,12 @@ def roundtrip(python: Path, *arguments: str) -> str:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
+
+
+def test_a_built_in_backend_is_found_without_a_look_at_what_is_installed(monkeypatch):
+    """Each worker would look anew."""
+    monkeypatch.setattr(registry, "_plugins", None)
+    assert registry.backend_entry("pickle") is registry.BUILT_IN["pickle"]
 
 
 def test_an_installed_plugin_is_listed(python):
