@@ -11,22 +11,32 @@ _EXPORTER = (
     "torch.fx.experimental.validator", "torch._inductor.ir", "torch._inductor.loop_body",
     "torch._export.passes.replace_autocast_with_hop_pass", "torch._export.passes.replace_set_grad_with_hop_pass",
 )  # fmt: skip
-_ONNX = (*_EXPORTER, "onnxruntime", "harness.export_tables:keep")
-_SOURCES = ("harness.source_tables:keep",)
-_MLFLOW = ("mlflow.utils.requirements_utils:_init_modules_to_packages_map",)
+_ONNX = (*_EXPORTER, "onnxruntime", "harness.export_tables:keep", "harness.rehearsal:onnx")
+_SOURCES = ("harness.source_tables:keep", "harness.rehearsal:json_spec")
+_MLFLOW = ("mlflow.utils.requirements_utils:_init_modules_to_packages_map", "harness.rehearsal:mlflow_pyfunc")
 
 WARM: dict[str, tuple[str, ...]] = {
     "joblib": ("joblib",),
     "joblib_zlib": ("joblib",),
     "json_spec": _SOURCES,
     "json_spec_source": _SOURCES,
-    "torch_export": _EXPORTER,
-    "torch_export_static": _EXPORTER,
+    "torch_export": (*_EXPORTER, "harness.rehearsal:torch_export"),
+    "torch_export_static": (*_EXPORTER, "harness.rehearsal:torch_export"),
     "onnx": _ONNX,
     "onnx_static": _ONNX,
-    "onnx_torchscript": ("onnx", "onnxruntime", "torch.onnx._internal.torchscript_exporter.symbolic_opset20"),
+    "onnx_torchscript": (
+        "onnx",
+        "onnxruntime",
+        "torch.onnx._internal.torchscript_exporter.symbolic_opset20",
+        "harness.rehearsal:onnx_torchscript",
+    ),
     "mlflow_pyfunc": _MLFLOW,
     "mlflow_pyfunc_from_code": _MLFLOW,
-    "bentoml": ("bentoml._internal.cloud", "bentoml._internal.bento", "bentoml._internal.utils.analytics"),
+    "bentoml": (
+        "bentoml._internal.cloud",
+        "bentoml._internal.bento",
+        "bentoml._internal.utils.analytics",
+        "harness.rehearsal:bentoml",
+    ),
 }
 """By backend."""

@@ -19,6 +19,7 @@ from harness.conditions import condition
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import stage
 from harness.templates import Original
+from harness.warm import WARM
 
 SPOILERS = """
 import os, time
@@ -390,3 +391,17 @@ def test_a_template_ends_with_the_server_that_it_came_from(run_cell):
     record = run_cell("json_spec", "nested_fruit")
     assert record.outcome == "exact", record.message
     assert templates.library("json_spec", ours).is_alive()
+
+
+REHEARSED = sorted(name for name, warm in WARM.items() if any(step.startswith("harness.rehearsal:") for step in warm))
+
+
+@pytest.mark.parametrize("backend", REHEARSED)
+def test_what_was_rehearsed_can_be_forked(backend):
+    """Else the corpus would do without all that is warm, and say nothing."""
+    entry = registry.backend_entry(backend)
+    if registry.how_to_install(entry):
+        pytest.skip(registry.how_to_install(entry))
+    with Worker() as worker:
+        answer = worker.call("preload", modules=(entry.target.partition(":")[0], *entry.preload, *WARM[backend]))
+    assert answer["forkable"]
