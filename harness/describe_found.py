@@ -35,8 +35,6 @@ class Variable:
 
 def add(builder: Builder, nodes: list[dict]) -> None:
     """Add to the nodes of what was noted; what they refer to then has to be described too."""
-    if not nodes:  # a number, say
-        return
     texts = (
         set(_texts(nodes)) if any(describe_globals.looks_up(function) for function, _ in builder.functions) else set()
     )

@@ -45,7 +45,7 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return _database(value, builder)
     if cls.__module__ in _HASHES:
         with contextlib.suppress(Exception):  # a digest of any length has to be told one
-            return builder.node("hash", value, facts={"name": value.name, "value": value.hexdigest()})
+            return builder.node("hash", value, facts={"value": value.hexdigest()})
     return None
 
 
@@ -64,8 +64,8 @@ def _generator(value: Any, builder: Builder) -> dict:
     Its line is told from the first of its function: instructions differ from one Python to the next.
     """
     frame = getattr(value, "gi_frame", None) or getattr(value, "cr_frame", None) or getattr(value, "ag_frame", None)
-    facts: dict[str, Any] = {"value": value.__qualname__, "finished": frame is None}
-    if frame is None:
+    facts: dict[str, Any] = {"value": value.__qualname__}
+    if frame is None:  # finished
         return builder.node("generator", value, facts=facts)
     facts["line"] = (frame.f_lineno or frame.f_code.co_firstlineno) - frame.f_code.co_firstlineno
     facts["begun"] = _begun(value)
@@ -92,7 +92,7 @@ def _thread(value: threading.Thread, builder: Builder) -> dict:
     parts = {name: part for name, part in attributes(value).items() if name not in _NUMBERS_OF_THREADS}
     if _NAME_OF_A_THREAD.match(value.name):
         del parts["_name"]
-    return builder.node("object", value, builder.named(parts), facts={"alive": value.is_alive()})
+    return builder.node("object", value, builder.named(parts))
 
 
 def _begun(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import collections
 import collections.abc
 import copyreg
 import functools
@@ -25,6 +26,7 @@ PAD = "<pad>"
 ENV = "ROUNDTRIP_TEST_VARIABLE"
 LOG = logging.getLogger("roundtrip.test_asked")
 OPTION_A = 1
+PAIR = collections.namedtuple("PAIR", "first")(PAD)
 
 
 class Base(torch.nn.Module):
@@ -176,6 +178,14 @@ def compares_global(x):
     return x is PAD
 
 
+def compares_inside(x):
+    return [part for part in x if (lambda: part is PAD)()]
+
+
+def compares_part_of_a_global(x):
+    return x.pad is PAIR.first
+
+
 def compares_attribute(x):
     return x.fill is not np.nan
 
@@ -200,6 +210,8 @@ def test_a_text_that_code_compares_by_is():
         (difference,) = compare(*(described(compares_global, **parts) for parts in pair))
         assert (difference.path, difference.kind) == ("model.pad", "identity")
         assert PAD in difference.message
+    assert seen(described(compares_inside, **same), described(compares_inside, **copied)) == [("model.pad", "identity")]
+    assert seen(described(compares_part_of_a_global, **same), described(compares_part_of_a_global, **same)) == []
     closed = compares_closed(PAD)
     assert seen(described(closed, **same), described(closed, **copied)) == [("model.pad", "identity")]
 

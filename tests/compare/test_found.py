@@ -90,6 +90,23 @@ def test_a_global_that_is_found_otherwise_than_by_its_name(code, parts, monkeypa
     assert all(kind == "value" and "CHOSEN" in path for path, kind in found)
 
 
+def in_globals_and_by_name(self):
+    return globals()[self.key], COUNT
+
+
+def test_what_is_found_by_data_comes_beside_what_is_found_by_name(monkeypatch):
+    before = described(in_globals_and_by_name, key="CHOSEN")
+    monkeypatch.setattr(sys.modules[__name__], "COUNT", 7)
+    assert [path for path, _ in seen(before, described(in_globals_and_by_name, key="CHOSEN"))] == [
+        "model.rarely.__globals__['COUNT']"
+    ]
+
+
+def test_a_model_that_is_a_number():
+    assert seen(snapshot_model(3), snapshot_model(3)) == []
+    assert seen(snapshot_model(3), snapshot_model(4)) == [("model", "value")]
+
+
 def test_a_variable_of_the_environment_that_a_value_names(monkeypatch):
     def reads(self):
         return os.environ.get(self.key)
@@ -219,17 +236,45 @@ def compares(self):
     return self.part is symbol("a")
 
 
+def compares_inside(self):
+    return [part for part in [self.part] if (lambda: part is symbol("a"))()]
+
+
 def compares_types(self):
     return type(self.part) is list and self.part is not None
 
 
-@pytest.mark.parametrize(("code", "kinds"), [(compares, ["missing"]), (compares_types, [])])
+@pytest.mark.parametrize(
+    ("code", "kinds"), [(compares, ["missing"]), (compares_inside, ["missing"]), (compares_types, [])]
+)
 def test_an_object_that_a_cache_gives_again(code, kinds):
     symbol.cache_clear()
     before = described(code, part=symbol("a"), make=symbol)
     assert seen(before, described(code, part=symbol("a"), make=symbol)) == []
     symbol.cache_clear()
     assert [kind for _, kind in seen(before, described(code, part=["a"], make=symbol))] == kinds
+
+
+def test_a_cache_that_gives_one_object_again_and_another_answer_that_is_stale(monkeypatch):
+    words = []
+
+    @functools.lru_cache
+    def told(name):
+        return [name, *words]
+
+    told.__module__ = __name__
+    part = told("a")
+    words.append("later")
+    stale = told("b")
+    words.append("still later")
+
+    def model(part, stale):
+        return described(lambda self: self.part is told("a"), part=part, stale=stale, make=told)
+
+    before = model(part, stale)
+    assert seen(before, model(part, stale)) == []
+    told.cache_clear()
+    assert {"model.make['a']", "model.make['b']"} <= {path for path, _ in seen(before, model(["a"], ["b"]))}
 
 
 def test_the_context_of_decimal_where_only_a_value_is_one():

@@ -77,6 +77,7 @@ SETTINGS = {
     ("Wrapper",): lambda lib: setattr(lib, "Wrapper", Model),
     ("Wrapper", "indent"): lambda lib: setattr(lib.Wrapper, "indent", 2),
     ("Wrapper", "_strict"): lambda lib: setattr(lib.Wrapper, "_strict", False),
+    ("Wrapper", "wrap"): lambda lib: setattr(lib.Wrapper, "wrap", unittest.mock.MagicMock()),
     ("Wrapper", "wrap", "__defaults__"): lambda lib: setattr(lib.Wrapper.wrap, "__defaults__", (4,)),
     ("wrapper", "width"): lambda lib: setattr(lib.wrapper, "width", 4),
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import ctypes
 import datetime
 import decimal
 import fractions
 import hashlib
+import heapq
 import io
 import itertools
 import logging
@@ -145,11 +145,10 @@ def test_a_generator_that_is_finished():
     assert seen(finished(doubled([])), finished(doubled([1]))) == []
 
 
-def test_a_generator_of_a_librarys_goes_by_its_place():
-    def model():
-        return contextlib.contextmanager(counting)().gen
-
-    assert seen(model(), model()) == []
+def test_generators_go_by_their_names_and_those_of_a_library_by_their_place():
+    assert ("model", "value") in seen(counting(), doubled([1]))
+    assert seen(heapq.merge([1]), heapq.merge([2])) == []
+    assert seen(heapq.merge([1]), moved(heapq.merge([1, 2]), 1)) != []
 
 
 def held(lock):
@@ -161,6 +160,9 @@ def held(lock):
 def test_a_lock_that_is_held(make):
     assert seen(make(), make()) == []
     assert seen(make(), held(make())) == [("model", "locked")]
+    lock = make()
+    assert seen(lock, lock) == []
+    assert "unlocked" in repr(lock)  # as it was
 
 
 def test_a_lock_that_nobody_holds_and_nobody_can_take():
