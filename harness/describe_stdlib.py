@@ -65,11 +65,10 @@ def _value(value: Any, builder: Builder) -> dict | None:
             facts = snapshot_atoms.of_file(str(value))
         if issubclass(cls, uuid.UUID):
             facts["is_safe"] = value.is_safe.name
-        groups = [builder.named(added(value, builder.is_own))]
-        if builder.state and issubclass(cls, decimal.Decimal) and not builder.holds_decimals:
-            builder.holds_decimals = True  # once is enough
-            groups.append(builder.named(describe_reached.decimal_context(), ".<context>"))
-        return builder.node("scalar", value, *groups, identity=False, facts=facts)
+        if issubclass(cls, decimal.Decimal):
+            builder.holds_decimals = True
+        own = builder.named(added(value, builder.is_own))
+        return builder.node("scalar", value, own, identity=False, facts=facts)
     if issubclass(cls, re.Pattern):
         facts = {"value": value.pattern, "flags": value.flags}
         return builder.node("scalar", value, identity=False, facts=facts)

@@ -162,18 +162,21 @@ class Builder:
 
     def build(self, value: Any, root: str) -> dict:
         reference = self.refer(value)
-        around = self.named(describe_process.described(self), ".<process>") if self.state else None
+        around = [self.named(describe_process.described(self), ".<process>")] if self.state else []
         self._describe_pending()
         if self.state:
             describe_found.add(self, self._nodes)
             while self._pending:
                 self._describe_pending()
                 describe_found.add(self, self._nodes)
+            if self.holds_decimals:
+                around.append(self.named(describe_reached.decimal_context(), ".<context>"))
+                self._describe_pending()
             snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
             snapshot_atoms.replace(self._nodes, self.watched, self.compared)
             describe_asked.add(self)
-        if around is not None and self._nodes:
-            self._nodes[0].setdefault("groups", []).append(around)
+        if around and self._nodes:
+            self._nodes[0].setdefault("groups", []).extend(around)
         bytecode = importlib.util.MAGIC_NUMBER.hex()
         return {"version": VERSION, "root_path": root, "root": reference, "nodes": self._nodes, "bytecode": bytecode}
 

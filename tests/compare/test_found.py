@@ -276,6 +276,12 @@ def test_a_cache_that_gives_one_object_again_and_another_answer_that_is_stale():
     assert {"model.make['a']", "model.make['b']"} <= found
 
 
+def test_the_context_of_decimal_is_told_once_whichever_decimals_are_one_object():
+    one = decimal.Decimal("7")
+    assert seen(described(None, part=[one, [one]]), described(None, part=[decimal.Decimal("7"), [one]])) == []
+    assert seen(described(None, part=[[one], one]), described(None, part=[[decimal.Decimal("7")], one])) == []
+
+
 def test_the_context_of_decimal_where_only_a_value_is_one():
     before, without = described(None, part=decimal.Decimal(1)), described()
     for name, value in (("prec", 5), ("capitals", 0), ("clamp", 1), ("rounding", decimal.ROUND_UP), ("traps", [])):
@@ -285,5 +291,5 @@ def test_the_context_of_decimal_where_only_a_value_is_one():
             else:
                 setattr(context, name, value)
             path, *_ = (path for path, _ in seen(before, described(None, part=decimal.Decimal(1))))
-            assert path.startswith(f"model.part.<context>.{name}")
+            assert path.startswith(f"model.<context>.{name}")
             assert seen(without, described()) == []
