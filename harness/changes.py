@@ -130,11 +130,12 @@ def compare_runs(first: Sequence[Record], second: Sequence[Record]) -> Changes:
         rerun = next(cell.rerun for where, cell in after.items() if where[:2] == (backend, model) and cell.load_s)
         changes.costs.append(CostChange(backend, model, metric, *costs[place], rerun))
     changes.costs.sort(key=lambda c: -c.change)
-    over_models, count = _over_models(moved)
+    models = _by_backend(moved)
+    over_models = {place: moves.together(found) for place, found in models.items()}
     changes.least_over_models = _least(over_models.values())
     for place in _real(over_models):
         move = over_models[place]
-        changes.backends.append(BackendChange(*place, move.change, *move.interval(), count[place]))
+        changes.backends.append(BackendChange(*place, move.change, *move.interval(), len(models[place])))
     changes.backends.sort(key=lambda c: -c.change)
     return changes
 
@@ -191,15 +192,12 @@ def _moves(costs: dict[tuple[str, str, str], tuple[Ratio, Ratio]]) -> dict[tuple
     return dict(zip(found, moves.scattered(list(found.values())), strict=True))
 
 
-def _over_models(
-    moved: dict[tuple[str, str, str], Move],
-) -> tuple[dict[tuple[str, str], Move], dict[tuple[str, str], int]]:
-    """(backend, metric) -> how far it moved over all models, and how many these are; LEAST_MODELS or more."""
-    by_backend: dict[tuple[str, str], list[Move]] = defaultdict(list)
+def _by_backend(moved: dict[tuple[str, str, str], Move]) -> dict[tuple[str, str], list[Move]]:
+    """(backend, metric) -> how far that moved of each model; of LEAST_MODELS or more."""
+    found: dict[tuple[str, str], list[Move]] = defaultdict(list)
     for (backend, _, metric), move in moved.items():
-        by_backend[backend, metric].append(move)
-    enough = {place: found for place, found in by_backend.items() if len(found) >= LEAST_MODELS}
-    return {place: moves.together(found) for place, found in enough.items()}, {p: len(f) for p, f in enough.items()}
+        found[backend, metric].append(move)
+    return {place: of_models for place, of_models in found.items() if len(of_models) >= LEAST_MODELS}
 
 
 def _real(moved: dict[Any, Move]) -> list[Any]:

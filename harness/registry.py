@@ -105,7 +105,7 @@ def backend_entry(name: str) -> BackendEntry:
         if not path.is_file():
             raise UnknownName("backend file", name, backend_names())
         return BackendEntry(f"{path}:{attribute}")
-    if name in BUILT_IN:  # without a look at what is installed, which takes 25 ms, and each worker would take it
+    if name in BUILT_IN:  # without a look at what is installed, which takes 10 ms, and each worker would take it
         return BUILT_IN[name]
     if name not in backend_names():
         raise UnknownName("backend", name, backend_names())

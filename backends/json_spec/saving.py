@@ -47,8 +47,8 @@ def save(
     What the model's classes and functions reach in their modules must be as an import defines it, because a load finds
     it so; `unchecked` names what may have changed all the same (a cache), as the refusal's message does.
 
-    `digest` is that of the tensors: "sha256", or "blake3", which takes a third of the time or less, at save and at each
-    verified load, and needs the package `blake3` at both.
+    `digest` is that of the tensors: "sha256", or "blake3", which takes 0.3 to 0.4 of the time (`make
+    bench-json-spec`) and needs the package `blake3`, here and at each verified load.
 
     The artifact is written aside, loaded again in this process, compared bit by bit with the model, and only then put
     in place. The model itself is not run, because running may change it: examples run on what was loaded, and once
