@@ -131,6 +131,21 @@ def test_the_same_again_is_no_change_over_all(seed):
     assert len(changes.least_over_models) == 8
 
 
+def test_a_few_percent_are_nobodys_reason_to_act():
+    """Known well over nine models, and less than LEAST_CHANGE."""
+
+    def calm(seed, slower=None):
+        return [
+            dataclasses.replace(record, model=f"model{number}")
+            for number in range(9)
+            for record in run(1000 * seed + number, slower, jitter=0.01, run_id="one")
+        ]
+
+    assert not compare_runs(calm(1), calm(2, {"dill": 1.07})).backends
+    found = compare_runs(calm(1), calm(2, {"dill": 1.13})).backends
+    assert {change.backend for change in found} == {"dill"}
+
+
 def test_models_that_disagree_are_no_change_over_all():
     """Half of them much slower and half of them faster: the interval is as wide as they differ."""
     after = of_models(51)

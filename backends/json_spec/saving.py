@@ -19,7 +19,7 @@ from backends.json_spec.forms import NAMED
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
 from backends.json_spec.regions import Region
 from backends.json_spec.sources import Project, imports, locate
-from backends.json_spec.sums import read_sums, sums_text
+from backends.json_spec.sums import sums_text
 from backends.json_spec.tensors import layout, write
 from backends.json_spec.text import canonical, render
 from backends.json_spec.trust import allowed
@@ -115,7 +115,6 @@ class Written:
         tensors = {name: digests() for name, digests in self.tensors.items()}
         self.add(directory, {files.DIGESTS: digests_text(tensors)})
         (directory / files.SUMS).write_bytes(sums_text(self.sums()))
-        read_sums(directory)  # as every reader does
 
     def forget(self) -> None:
         """Leave nothing behind that was made for the comparison alone: modules, a copy of the process."""

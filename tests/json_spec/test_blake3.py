@@ -98,6 +98,8 @@ def test_a_saver_asks_for_a_digest_that_there_is(tmp_path):
     with pytest.raises(ValueError, match="a digest is 'sha256' or 'blake3', not 'md5'"):
         save(things.fixed_model(), tmp_path / "artifact", digest="md5")
     assert not (tmp_path / "artifact").exists()
+    with pytest.raises(ValueError, match="a digest is"):  # at once, not when the model has been described
+        save(things.Holder(a=lambda: 0), tmp_path / "artifact", digest="md5")
 
 
 WITHOUT = """
