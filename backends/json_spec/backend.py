@@ -5,6 +5,7 @@ cannot be expressed (a lambda, an open file) is refused at save. The examples tr
 model gave for them, SHA-256 of every tensor is compared at load, and source that changed since the save is reported
 instead of run. A script's own classes get the name by which an import finds the script. `json_spec_source` carries the
 source of the model's own modules as well, and runs it under private names, whatever is importable where it is loaded.
+A save runs every example twice, on what it wrote: that is most of the time of saving a model that is slow to run.
 See FORMAT.md.
 
 Use it when the file must be read, compared and loaded safely, and the source is at hand.

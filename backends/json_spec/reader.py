@@ -42,6 +42,8 @@ LEAVES = frozenset([str, int, float, bool, type(None)])
 """Nodes that stand for themselves."""
 _BARE = [(key, type(value)) for key, value in BARE.items() if hasattr(value, "__len__")]
 """Attribute of every module that is a container, and its type."""
+_NOTHING: dict[str, Any] = {}
+_ONE_NAME = "two members of a module have one name, or the name of a field of torch's own"
 COPIED_SLACK_BYTES = 16 << 20
 """What is copied or computed at load is in the file once for every copy; more than twice that is an attempt to fill the
 memory."""
@@ -70,8 +72,8 @@ class Reader:
         self._handles: dict[Any, Any] = {}
         self._last: list[Callable[[], None]] = []
         self._plain_classes: dict[str, type | None] = {}
-        self._distinct: set[tuple[tuple[str, ...], ...]] = set()
-        """Names of members of modules that were seen to be distinct."""
+        self._member_names: set[str] = set()
+        """Names of parameters, buffers and children that were seen to be possible."""
 
     def build(self, root: Any) -> Any:
         """The model. Raises ArtifactError where the graph makes no sense."""
@@ -316,11 +318,16 @@ class Reader:
         state["training"] = node["training"]
         if "full_backward" in node:
             state["_is_full_backward_hook"] = node["full_backward"]
+        attributes, members = node.get("attributes", _NOTHING), _NOTHING
         for key, own, kind in _MEMBERS:
-            if key not in node:
+            if not (nodes := node.get(key)):
                 continue
-            table = state[own]
-            for name, item in node[key].items():
+            if not self._member_names.issuperset(nodes):
+                self._check_names(nodes)
+            if not (attributes.keys().isdisjoint(nodes) and members.keys().isdisjoint(nodes)):
+                raise ArtifactError(_ONE_NAME)
+            members, table = {**members, **nodes} if members else nodes, state[own]
+            for name, item in nodes.items():
                 if item is None:
                     table[name] = None
                     continue
@@ -330,7 +337,6 @@ class Reader:
                 if not isinstance(value, kind):
                     raise ArtifactError(f"the {key} of a module hold something else")
                 table[name] = value
-        self._check_members(node)
         if "non_persistent" in node:
             state["_non_persistent_buffers_set"].update(node["non_persistent"])
         if "hooks" in node:
@@ -338,10 +344,13 @@ class Reader:
 
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
         """Give an object all that its node tells."""
-        if isinstance(made, nn.Module):
+        is_module = isinstance(made, nn.Module)
+        if is_module:
             self._fill_module(made, node)
         if "attributes" in node:
             self._attributes(node["attributes"], vars(made))
+            if is_module and len(vars(made)) != len(BARE) + len(node["attributes"]):
+                raise ArtifactError(_ONE_NAME)
         if "call" in node:
             called = node.get("caller", node.get("$module", node.get("$object")))
             vars(made)[CALL] = {"of": called, "arguments": self._attributes(node["call"])}
@@ -351,19 +360,13 @@ class Reader:
                 raise ArtifactError(f"{type(made).__qualname__} has no slot {name!r}")
             slot.__set__(made, item)
 
-    def _check_members(self, node: dict[str, Any]) -> None:
-        """Refuse two members of one name: one would hide the other, and what is shown is not what runs."""
-        tables = [node.get(key, ()) for key in MEMBERS]
-        parameters, buffers, modules = tables
-        members = (*parameters, 0, *buffers, 0, *modules, 0, *node.get("attributes", ()))
-        if members in self._distinct:
-            return
-        if not all(name and "." not in name for table in tables for name in table):
+    def _check_names(self, names: Collection[str]) -> None:
+        """Refuse what no parameter, buffer or child of a module may be called."""
+        if not all(name and "." not in name for name in names):
             raise ArtifactError("a parameter, buffer or child of a module has a name that is empty or has a dot")
-        names = [*BARE, *(name for name in members if name != 0)]
-        if len(set(names)) != len(names):
-            raise ArtifactError("two members of a module have one name, or the name of a field of torch's own")
-        self._distinct.add(members)
+        if not BARE.keys().isdisjoint(names):
+            raise ArtifactError(_ONE_NAME)
+        self._member_names.update(names)
 
     def _attributes(self, nodes: Any, made: dict[str, Any] | None = None) -> dict[str, Any]:
         """The values of a table, put into `made` where it is given."""

@@ -64,6 +64,13 @@ NODES = {
     "a member with a dot": (thing("module", "Holder", buffers={"a.b": None}), "a name that is empty or has a dot"),
     "two members of one name": (thing("module", "Holder", buffers={"a": None}, attributes={"a": 1}), "have one name"),
     "a name of torch's own": (thing("module", "Holder", attributes={"_parameters": 1}), "have one name"),
+    "a buffer of torch's own": (thing("module", "Holder", buffers={"training": None}), "have one name"),
+    "a parameter and a buffer": (
+        thing("module", "Holder", parameters={"a": None}, buffers={"a": None}), "have one name"
+    ),
+    "a parameter and a child": (
+        thing("module", "Holder", parameters={"a": None}, buffers={"b": None}, modules={"a": None}), "have one name"
+    ),
     "a number as a child": (thing("module", "Holder", modules={"a": 1}), "the modules of a module hold something else"),
     "an unknown entry": ({"$tensor": "float32", "shape": [2], "entry": "gone"}, "have no entry 'gone'"),
     "too large": ({"$tensor": "float32", "shape": [3], "entry": "pair"}, "a tensor reaches outside its entry"),
