@@ -54,10 +54,10 @@ def run(model: Any, x: Any) -> dict[str, Any]:
         batch = x
         if has := _has(model, "preprocess"):
             taps["preprocess"] = _stage("preprocess", model.preprocess, x)
-            batch = batch_of_one(taps["preprocess"])
+            batch = _stage("making a batch of what preprocess gave", batch_of_one, taps["preprocess"])
         if _has(model, "forward"):
             output = _stage("forward", model if isinstance(model, nn.Module) else model.forward, batch)
-            taps["forward"] = first_of_batch(output) if has else output
+            taps["forward"] = _stage("taking the first of forward's batch", first_of_batch, output) if has else output
             if _has(model, "postprocess"):
                 taps["postprocess"] = _stage("postprocess", model.postprocess, taps["forward"])
     return taps
@@ -124,7 +124,7 @@ def _like(template: Any, values: Any) -> Any:
 
 @contextlib.contextmanager
 def _modes(model: Any) -> Iterator[None]:
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modules = _modules(model) if isinstance(model, nn.Module) else []
     flags = [(module, module.training) for module in modules]
     for module in modules:
         module.training = False
@@ -136,13 +136,24 @@ def _modes(model: Any) -> Iterator[None]:
             module.training = training
 
 
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """A module and all below it, each once, without its own `modules`: an attribute may have that name."""
+    found, left = {}, [model]
+    while left:
+        module = left.pop()
+        if module is not None and id(module) not in found:
+            found[id(module)] = module
+            left += vars(module)["_modules"].values()
+    return list(found.values())
+
+
 @contextlib.contextmanager
 def _wrappers(model: Any) -> Iterator[None]:
     """Put back what objects that wrap methods keep, as `torch.autocast` does where it decorates `forward`.
 
     They belong to the class, which the copy that runs shares with the model that is being saved.
     """
-    parts = model.modules() if isinstance(model, nn.Module) else [model]
+    parts = _modules(model) if isinstance(model, nn.Module) else [model]
     classes = {cls for part in parts for cls in type(part).__mro__}
     methods = [item for cls in classes for item in vars(cls).values() if isinstance(item, types.FunctionType)]
     held = []

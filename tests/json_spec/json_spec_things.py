@@ -227,6 +227,13 @@ def build_compound(n_hidden=4):
     return Compound(tokenizer, Layer(tokenizer.n_symbols, n_hidden), Decoder(["good", "bad"]))
 
 
+class Total(nn.Module):
+    """Gives one number for the whole batch."""
+
+    def forward(self, x):
+        return x.sum()
+
+
 class Staged(nn.Module):
     """A model with all three stages, which counts its calls and empties a list that it is given."""
 

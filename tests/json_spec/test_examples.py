@@ -134,7 +134,18 @@ def test_an_example_that_cannot_be_run_or_written_is_refused(tmp_path):
         save(things.Staged(), tmp_path / "a", examples=["?"])
     with pytest.raises(UnsupportedModel, match=r"examples\[0\]\['input'\] is a lambda"):
         save(things.Staged(), tmp_path / "a", examples=[lambda: 1])
+    summed = things.Staged()
+    summed.head = things.Total()
+    with pytest.raises(UnsupportedModel, match=r"run: taking the first of forward's batch raises IndexError"):
+        save(summed, tmp_path / "a", examples=INPUTS)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_attribute_may_be_called_as_what_torch_defines(tmp_path):
+    model = things.Staged()
+    model.modules = model.named_modules = model.children = 3
+    save(model, tmp_path / "a", examples=INPUTS)
+    assert load(tmp_path / "a", trust=TRUST, check=True).modules == 3
 
 
 def test_outputs_that_differ_from_run_to_run_are_refused(tmp_path):
