@@ -1,4 +1,4 @@
-"""The parts of a sharded run as one run: its records together, under one id."""
+"""The parts of a sharded run as one run, or an older run with newer parts in it: records together, under one id."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from harness.report import read_environment
 PROBLEMS_SHOWN = 5
 
 
-def merge_runs(folders: Sequence[Path], output: Path | None = None) -> tuple[Path, list[str]]:
+def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: bool = False) -> tuple[Path, list[str]]:
     """Write the records of all folders into a new one; returns it, and notes on what a reader should know.
+
+    With `replace`, what two folders measured is taken from the later one. Of growth and the like, where one backend and
+    model have many records, it is taken as a whole.
 
     The merged run has the first part's id with `-merged`, and the environment of the part with the most records, with
     the parts' ids. A part that ended before it had a record is left out, with a note. Raises RecordsError where a
-    folder is not there, none has a record, or a cell is in two parts (these are no shards of one run); OutputExists
+    folder is not there, none has a record, or, without `replace`, a cell is in two parts (these are no shards of one
+    run); OutputExists
     where the output is not empty.
     """
     parts: dict[Path, list[Record]] = {}
@@ -39,18 +43,23 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None) -> tuple[Pat
         parts[folder] = read.records
     if not parts:
         raise RecordsError("none of the parts has a record: " + "; ".join(notes), "Run at least one part to its end.")
-    _check_apart(parts)
+    if replace:
+        parts, told = _latest(parts)
+        notes += told
+    else:
+        _check_apart(parts)
     records = [record for part in parts.values() for record in part]
     if len({record.environment_id for record in records}) > 1:
         notes.append("the parts ran in different environments: compare costs within one model")
-    ids = [part[0].run_id for part in parts.values()]
+    environments = {folder: read_environment(folder)[0] or {} for folder in parts}
+    ids = [one for folder, part in parts.items() for one in environments[folder].get("merged_from", [part[0].run_id])]
     run_id = f"{min(ids)}-merged"
     folder = output or ROOT / "reports" / "runs" / run_id
     writer = RecordWriter(folder)
     writer.write(dataclasses.replace(record, run_id=run_id) for record in records)
     writer.close()
     main = max(parts, key=lambda part: len(parts[part]))
-    environment = (read_environment(main)[0] or {}) | {"merged_from": ids}
+    environment = environments[main] | {"merged_from": sorted(set(ids))}
     if left_out:
         environment["left_out"] = left_out
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
@@ -65,9 +74,24 @@ def _check_apart(parts: dict[Path, list[Record]]) -> None:
             if place in seen:
                 raise RecordsError(
                     f"{' × '.join(filter(None, place[1:5]))} is in {seen[place]} and in {folder}",
-                    "Merge the shards of one run: each cell is in one of them.",
+                    "Merge the shards of one run: each cell is in one of them; or --replace the earlier one's.",
                 )
             seen[place] = folder
+
+
+def _latest(parts: dict[Path, list[Record]]) -> tuple[dict[Path, list[Record]], list[str]]:
+    """The parts without what a later one measured too, and a note on each that lost something."""
+    kept: dict[Path, list[Record]] = {}
+    notes: list[str] = []
+    measured: set[tuple[str, ...]] = set()
+    for folder, records in reversed(parts.items()):
+        left = [record for record in records if _place(record)[:-1] not in measured]
+        if len(left) < len(records):
+            notes.append(f"{len(records) - len(left)} of {len(records)} records of {folder} are replaced by later ones")
+        if left:
+            kept[folder] = left
+        measured.update(_place(record)[:-1] for record in records)
+    return dict(reversed(kept.items())), notes[::-1]
 
 
 def _place(record: Record) -> tuple[str, ...]:

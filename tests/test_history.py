@@ -408,6 +408,25 @@ def test_two_runs_are_no_shards(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_what_a_later_part_measured_replaces_the_earlier(tmp_path):
+    old, new = run(1), run(2)
+    growth = [dataclasses.replace(old[0], kind="growth", facts={"bytes": size}) for size in (8, 16)]
+    again = dataclasses.replace(growth[0], run_id=new[0].run_id, facts={"bytes": 9})
+    a, b = write(tmp_path / "a", old + growth), write(tmp_path / "b", [new[0], again])
+    merge = ["merge", str(a), str(b), "--replace", "--output", str(tmp_path / "c")]
+    result = CliRunner().invoke(main, merge)
+    assert result.exit_code == 0, result.output
+    assert f"3 of {len(old) + 2} records of {a} are replaced by later ones" in result.output
+    records = read_records(tmp_path / "c").records
+    assert [record.facts for record in records if record.kind == "growth"] == [again.facts]
+    cells = {record.backend: record.load_s for record in records if record.kind == "cell"}
+    assert cells == {record.backend: record.load_s for record in [*old[1:], new[0]]}
+    assert cells[old[0].backend] != old[0].load_s
+    twice = ["merge", str(tmp_path / "c"), str(b), "--replace", "--output", str(tmp_path / "d")]
+    assert CliRunner().invoke(main, twice).exit_code == 0
+    assert {record.run_id for record in read_records(tmp_path / "d").records} == {records[0].run_id}
+
+
 def test_a_part_without_records_does_not_lose_the_others(tmp_path):
     a, dead, never = write(tmp_path / "a", run(1)[:2]), tmp_path / "dead", tmp_path / "never"
     dead.mkdir()

@@ -136,12 +136,16 @@ def _interval(found) -> str:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=_folder)
 @click.option("--output", type=_folder, help="The new folder [default: reports/runs/<id>].")
-def merge(runs: tuple[Path, ...], output: Path | None) -> None:
-    """Put the parts of a sharded run (folders) together into one run, and make its report."""
+@click.option("--replace", is_flag=True, help="What two folders measured is taken from the later one.")
+def merge(runs: tuple[Path, ...], output: Path | None, replace: bool) -> None:
+    """Put the parts of a sharded run (folders) together into one run, and make its report.
+
+    With --replace, newer parts go into an older run: `roundtrip merge OLD NEW --replace`.
+    """
     from harness.merging import merge_runs
     from harness.report import write_report
 
-    folder, notes = merge_runs(runs, output)
+    folder, notes = merge_runs(runs, output, replace)
     for note in notes:
         click.echo(f"Note: {note}")
     click.echo("\n".join(str(path) for path in write_report(folder)))
