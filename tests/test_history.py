@@ -410,8 +410,8 @@ def test_two_runs_are_no_shards(tmp_path):
 
 def test_what_a_later_part_measured_replaces_the_earlier(tmp_path):
     old, new = run(1), run(2)
-    growth = [dataclasses.replace(old[0], kind="growth", facts={"bytes": size}) for size in (8, 16)]
-    again = dataclasses.replace(growth[0], run_id=new[0].run_id, facts={"bytes": 9})
+    growth = [dataclasses.replace(old[0], kind="growth", facts={"sweep": "tensors", "at": size}) for size in (8, 16)]
+    again = dataclasses.replace(growth[0], run_id=new[0].run_id, facts={"sweep": "tensors", "at": 9})
     a, b = write(tmp_path / "a", old + growth), write(tmp_path / "b", [new[0], again])
     merge = ["merge", str(a), str(b), "--replace", "--output", str(tmp_path / "c")]
     result = CliRunner().invoke(main, merge)
