@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from harness import describe_asked
+from harness.snapshot_attributes import attributes
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -17,8 +18,10 @@ _BARE = frozenset(vars(torch.nn.Module()))
 """torch's own bookkeeping in a module's `__dict__`: described as parameters, buffers, hooks, not as attributes."""
 _REBUILT = frozenset({"_compiled_call_impl"})
 """What `Module.compile` leaves behind: an accelerated copy of `forward`, which torch itself never pickles."""
-_TRACED = frozenset({"_graph", "_code", "_graphpair", "_replicate_hook"})
-"""A GraphModule's own bookkeeping; its state is that of any module."""
+_TRACED = frozenset(
+    {"_graph", "_code", "_lineno_map", "_prologue_start", "_graphmodule_cls_name", "_graphpair", "_replicate_hook"}
+)
+"""A GraphModule's own bookkeeping: its graph is described by the steps, and torch writes its code anew from them."""
 _HOOKS = tuple(sorted(name for name in _BARE if name.endswith("_hooks")))
 _HOOK_FLAGS = tuple(sorted(name for name in _BARE if name.endswith(("_with_kwargs", "_always_called"))))
 _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.qscheme)
@@ -69,10 +72,10 @@ def tensor(value: torch.Tensor, builder: Builder) -> dict:
         return builder.node("tensor", value, facts=facts | {"shape": "not initialised"})
     facts["layout"] = str(value.layout)
     facts["parameter"] = isinstance(value, torch.nn.Parameter)
-    attributes = {name: part for name, part in getattr(value, "__dict__", {}).items() if name not in _PARAMETER_MARKS}
+    own = {name: part for name, part in attributes(value).items() if name not in _PARAMETER_MARKS}
     if value.layout == torch.jagged:  # its parts are below; its sizes are symbols that count through the process
-        attributes = {}
-    groups = [builder.named(attributes)]
+        own = {}
+    groups = [builder.named(own)]
     if builder.state:
         facts["inference"] = value.is_inference()
         if value.grad_fn is not None and id(value) not in builder.recomputed:
@@ -163,12 +166,12 @@ def _bytes(value: torch.Tensor) -> bytes:
 def module(value: torch.nn.Module, builder: Builder) -> dict:
     """Class, training flag, parameters, buffers and their persistence, children, hooks, extra state, attributes.
 
-    Everything in `__dict__` counts except what a bare `nn.Module` has there, which differs between versions of torch
-    and is described by what it means.
+    Everything in `__dict__` and slots counts except what a bare `nn.Module` has there, which differs between versions
+    of torch and is described by what it means.
     """
     if isinstance(value, torch.jit.ScriptModule):
         return _script_module(value, builder)
-    tables = vars(value)
+    tables = attributes(value)
     skipped = _BARE | _REBUILT | (_TRACED if isinstance(value, torch.fx.GraphModule) else frozenset())
     parts: dict[str, Any] = {}
     roles: dict[str, str] = {}
@@ -191,8 +194,29 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
     ]
     if type(value).get_extra_state is not torch.nn.Module.get_extra_state:
         groups.append(builder.named({"get_extra_state()": value.get_extra_state()}))
+    if isinstance(value, torch.fx.GraphModule) and "_graph" in tables:
+        groups.append(builder.indexed(_steps(tables["_graph"]), ".graph"))
     facts = {"training": tables.get("training"), "hooks": _hook_flags(tables)}
     return builder.node("module", value, *groups, facts=facts)
+
+
+def _steps(graph: torch.fx.Graph) -> Iterator[tuple]:
+    """What a traced module does: (operation, target, arguments, keyword arguments) of each step.
+
+    A step goes by its number. One that only fetches an attribute is told where it is used: a pickle traces the module
+    anew, which fetches once for each use. torch's own operators go by their names: they remember how they were called.
+    """
+    numbers: dict[torch.fx.Node, str] = {}
+    fetched = 0
+    for place, node in enumerate(graph.nodes):
+        if node.op == "get_attr":
+            numbers[node] = f"self.{node.target}"
+            fetched += 1
+            continue
+        numbers[node] = f"step {place - fetched}"
+        args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), numbers.__getitem__)
+        is_operator = isinstance(node.target, torch._ops.OperatorBase | torch._ops.OpOverloadPacket)
+        yield (node.op, str(node.target) if is_operator else node.target, tuple(args), tuple(kwargs.items()))
 
 
 def _recomputed(tables: Mapping[str, Any]) -> list[Any]:
@@ -215,7 +239,8 @@ def _hook_flags(tables: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
 
 
 def _script_module(value: torch.jit.ScriptModule, builder: Builder) -> dict:
-    """TorchScript keeps its attributes in C++: its tensors, children and code are what can be read."""
+    """TorchScript keeps its attributes in C++: those that its type names, tensors and children among them. Its code,
+    which names types by numbers of the process, is left out."""
     parts = {name: child for name, child in value.named_children()}
     roles = dict.fromkeys(parts, "submodule")
     for role, entries in (
@@ -224,5 +249,8 @@ def _script_module(value: torch.jit.ScriptModule, builder: Builder) -> dict:
     ):
         for name, part in entries:
             parts[name], roles[name] = part, role
+    for name in torch._C.ConcreteModuleType.from_jit_type(value._c._type()).get_attributes():
+        if name not in parts and name not in _BARE:
+            parts[name], roles[name] = value._c.getattr(name), "plain attribute"
     facts = {"training": value.training, "original_name": value.original_name}
     return builder.node("module", value, builder.named(parts, roles=roles), facts=facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import copy
+import pickle
 import types
 
 import numpy as np
@@ -230,3 +231,83 @@ def test_a_parametrised_weight_is_seen():
     plain = copy.deepcopy(model)
     nn.utils.parametrize.remove_parametrizations(plain, "weight")
     assert ("model.parametrizations", "missing") in seen(model, plain, snapshot_model)
+
+
+class Slotted(nn.Module):
+    __slots__ = ("limit",)
+
+    def __init__(self, limit):
+        super().__init__()
+        self.limit = limit
+
+
+class Measured(torch.Tensor):
+    __slots__ = ("unit",)
+
+
+def measured(unit):
+    tensor = torch.ones(2).as_subclass(Measured)
+    tensor.unit = unit
+    return tensor
+
+
+def test_slots_of_a_module_and_of_a_tensor():
+    assert seen(Slotted(1), Slotted(1), snapshot_model) == []
+    assert seen(Slotted(1), Slotted(2), snapshot_model) == [("model.limit", "value")]
+    assert seen(measured("m"), measured("m"), snapshot_model) == []
+    assert seen(measured("m"), measured("ft"), snapshot_model) == [("model.unit", "value")]
+
+
+class Gate(nn.Module):
+    def __init__(self, limit=1.0):
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, x):
+        return torch.clamp(x, 0.0, self.limit)
+
+
+def test_an_attribute_of_a_scripted_module():
+    before, after = torch.jit.script(Gate()), torch.jit.script(Gate())
+    assert seen(before, after, snapshot_model) == []
+    after.limit = 2.0
+    assert seen(before, after, snapshot_model) == [("model.limit", "value")]
+
+
+def test_the_graph_of_a_traced_module():
+    def traced(limit):
+        made = torch.fx.symbolic_trace(Gate(limit))
+        return torch.fx.GraphModule(nn.Module(), made.graph)
+
+    def fetching(times):
+        """`weight` is fetched once, or once for each use, as when the module's code is traced anew."""
+        graph = torch.fx.Graph()
+        total = graph.placeholder("x")
+        fetched = [graph.get_attr("weight") for _ in range(times)]
+        for place in range(2):
+            total = graph.call_function(torch.add, (total, fetched[place % times]))
+        graph.output(total)
+        root = nn.Module()
+        root.weight = nn.Parameter(torch.ones(2))
+        return torch.fx.GraphModule(root, graph)
+
+    assert seen(traced(1.0), traced(1.0), snapshot_model) == []
+    assert seen(traced(1.0), traced(2.0), snapshot_model) == [("model.graph[1][2][2]", "value")]
+    named = traced(1.0)
+    named._graphmodule_cls_name = "Gate"  # as torch.package notes it
+    assert seen(traced(1.0), named, snapshot_model) == []
+    copied = pickle.loads(pickle.dumps(traced(1.0)))
+    assert seen(traced(1.0), copied, snapshot_model) == []
+    assert seen(fetching(1), fetching(2), snapshot_model) == []
+
+
+def test_an_operator_of_a_traced_module_goes_by_its_name():
+    """Its object remembers how it was called."""
+
+    def traced(operator):
+        graph = torch.fx.Graph()
+        graph.output(graph.call_function(operator, (graph.placeholder("x"),)))
+        return torch.fx.GraphModule(nn.Module(), graph)
+
+    relu_, tanh_ = torch.ops.aten.relu.default, torch.ops.aten.tanh.default
+    assert seen(traced(relu_), traced(tanh_), snapshot_model) == [("model.graph[1][1]", "value")]
