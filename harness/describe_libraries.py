@@ -1,4 +1,4 @@
-"""How values of numpy, pandas, Pillow and SentencePiece are described in a snapshot.
+"""How values of NumPy, pandas, Pillow, SciPy and SentencePiece are described in a snapshot.
 
 A library is looked up among the imported ones only: a value of it can be there only if it was imported.
 """
@@ -37,7 +37,8 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
         node.pop("storage", None)  # it is a constant: whether two places hold one or two of it cannot matter
         return node
     if issubclass(cls, numpy.dtype):
-        return builder.node("constant", value, identity=False, facts={"value": _dtype(value)})
+        metadata = builder.named({"metadata": dict(value.metadata)} if value.metadata else {})
+        return builder.node("constant", value, metadata, identity=False, facts={"value": _dtype(value)})
     if issubclass(cls, numpy.ufunc):
         return builder.node("constant", value, identity=False, facts={"value": value.__name__})
     if hasattr(cls, "basis_name") and hasattr(
@@ -58,11 +59,17 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
     return None
 
 
+_OF_A_MASK = frozenset(
+    {"_mask", "_fill_value", "_hardmask", "_sharedmask", "_isfield", "_baseclass", "_optinfo", "_basedict"}
+)
+"""What NumPy keeps among the attributes of a masked array."""
+
+
 def _array(value: Any, builder: Builder) -> dict:
     """Class, dtype, shape, values; in a model's state also strides and what memory it is a view of."""
     numpy = sys.modules["numpy"]
     facts: dict[str, Any] = {"dtype": _dtype(value.dtype), "shape": list(value.shape)}
-    groups = [builder.named(getattr(value, "__dict__", {}))]
+    groups = [builder.named(attributes(value))]
     node: dict[str, Any] = {}
     if builder.state:
         facts["writeable"] = value.flags.writeable
@@ -72,7 +79,9 @@ def _array(value: Any, builder: Builder) -> dict:
             facts["stride"] = []
         node |= _memory(value, builder)
     if isinstance(value, numpy.ma.MaskedArray):
-        groups = [builder.named({"data": value.data, "mask": value.mask, "fill_value": value.fill_value})]
+        parts = {"data": value.data, "mask": value.mask, "fill_value": value.fill_value}
+        own = {name: part for name, part in attributes(value).items() if name not in _OF_A_MASK}
+        groups = [builder.named(own), builder.named(parts)]
         facts["hardmask"] = value.hardmask
         return builder.node("array", value, *groups, facts=facts, **node)
     plain = numpy.asarray(value)
@@ -94,14 +103,15 @@ def _array(value: Any, builder: Builder) -> dict:
 
 
 def _dtype(dtype: Any) -> str:
-    """With byte order and fields."""
+    """With byte order and fields, and what an element with fields is made of: of `np.record` they are attributes."""
     if dtype.names is None:
         return dtype.str if dtype.kind not in "OVT" else repr(dtype)
     try:
         text = repr(dtype.descr)
     except ValueError:  # fields that overlap, or are out of order
         text = str(dtype)
-    return f"{text} aligned" if dtype.isalignedstruct else text
+    text = f"{text} aligned" if dtype.isalignedstruct else text
+    return text if dtype.type.__name__ == "void" else f"{dtype.type.__name__} {text}"
 
 
 def _memory(value: Any, builder: Builder) -> dict:
@@ -129,7 +139,8 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
         group = builder.named({"tzinfo": value.tzinfo} if issubclass(cls, pandas.Timestamp) else {})
         return builder.node("scalar", value, group, identity=False, facts=facts)
     if issubclass(cls, pandas.Period | pandas.Interval):
-        return builder.node("scalar", value, identity=False, facts={"value": str(value)})
+        facts = {"value": str(value), "freq": getattr(value, "freqstr", None)}
+        return builder.node("scalar", value, identity=False, facts=facts)
     if issubclass(cls, pandas.api.extensions.ExtensionDtype):
         if isinstance(value, pandas.CategoricalDtype):
             parts = {"categories": value.categories, "ordered": value.ordered}
@@ -151,9 +162,10 @@ def _pandas(value: Any, builder: Builder) -> dict | None:
         return builder.node("table", value, builder.named(parts))
     if issubclass(cls, pandas.MultiIndex):
         parts = {f"get_level_values({place})": value.get_level_values(place) for place in range(value.nlevels)}
-        return builder.node("table", value, builder.named({"names": list(value.names), **parts}), identity=False)
+        parts |= {"names": list(value.names), **_public(value)}
+        return builder.node("table", value, builder.named(parts), identity=False)
     if issubclass(cls, pandas.Index):
-        parts = {"name": value.name, "values": value.array}
+        parts = {"name": value.name, "values": value.array, **_public(value)}
         if (freq := getattr(value, "freq", None)) is not None:
             parts["freq"] = str(freq)
         return builder.node("table", value, builder.named(parts), identity=False)
@@ -166,6 +178,11 @@ def _beside(value: Any) -> dict[str, Any]:
     """The attributes that the user gave a table: those in `_metadata` are copied, others are not."""
     known = {*type(value)._metadata} - {"_name"}
     return {name: part for name, part in vars(value).items() if not name.startswith("_") or name in known}
+
+
+def _public(value: Any) -> dict[str, Any]:
+    """The attributes that the user gave an index."""
+    return {name: part for name, part in vars(value).items() if not name.startswith("_")}
 
 
 def _column(value: Any, builder: Builder) -> dict:
@@ -218,4 +235,14 @@ def _sentencepiece(value: Any, builder: Builder) -> dict | None:
     return None
 
 
-_BY_LIBRARY = {"numpy": _numpy, "pandas": _pandas, "PIL": _pillow, "sentencepiece": _sentencepiece}
+def _scipy(value: Any, builder: Builder) -> dict | None:
+    """A tree of points by these and their order in it: what it tells `pickle` has addresses in it."""
+    spatial = sys.modules.get("scipy.spatial")
+    if spatial is None or not issubclass(type(value), spatial.cKDTree):
+        return None
+    parts = {name: getattr(value, name) for name in ("leafsize", "boxsize")}
+    parts |= {name: getattr(value, name).copy() for name in ("data", "indices")}
+    return builder.node("object", value, builder.named(attributes(value)), builder.named(parts))
+
+
+_BY_LIBRARY = {"numpy": _numpy, "pandas": _pandas, "PIL": _pillow, "sentencepiece": _sentencepiece, "scipy": _scipy}

@@ -18,8 +18,9 @@ from harness.snapshot_attributes import attributes, has_attributes
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
-_TOLD = frozenset({"_warned_capturable_if_run_uncaptured", "_opt_called"})
-"""Whether an optimiser has warned already, or was used: torch leaves it out of every copy."""
+_TOLD = frozenset({"_warned_capturable_if_run_uncaptured", "_opt_called", "_stop_words_id"})
+"""Whether an optimiser has warned already, or was used: torch leaves it out of every copy. Which list of stop words, by
+its address, scikit-learn has looked at already: any other is looked at again."""
 _ROWS = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -121,14 +122,15 @@ def _scalar(value: Any, builder: Builder) -> dict | None:
             facts = plain if base not in (float, complex) else {}
             return with_attributes("scalar", value, builder, group, facts=facts, identity=False)
     if issubclass(cls, bytearray):
-        return builder.node("scalar", value, facts={"value": bytes(value)}) | _memory(value, builder)
+        return with_attributes("scalar", value, builder, facts={"value": bytes(value)}) | _memory(value, builder)
     if issubclass(cls, memoryview):
         facts = {"format": value.format, "shape": list(value.shape or ())}
         node = builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
         return node | _memory(value, builder)
     if issubclass(cls, array.array):
         facts = {"typecode": value.typecode, "length": len(value)}
-        node = builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
+        numbers = builder.numbers(value.tobytes(), None)
+        node = with_attributes("scalar", value, builder, facts=facts, numbers=numbers)
         return node | _memory(value, builder)
     if cls is range:
         facts = {"value": [value.start, value.stop, value.step]}
@@ -181,4 +183,6 @@ def _tells(cls: type) -> bool:
     for base in cls.__mro__[:-1]:
         if reduce := vars(base).get("__reduce__") or vars(base).get("__reduce_ex__"):
             return not isinstance(reduce, types.FunctionType)
+        if (state := vars(base).get("__getstate__")) and not isinstance(state, types.FunctionType):
+            return True
     return False

@@ -13,6 +13,7 @@ import os
 import pathlib
 import random
 import re
+import struct
 import threading
 import typing
 import uuid
@@ -52,7 +53,8 @@ def _moment(value: Any, builder: Builder) -> dict | None:
         facts = {"value": [str(value.utcoffset(None)), value.tzname(None)]}
         return builder.node("scalar", value, identity=False, facts=facts)
     if issubclass(cls, zoneinfo.ZoneInfo):
-        return builder.node("scalar", value, identity=False, facts={"value": value.key})
+        own = builder.named(added(value, builder.is_own))
+        return builder.node("scalar", value, own, identity=False, facts={"value": value.key})
     return None
 
 
@@ -72,6 +74,13 @@ def _value(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, re.Pattern):
         facts = {"value": value.pattern, "flags": value.flags}
         return builder.node("scalar", value, identity=False, facts=facts)
+    if issubclass(cls, re.Match):
+        facts = {"span": [value.pos, value.endpos, *value.regs]}
+        parts = {"string": value.string, "re": value.re}
+        return builder.node("scalar", value, builder.named(parts), identity=False, facts=facts)
+    if issubclass(cls, struct.Struct):
+        facts = {"value": value.format}
+        return builder.node("scalar", value, builder.named(attributes(value)), identity=False, facts=facts)
     return None
 
 
@@ -95,6 +104,9 @@ def _position(value: io.IOBase) -> dict[str, int]:
         if value.fileno() > 2 and value.seekable():
             return {"position": value.tell()}
     return {}
+
+
+_OF_A_LOGGER = frozenset({*vars(logging.Logger("")), "manager"})
 
 
 def _is_own_part(part: Any, builder: Builder) -> bool:
@@ -124,7 +136,9 @@ def _other(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, logging.Logger):  # one of the process's, by name
         parts = {name: [part for part in getattr(value, name) if _is_own_part(part, builder)]
                  for name in ("handlers", "filters")}  # fmt: skip
-        group = builder.named({name: part for name, part in parts.items() if part})
+        parts = {name: part for name, part in parts.items() if part}
+        parts |= {name: part for name, part in attributes(value).items() if name not in _OF_A_LOGGER}
+        group = builder.named(parts)
         name = "<own>" if builder.is_own(value.name) else value.name  # `getLogger(__name__)`, under another name
         node = builder.node("constant", value, group, facts={"value": name})
         describe_asked.of_logger(value, node, builder)

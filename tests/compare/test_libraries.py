@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import io
+import logging
+import pickle
 import sys
 import types
 import warnings
+import zoneinfo
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,8 @@ import pytest
 import torch
 import torch.nn.utils.prune
 from PIL import Image
+from scipy.spatial import KDTree, cKDTree
+from sklearn.feature_extraction.text import CountVectorizer
 
 from harness.compare import compare
 from harness.snapshot import snapshot_model
@@ -49,6 +55,70 @@ def test_an_attribute_of_a_table(make):
 def test_private_attributes_of_a_table_count_where_its_class_says_so():
     assert seen(with_attribute(Frame({"a": [1]}), "_unit"), Frame({"a": [1]})) == [("model._unit", "missing")]
     assert seen(with_attribute(pd.DataFrame({"a": [1]}), "_seen"), pd.DataFrame({"a": [1]})) == []
+
+
+@pytest.mark.parametrize("make", [lambda: pd.Index(["a"]), lambda: pd.MultiIndex.from_product([["a"], ["b"]])])
+def test_an_attribute_of_an_index(make):
+    assert seen(with_attribute(make()), with_attribute(make())) == []
+    assert seen(with_attribute(make()), make()) == [("model.source", "missing")]
+
+
+def masked():
+    return np.ma.array([1.0, 2.0], mask=[False, True])
+
+
+class Quantity(np.ndarray):
+    __slots__ = ("source",)
+
+
+def test_an_attribute_of_an_array():
+    """NumPy leaves them out of a pickle, and has attributes of its own on masked arrays."""
+    assert seen(with_attribute(masked()), with_attribute(masked())) == []
+    assert seen(with_attribute(masked()), pickle.loads(pickle.dumps(with_attribute(masked())))) == [
+        ("model.source", "missing")
+    ]
+    quantity = np.ones(2).view(Quantity)
+    assert seen(with_attribute(quantity.copy()), with_attribute(quantity.copy())) == []
+    assert seen(with_attribute(quantity.copy()), quantity) == [("model.source", "missing")]
+
+
+class Buffer(bytearray):
+    pass
+
+
+class Numbers(array.array):
+    pass
+
+
+class Zone(zoneinfo.ZoneInfo):
+    pass
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Buffer(b"a"),
+        lambda: Numbers("b", b"a"),
+        lambda: Zone.no_cache("UTC"),
+        lambda: logging.Logger("roundtrip.test_libraries"),  # one that no other test meets
+    ],
+)
+def test_an_attribute_of_what_keeps_its_value_in_c_or_by_name(make):
+    assert seen(with_attribute(make()), with_attribute(make())) == []
+    assert seen(with_attribute(make()), make()) == [("model.source", "missing")]
+
+
+@pytest.mark.parametrize("make", [KDTree, cKDTree])
+def test_a_tree_of_points(make):
+    tree = make([[0.0], [1.0]], leafsize=4)
+    assert seen(tree, pickle.loads(pickle.dumps(tree))) == []
+    assert seen(tree, make([[0.0], [2.0]], leafsize=4)) == [("model.data", "value")]
+    assert seen(tree, make([[0.0], [1.0]], leafsize=5)) == [("model.leafsize", "value")]
+
+
+def test_which_stop_words_were_looked_at_is_no_state():
+    words = CountVectorizer(stop_words=["the", "a"]).fit(["the word"])
+    assert seen(words, pickle.loads(pickle.dumps(words))) == []
 
 
 def test_the_frequency_of_an_index():

@@ -18,6 +18,7 @@ import math
 import operator
 import pickle
 import re
+import struct
 import threading
 import time
 import types
@@ -173,6 +174,10 @@ VALUES = [
     (lambda: re.compile("a"), lambda: re.compile("b"), "x", "value"),
     (lambda: re.compile("a"), lambda: re.compile("a", re.I), "x", "flags"),
     (lambda: re.compile(b"a"), lambda: re.compile(b"b"), "x", "value"),
+    (lambda: re.match("a", "ab"), lambda: re.match("a", "ac"), "x.string", "value"),
+    (lambda: re.match("a", "aa"), lambda: re.compile("a").match("aa", 1), "x", "span"),
+    (lambda: re.match("a", "a"), lambda: re.match("[a]", "a"), "x.re", "value"),
+    (lambda: struct.Struct("<f"), lambda: struct.Struct(">f"), "x", "value"),
     (lambda: io.BytesIO(b"ab"), lambda: io.BytesIO(b"ac"), "x", "value"),
     (lambda: io.BytesIO(b"ab"), lambda: moved(io.BytesIO(b"ab"), 1), "x", "position"),
     (lambda: logging.getLogger("a"), lambda: logging.getLogger("b"), "x", "value"),
@@ -213,6 +218,8 @@ VALUES = [
     (lambda: np.array([1], "longdouble"), lambda: np.array([2], "longdouble"), "x.high", "value"),
     (lambda: np.ma.array([1, 2], mask=[0, 1]), lambda: np.ma.array([1, 2], mask=[1, 1]), "x.mask", "value"),
     (lambda: np.dtype("<i4"), lambda: np.dtype(">i4"), "x", "value"),
+    (lambda: np.dtype("f4", metadata={"unit": "K"}), lambda: np.dtype("f4"), "x.metadata", "missing"),
+    (lambda: np.dtype((np.record, [("a", "i4")])), lambda: np.dtype([("a", "i4")]), "x", "value"),
     (lambda: np.sin, lambda: np.cos, "x", "value"),
     # --- pandas and Pillow
     (lambda: pd.Series([1, 2]), lambda: pd.Series([1, 3]), "x.values", "value"),
@@ -231,6 +238,8 @@ VALUES = [
     ),
     (lambda: pd.Timestamp("2026-01-01"), lambda: pd.Timestamp("2026-01-02"), "x", "value"),
     (lambda: pd.NaT, lambda: pd.NA, "x", "type"),
+    (lambda: pd.Period("2026", "Y-MAR"), lambda: pd.Period("2026", "Y-DEC"), "x", "freq"),
+    (lambda: pd.DateOffset(1, months=1), lambda: pd.DateOffset(2, months=1), "x.__reduce__()[2]['n']", "value"),
     (lambda: Image.new("L", (2, 2), 3), lambda: Image.new("L", (2, 2), 4), "x", "value"),
     (lambda: Image.new("L", (2, 1)), lambda: Image.new("L", (1, 2)), "x", "size"),
     # --- tensors
@@ -334,6 +343,7 @@ def test_depth_is_no_limit(depth):
 
 def test_differences_are_json_and_their_kinds_are_known():
     facts = {"dtype", "shape", "requires_grad", "device", "maxlen", "flags", "fold", "position", "size", "is_safe"}
+    facts |= {"span", "freq"}
     for before, after, _, _ in VALUES:
         found = differences(before(), after())
         json.dumps([difference.to_dict() for difference in found], allow_nan=False)
