@@ -17,6 +17,7 @@ import functools
 import inspect
 import itertools
 import logging
+import sys
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,18 @@ _SPAWNED = frozenset({"spawn", "seed_seq"})
 _SHARED = frozenset({"is_shared"})
 _CONTEXT = frozenset({"__context__", "format_exception", "print_exception"})
 _ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations"})
-NAMES = _DOC | _SUBCLASSES | _STORAGE | _ANNOTATIONS | _LEVEL | _CONTEXT | _SHARED | _SPAWNED
+_BY_NAME = frozenset({"pickle", "Pickler", "Process", "ProcessPoolExecutor"})
+_MODULE = frozenset({"__module__"})
+_NAME = frozenset({"name"})
+NAMES = frozenset().union(
+    _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME
+)
 """Attributes that code must name for one of the facts to count."""
 
 
 def of_code(value: Any, node: dict, builder: Builder) -> None:
-    """A function's or class's docstring; of a class, the user's classes that derive from it.
+    """A function's or class's docstring; of a class, the user's classes that derive from it, whether it is found by its
+    name, and whether its module has the name that it had.
 
     A docstring without its indentation, which Python 3.13 takes away.
     """
@@ -50,11 +57,24 @@ def of_code(value: Any, node: dict, builder: Builder) -> None:
     if isinstance(value, type):
         builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
         builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))
+        builder.later.append((_BY_NAME, node, lambda: {"importable": _is_importable(value)}))
+        builder.later.append((_MODULE, node, lambda: {"in_artifact": builder.is_of_an_artifact(value.__module__)}))
 
 
 def _derived(value: type, builder: Builder) -> dict[str, Any]:
     classes = type.__subclasses__(value)
     return {"subclasses": sorted({builder.type_name(cls) for cls in classes if builder.is_own(cls.__module__)})}
+
+
+def _is_importable(value: type) -> bool:
+    """Whether its module has it under its name, so that another process can be told of it.
+
+    Of a copy by value, or of code that runs from an artifact, no module has.
+    """
+    found: Any = sys.modules.get(value.__module__)
+    for step in value.__qualname__.split("."):
+        found = vars(found).get(step) if isinstance(found, types.ModuleType | type) else None
+    return found is value
 
 
 def _annotations(value: type) -> dict[str, Any]:
@@ -78,8 +98,10 @@ def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
 
 
 def of_exception(value: BaseException, node: dict, builder: Builder) -> None:
-    """While what an exception was raised."""
+    """While what an exception was raised; which name was not found."""
     builder.later.append((_CONTEXT, node, lambda: {"context": repr(value.__context__)}))
+    if isinstance(value, AttributeError | NameError | ImportError):
+        builder.later.append((_NAME, node, lambda: {"name": value.name}))
 
 
 def of_generator(value: Any, node: dict, builder: Builder) -> None:

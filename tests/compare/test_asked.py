@@ -12,6 +12,8 @@ import json
 import logging
 import math
 import os
+import pickle
+import sys
 import tempfile
 
 import numpy as np
@@ -165,6 +167,45 @@ def test_while_what_an_exception_was_raised():
     first.__context__ = KeyError("b")
     assert seen(described(nothing, x=first), described(nothing, x=second)) == []
     assert seen(described(reads_context, x=first), described(reads_context, x=second)) == [("model.x", "context")]
+
+
+def reads_name(x):
+    return x.name
+
+
+@pytest.mark.parametrize("error", [AttributeError, NameError, ImportError])
+def test_which_name_was_not_found(error):
+    first, second = error("a", name="b"), error("a")
+    assert seen(described(nothing, x=first), described(nothing, x=second)) == []
+    assert seen(described(reads_name, x=first), described(reads_name, x=second)) == [("model.x", "name")]
+
+
+def pickles(x):
+    return pickle.dumps(x)
+
+
+def reads_module(x):
+    return type(x).__module__
+
+
+def test_a_class_that_is_found_by_its_name(monkeypatch):
+    """Unlike that of a copy by value."""
+    for code, kinds in ((logs, []), (pickles, ["importable"]), (reads_module, [])):
+        one = model(code)
+        before = snapshot_model(one, own_modules=OWN)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[__name__], "Base", None)
+            assert [kind for _, kind in seen(before, snapshot_model(one, own_modules=OWN))] == kinds
+
+
+def test_a_class_whose_module_has_another_name(monkeypatch):
+    """As when it runs from an artifact."""
+    for code, kinds in ((logs, []), (reads_module, ["in_artifact"])):
+        one = model(code)
+        before = snapshot_model(one, own_modules=OWN)
+        with monkeypatch.context() as patch:
+            patch.setattr(Base, "__module__", f"<torch_package_0>.{__name__}")
+            assert [kind for _, kind in seen(before, snapshot_model(one, own_modules=OWN))] == kinds
 
 
 # --- the very object
