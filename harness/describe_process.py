@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _STARTED_IN = os.getcwd()
 _LOCALE = ("LC_NUMERIC", "LC_CTYPE", "LC_TIME", "LC_COLLATE", "LC_MONETARY")
+_PRODUCTS = (("generic", "all"), ("mkldnn", "matmul"), ("mkldnn", "conv"), ("mkldnn", "rnn"))
+_LONGEST_FIELD = 131072
+"""Of a line of `csv`, unless another length is set."""
 _HOOKS = (
     "_global_forward_hooks",
     "_global_forward_pre_hooks",
@@ -56,7 +59,9 @@ def settings() -> dict[str, Any]:
         "torch.get_autocast_dtype('cpu')": str(torch.get_autocast_dtype("cpu")),
         "torch.get_deterministic_debug_mode()": torch.get_deterministic_debug_mode(),
         "torch.utils.deterministic.fill_uninitialized_memory": torch._C._get_deterministic_fill_uninitialized_memory(),
-        "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "torch.get_float32_matmul_precision()": _precision(),
+        "torch.sparse.check_sparse_tensor_invariants": torch._C._check_sparse_tensor_invariants(),
+        "torch.backends.quantized.engine": torch._C._get_qengine(),
         "torch.backends.mkldnn.enabled": torch._C._get_mkldnn_enabled(),
         "torch.backends.cudnn": [
             torch._C._get_cudnn_enabled(),
@@ -84,6 +89,17 @@ def settings() -> dict[str, Any]:
     with contextlib.suppress(OSError):
         found["os.getcwd()"] = None if os.getcwd() == _STARTED_IN else os.getcwd()
     return found
+
+
+def _precision() -> list[str | None]:
+    """How exact products of float32 have to be, in torch's older words and in the newer ones for each kind of product.
+
+    Unset is as exact as can be.
+    """
+    older = None
+    with contextlib.suppress(RuntimeError):  # where it was set in the newer words
+        older = torch.get_float32_matmul_precision()
+    return [older, *(torch._C._get_fp32_precision_getter(*kind).replace("none", "ieee") for kind in _PRODUCTS)]
 
 
 def described(builder: Builder) -> dict[str, Any]:
@@ -142,6 +158,8 @@ def _registered(builder: Builder) -> dict[str, Any]:
     }
     if (csv := sys.modules.get("csv")) is not None:
         found["csv.list_dialects()"] = sorted(set(csv.list_dialects()) - {"excel", "excel-tab", "unix"})
+        if (limit := csv.field_size_limit()) != _LONGEST_FIELD:
+            found["csv.field_size_limit()"] = limit
     if (numpy := sys.modules.get("numpy")) is not None and builder.is_own(_module_of(numpy.geterrcall())):
         found["numpy.geterrcall()"] = numpy.geterrcall()
     return {path: part for path, part in found.items() if part}

@@ -123,6 +123,13 @@ CHANGES = {
         lambda: torch.set_float32_matmul_precision("medium"),
         lambda: torch.set_float32_matmul_precision("highest"),
     ),
+    "torch.sparse.check_sparse_tensor_invariants": (
+        torch.sparse.check_sparse_tensor_invariants.enable,
+        torch.sparse.check_sparse_tensor_invariants.disable,
+    ),
+    "torch.backends.quantized.engine": attribute(
+        torch.backends.quantized, "engine", torch.backends.quantized.supported_engines[1]
+    ),
     "torch.backends.mkldnn.enabled": (
         lambda: torch._C._set_mkldnn_enabled(False),
         lambda: torch._C._set_mkldnn_enabled(True),
@@ -156,6 +163,7 @@ CHANGES = {
         lambda: csv.register_dialect("mine", delimiter=";"),
         lambda: csv.unregister_dialect("mine"),
     ),
+    "csv.field_size_limit()": (lambda: csv.field_size_limit(10), lambda: csv.field_size_limit(131072)),
     "numpy.geterrcall()": (lambda: np.seterrcall(mine), lambda: np.seterrcall(None)),
     "torch.get_printoptions()": (
         lambda: torch.set_printoptions(precision=2),
@@ -200,6 +208,20 @@ def test_a_setting_is_seen_and_nothing_else(name):
     if name == "torch.is_inference_mode_enabled()":  # which records no gradients either
         paths.remove("torch.is_grad_enabled()")
     assert all(path.startswith(name) for path in paths), paths
+    assert compare(before, described()) == []
+
+
+def test_precision_in_the_newer_words():
+    """After these torch refuses to tell it in the older ones."""
+    before = described()
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        after = described()
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = "ieee"
+    paths = [one.path.removeprefix("model.<process>.") for one in compare(before, after)]
+    assert "torch.get_float32_matmul_precision()[2]" in paths
+    assert all(path.startswith("torch.get_float32_matmul_precision()") for path in paths), paths
     assert compare(before, described()) == []
 
 
