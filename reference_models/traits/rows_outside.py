@@ -39,6 +39,9 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "functools documentation: lru_cache",
         ),
         "hard_masked_array": ("a masked array whose mask refuses to be lifted", "numpy documentation: hardmask"),
+        "attribute_of_a_masked_array": ("a masked array with an attribute", BASE_REDUCE),
+        "slot_of_an_array_subclass": ("a subclass of ndarray with `__slots__`", BASE_REDUCE),
+        "name_that_an_error_missed": ("the `name` of an AttributeError that is kept", BASE_REDUCE),
     },
     ("trait_asked.py", "asked"): {
         "text_compared_by_is": ("a text that code compares with a global by `is`", OBJECTS),
@@ -52,6 +55,14 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "method_of_a_library_class_patched": ("string.Formatter has another format_field", "monkey patching"),
         "class_registered_with_a_library": ("Sequence.register of the user's class", "abc documentation: register"),
         "codec_of_its_own": ("codecs.register in the builder", "codecs documentation: register"),
+        "part_that_it_pickles_itself": (
+            "pickle.dumps of a part, whose class no module has when it came by value",
+            "pickle documentation: classes go by name",
+        ),
+        "table_by_the_full_names_of_classes": (
+            "a table whose keys begin with a class's `__module__`",
+            "torch.package: modules have names of their own",
+        ),
     },
     ("trait_process.py", "process"): {
         "default_dtype_changed": ("torch.set_default_dtype before the save", DEFAULTS),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import collections.abc
 import os
+import pickle
 import string
 import tempfile
 
@@ -219,3 +220,35 @@ def shouting(name):
 def codec_of_its_own() -> nn.Module:
     codecs.register(shouting)
     return made(Shouts)
+
+
+class Settings:
+    def __init__(self) -> None:
+        self.times = 2
+
+
+class Digests(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings()
+
+    def rare(self):
+        return float(pickle.loads(pickle.dumps(self.settings)).times)
+
+
+def part_that_it_pickles_itself() -> nn.Module:
+    return made(Digests)
+
+
+class Configures(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gains = {f"{Settings.__module__}.Settings": 2.0}
+        self.settings = Settings()
+
+    def rare(self):
+        return self.gains[f"{type(self.settings).__module__}.Settings"]
+
+
+def table_by_the_full_names_of_classes() -> nn.Module:
+    return made(Configures)

@@ -288,3 +288,51 @@ class HardMask(Words):
 
 def hard_masked_array() -> nn.Module:
     return made(HardMask)
+
+
+class Sensors(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.means = np.ma.array([1.0, 2.0], mask=[False, True])
+        self.means.gain = 2.0
+
+    def rare(self):
+        return float(self.means.sum()) * self.means.gain
+
+
+def attribute_of_a_masked_array() -> nn.Module:
+    return made(Sensors)
+
+
+class Quantity(np.ndarray):
+    __slots__ = ("gain",)
+
+
+class Quantities(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = np.array([1.0, 2.0]).view(Quantity)
+        self.scale.gain = 2.0
+
+    def rare(self):
+        return float(self.scale.sum()) * self.scale.gain
+
+
+def slot_of_an_array_subclass() -> nn.Module:
+    return made(Quantities)
+
+
+class Remembers(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            self.means = self.net.means
+        except AttributeError as error:
+            self.reason = error.with_traceback(None)
+
+    def rare(self):
+        return float(len(self.reason.name))
+
+
+def name_that_an_error_missed() -> nn.Module:
+    return made(Remembers)
