@@ -55,7 +55,7 @@ def load(
     Raises ArtifactError where the artifact is damaged or not of this format, UntrustedName where it needs a name that
     is not trusted, SourceDrift, ExampleMismatch. No global random state changes.
     """
-    if verify not in (True, False, "lazy"):
+    if verify is not True and verify is not False and verify != "lazy":  # 1 is equal to True, and is not it
         raise ValueError(f"verify is True, 'lazy' or False, not {verify!r}")
     if on_drift not in ("error", "warn", "ignore"):
         raise ValueError(f"on_drift is 'error', 'warn' or 'ignore', not {on_drift!r}")
