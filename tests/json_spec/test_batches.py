@@ -37,6 +37,11 @@ def test_pieces_are_written_in_order(tmp_path, monkeypatch, gathered):
     assert written(tmp_path / "file", pieces) == b"".join(pieces)
 
 
+def test_more_pieces_than_a_call_takes(tmp_path):
+    """POSIX systems refuse more than 1,024, and so would the save of a model with more small tensors."""
+    assert written(tmp_path / "file", [b"ab"] * 5000) == b"ab" * 5000
+
+
 @pytest.mark.skipif(not hasattr(os, "writev"), reason="no writev here")
 def test_what_the_system_takes_in_parts_is_gone_on_with(tmp_path, monkeypatch):
     whole, calls = os.writev, []

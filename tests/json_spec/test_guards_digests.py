@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
+from backends.json_spec import digests
 from backends.json_spec.digests import Checking, check_file, read_digests, sha256, tensor_digests
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.text import render
 
 D = "0" * 64
+
+
+def of_weights(**members):
+    return {"format": "json-spec-digests", "version": 1, "tensors": {"w": members}}
+
+
 DIGESTS = {
     "a truth value as its version": (
         {"format": "json-spec-digests", "version": True, "tensors": {}}, "exactly the members"
@@ -25,6 +33,10 @@ DIGESTS = {
         {"format": "json-spec-digests", "version": 1, "tensors": {"w": {"header": D, "entries": {"a": 1}}}},
         "something else",
     ),
+    "a header's digest that is no text": (of_weights(header=1, entries={}), "something else"),
+    "another member of a file's": (of_weights(header=D, entries={}, more=D), "something else"),
+    "members in another order": (of_weights(entries={}, header=D), "something else"),
+    "SHA-256 by its name": (of_weights(digest="sha256", header=D, entries={}), "names a digest that is none"),
 }  # fmt: skip
 
 
@@ -57,8 +69,37 @@ def test_what_is_compared_with_digests(tmp_path):
         tensor_digests({"tensors": {}}, "weights.safetensors")
     with pytest.raises(ArtifactError, match="do not agree on whether there is an entry 'b'"):
         Checking("it", memoryview(b"ab"), {"a": (0, 1)}, {"a": sha256(b"a"), "b": sha256(b"b")})
+    with pytest.raises(ArtifactError, match="do not agree on whether there is an entry 'b'"):
+        Checking("it", memoryview(b"ab"), {"a": (0, 1), "b": (1, 1)}, {"a": sha256(b"a")})
     checking = Checking("it", memoryview(b"ab"), {"a": (0, 1)}, {"a": sha256(b"b")})
     with pytest.raises(ArtifactError, match="the SHA-256 of 'a'"):
         checking.check("a")
+    with pytest.raises(ArtifactError, match="the SHA-256 of 'a'"):
+        checking.finish()
+
+
+def test_digests_are_no_longer_than_they_may_be(tmp_path, monkeypatch):
+    data = render(of_weights(header=D, entries={})).encode()
+    (tmp_path / "digests.json").write_bytes(data)
+    monkeypatch.setattr(digests, "LIMIT", len(data))
+    assert read_digests(tmp_path, None)
+    monkeypatch.setattr(digests, "LIMIT", len(data) - 1)
+    with pytest.raises(ArtifactError, match="more than"):
+        read_digests(tmp_path, None)
+
+
+def test_the_end_is_waited_for_where_another_thread_compares_the_last_piece(monkeypatch):
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(data):
+        begun.set()
+        goes_on.wait(60)
+        return sha256(data)
+
+    monkeypatch.setattr(digests, "reading", lambda name: slow)
+    monkeypatch.setattr(digests, "INLINE_BYTES", 0)
+    checking = Checking("it", memoryview(b"a"), {"a": (0, 1)}, {"a": sha256(b"b")})
+    assert begun.wait(60)
+    threading.Timer(0.3, goes_on.set).start()
     with pytest.raises(ArtifactError, match="the SHA-256 of 'a'"):
         checking.finish()

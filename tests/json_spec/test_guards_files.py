@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -32,3 +33,47 @@ def test_files(tmp_path):
     os.link(plain, tmp_path / "second")
     with pytest.raises(ArtifactError, match="2 names"):
         files.open_file(plain)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes as POSIX has them")
+def test_a_link_where_the_system_would_follow_it(tmp_path, monkeypatch):
+    (tmp_path / "plain").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("plain")
+    monkeypatch.delattr(os, "O_NOFOLLOW")  # as on Windows
+    monkeypatch.setattr(files, "_FLAGS", os.O_RDONLY)
+    assert files.read_file(tmp_path / "plain", 5) == b"12345"
+    with pytest.raises(ArtifactError, match="link is a symbolic link: put the file itself there"):
+        files.read_file(tmp_path / "link", 5)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"6"])
+def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch, change):
+    (tmp_path / "file").write_bytes(b"12345")
+    read = os.read
+    monkeypatch.setattr(files.os, "read", lambda handle, count: change(read(handle, count)))
+    with pytest.raises(ArtifactError, match="file was written to while it was read"):
+        files.read_file(tmp_path / "file", 10)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are numbered from below as POSIX does")
+def test_no_file_is_left_open(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "folder").mkdir()
+
+    def lowest():
+        handle = os.open(tmp_path / "file", os.O_RDONLY)
+        os.close(handle)
+        return handle
+
+    before = lowest()
+    files.read_file(tmp_path / "file", 5)
+    for name, limit in [("file", 4), ("folder", 5)]:
+        with pytest.raises(ArtifactError):
+            files.read_file(tmp_path / name, limit)
+    assert lowest() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2(2) is of Linux")
+def test_names_that_cannot_be_exchanged(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        files._exchange(tmp_path / "one", tmp_path / "other")

@@ -40,6 +40,7 @@ NODES = {
     "a finite number": ({"$float": "1.5"}, "a finite number is tagged"),
     "a zero": ({"$float": "-0.5"}, "a finite number is tagged"),
     "a shorter byte string": ({"$blob": 3, "entry": "four"}, "a byte string's length"),
+    "a longer byte string": ({"$blob": 5, "entry": "four"}, "a byte string's length"),
     "one entry for two": ([{"$blob": 4, "entry": "four"}] * 2, "two byte strings are the one entry 'four'"),
     "a partial of a number": ({"$partial": 5, "args": [], "keywords": {}}, "that cannot be called"),
     "a member that is none": (thing("enum", "Colour", member="GREEN"), "has not all members"),
@@ -72,6 +73,13 @@ NODES = {
         thing("module", "Holder", parameters={"a": None}, buffers={"b": None}, modules={"a": None}), "have one name"
     ),
     "a number as a child": (thing("module", "Holder", modules={"a": 1}), "the modules of a module hold something else"),
+    "a number as a parameter": (
+        thing("module", "Holder", parameters={"a": 1}), "the parameters of a module hold something else"
+    ),
+    "a module as a buffer": (
+        thing("module", "Holder", buffers={"a": thing("module", "Holder")}),
+        "the buffers of a module hold something else",
+    ),
     "an unknown entry": ({"$tensor": "float32", "shape": [2], "entry": "gone"}, "have no entry 'gone'"),
     "too large": ({"$tensor": "float32", "shape": [3], "entry": "pair"}, "a tensor reaches outside its entry"),
     "too late": ({"$tensor": "float32", "shape": [2], "entry": "pair", "offset": 4}, "a tensor reaches outside"),
@@ -118,6 +126,14 @@ def test_what_a_reader_refuses(what, build):
     node, message = NODES[what]
     with pytest.raises(ArtifactError, match=message):
         build(node)
+
+
+@pytest.mark.parametrize("what", ["an object as a module", "a number as a parameter", "a module as a buffer"])
+def test_what_a_reader_refuses_by_the_short_way(what, build):
+    """Modules with a name are made before anything refers to them."""
+    node, message = NODES[what]
+    with pytest.raises(ArtifactError, match=message):
+        build({"$ref": "it"}, it=node)
 
 
 DOUBLE = {"$function": "json_spec_things:double"}

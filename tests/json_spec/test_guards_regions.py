@@ -41,3 +41,19 @@ def test_what_other_readers_of_safetensors_are_told(dtype, told):
     """A dtype only where they would read the same numbers."""
     array = np.arange(3).astype(dtype)
     assert regions(x=array)[1]["model.x"]["dtype"] == told
+
+
+def test_what_lies_within_another_is_part_of_it_and_what_only_touches_it_is_not():
+    """Storages of their own to torch, in the memory of one array."""
+    array = np.arange(32.0)
+    assert regions(whole=array, part=torch.from_numpy(array[2:4]))[0] == {"model.whole": array.tobytes()}
+    low, high = torch.from_numpy(array[:16]), torch.from_numpy(array[16:])
+    expected = {"model.low": array[:16].tobytes(), "model.high": array[16:].tobytes()}
+    assert regions(low=low, high=high)[0] == expected
+
+
+def test_elements_of_every_size_start_at_a_multiple_of_it():
+    """Else a reader that insists on that would refuse what was saved."""
+    base = torch.arange(8.0)
+    held = regions(small=base[1:3], large=base.view(torch.float64)[1:2])[0]
+    assert held == {"model.small": bytes(4) + base[1:4].numpy().tobytes()}

@@ -21,7 +21,10 @@ TEXTS = {
     "beyond 64 bits": (b"[9223372036854775808]", "beyond 64 bits"),
     "a lone surrogate": (b'["\\ud800"]', "lone surrogate"),
     "a lone surrogate as a key": (b'{"\\udc00": 1}', "lone surrogate"),
+    "beyond 64 bits in an object": (b'{"a": 9223372036854775808}', "beyond 64 bits"),
+    "a lone surrogate in an object": (b'{"a": "\\ud800"}', "lone surrogate"),
     "deep": (b"[" * 201 + b"]" * 201, "nested"),
+    "deep objects": (b'{"a":' * 200 + b"{}" + b"}" * 200, "nested more than 200 levels"),
     "deep beside escapes": (b'["\\u0041", ' + b"[" * 201 + b"]" * 201 + b"]", "nested"),
 }
 
@@ -48,6 +51,9 @@ def test_texts_at_their_limit(monkeypatch):
     assert text.parse(b"[1, 2, 3, 4, 5, 6]", "it")
     with pytest.raises(ArtifactError, match="more than 6 values"):
         text.parse(b"[1, 2, 3, 4, 5, 6, 7]", "it")
+    assert text.parse(b"[{}, {}, {}]", "it")
+    with pytest.raises(ArtifactError, match="more than 6 values"):
+        text.parse(b"[{}, {}, {}, {}]", "it")
 
 
 @pytest.mark.parametrize("limit", [1000, 10_000])
@@ -61,10 +67,24 @@ def test_deep_text_however_far_the_interpreter_would_go(limit):
         sys.setrecursionlimit(before)
 
 
-def test_many_digits_where_the_interpreter_takes_any_number():
+def test_the_depth_of_a_text_where_the_interpreter_would_go_far():
+    before = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(10_000)
+        assert text.parse(b"[" * 200 + b"]" * 200, "it")
+        with pytest.raises(ArtifactError, match="more than 200 levels"):
+            text.parse(b"[" * 201 + b"]" * 201, "it", flat=True)
+        held = ["[" * 300 + '"' + "{" * 300 + "\\"]  # brackets of a text are none
+        assert text.parse(json.dumps(held).encode(), "it") == held
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_many_digits_where_the_interpreter_takes_such_numbers(limit):
     before = sys.get_int_max_str_digits()
     try:
-        sys.set_int_max_str_digits(0)
+        sys.set_int_max_str_digits(limit)
         with pytest.raises(ArtifactError, match="of 4500 digits"):
             text.parse(b"[" + b"9" * 4500 + b"]", "it")
     finally:
