@@ -39,8 +39,9 @@ _ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations"
 _BY_NAME = frozenset({"pickle", "Pickler", "Process", "ProcessPoolExecutor"})
 _MODULE = frozenset({"__module__"})
 _NAME = frozenset({"name"})
+_TEXT = frozenset({"text"})
 NAMES = frozenset().union(
-    _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME
+    _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT
 )
 """Attributes that code must name for one of the facts to count."""
 
@@ -102,6 +103,12 @@ def of_exception(value: BaseException, node: dict, builder: Builder) -> None:
     builder.later.append((_CONTEXT, node, lambda: {"context": repr(value.__context__)}))
     if isinstance(value, AttributeError | NameError | ImportError):
         builder.later.append((_NAME, node, lambda: {"name": value.name}))
+
+
+def of_picture(value: Any, node: dict, builder: Builder) -> None:
+    """The texts in the file that a picture was read from."""
+    if isinstance(texts := getattr(value, "text", None), dict) and texts:
+        builder.later.append((_TEXT, node, lambda: {"text": sorted((key, str(text)) for key, text in texts.items())}))
 
 
 def of_generator(value: Any, node: dict, builder: Builder) -> None:

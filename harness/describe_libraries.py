@@ -215,13 +215,10 @@ def _pillow(value: Any, builder: Builder) -> dict | None:
         if type(value) is image.Image
         else {}
     )
-    return builder.node(
-        "image",
-        value,
-        builder.named({"info": value.info, **plain}),
-        facts=facts,
-        numbers=builder.numbers(value.tobytes(), "uint8"),
-    )
+    numbers = builder.numbers(value.tobytes(), "uint8")
+    node = builder.node("image", value, builder.named({"info": value.info, **plain}), facts=facts, numbers=numbers)
+    describe_asked.of_picture(value, node, builder)
+    return node
 
 
 _IN_C = frozenset({"this", "_processor"})

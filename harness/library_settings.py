@@ -35,8 +35,8 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OF_THE_PROCESS = frozenset(
     {"sys", "os", "time", "builtins", "gc", "threading", "warnings", "typing", "random", "logging"}
 )
-_LAZILY_SET = frozenset({"inited", "next_id"})
-"""What a library sets of its own accord when it is first used."""
+_LAZILY_SET = frozenset({"inited", "next_id", "EXTENSION", "ID", "MIME"})
+"""What a library sets of its own accord when it is first used; the last three hold Pillow's formats of files."""
 _DEFAULTS = ("__defaults__", "__kwdefaults__")
 
 

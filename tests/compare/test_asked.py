@@ -8,6 +8,7 @@ import collections.abc
 import copyreg
 import functools
 import gc
+import io
 import json
 import logging
 import math
@@ -19,6 +20,7 @@ import tempfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image, PngImagePlugin
 
 from harness.compare import compare
 from harness.snapshot import snapshot_model
@@ -178,6 +180,22 @@ def test_which_name_was_not_found(error):
     first, second = error("a", name="b"), error("a")
     assert seen(described(nothing, x=first), described(nothing, x=second)) == []
     assert seen(described(reads_name, x=first), described(reads_name, x=second)) == [("model.x", "name")]
+
+
+def reads_text(x):
+    return x.text
+
+
+def test_the_texts_of_a_picture():
+    file, texts = io.BytesIO(), PngImagePlugin.PngInfo()
+    texts.add_text("Title", "a")
+    Image.new("L", (1, 1)).save(file, "PNG", pnginfo=texts)
+    read = Image.open(io.BytesIO(file.getvalue()))
+    read.load()
+    copied = pickle.loads(pickle.dumps(read))
+    assert seen(described(nothing, x=read), described(nothing, x=copied)) == []
+    assert seen(described(reads_text, x=read), described(reads_text, x=read)) == []
+    assert seen(described(reads_text, x=read), described(reads_text, x=copied)) == [("model.x", "text")]
 
 
 def pickles(x):

@@ -56,6 +56,7 @@ def library(monkeypatch):
     module = types.ModuleType("roundtrip_test_library")
     code = """
 WIDTH, NAMES, EMPTY, _PRIVATE, inited = 1, ["a"], [], 1, False
+EXTENSION, ID, MIME = {".png": "PNG"}, ["PNG"], {"PNG": "image/png"}
 class Wrapper:
     indent, _strict, _count, __scale = 4, True, 0, 1
     def wrap(self, x, width=3, *, sep=" "): return x
@@ -87,6 +88,11 @@ NO_SETTINGS = {
     "a counter of a class": lambda lib: setattr(lib.Wrapper, "_count", 2),
     "a number that counts": lambda lib: setattr(lib.wrapper, "next_id", 7),
     "that it began": lambda lib: setattr(lib, "inited", True),
+    "formats of files": lambda lib: (
+        lib.EXTENSION.update({".bmp": "BMP"}),
+        lib.ID.append("BMP"),
+        lib.MIME.update(BMP="image/bmp"),
+    ),
     "another function of its own": lambda lib: setattr(lib, "wrap", lib.Wrapper.wrap),
     "the same again": lambda lib: setattr(lib, "WIDTH", 1),
 }
