@@ -29,7 +29,7 @@ MODELS_NAMED = 6
 OUTCOME_MEANINGS = {
     "exact": "bit-equal at all three stages and in the module's state",
     "close": "within the model's stated tolerance",
-    "partial": "a stage is not in the artifact, the rest is right",
+    "partial": "a stage is not in the artifact, the rest is right for every example",
     "mismatch": "it loaded and is wrong: the worst one",
     "unsupported": "the backend refused to save it, and says why",
     "failed": "an error, with the stage and the library's message",
