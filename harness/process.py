@@ -212,6 +212,7 @@ class Worker:
         lines = Path(self._log.name).read_text(errors="replace").strip().splitlines()
         # faulthandler writes the Python stack, innermost frame first
         cause = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
+        cause = next((line.strip() for line in lines if line.lstrip().startswith("what():")), cause)  # C++ says why
         frame = next((line.strip() for line in lines if line.lstrip().startswith("File ")), "")
         return everywhere("; ".join(part for part in (how, cause, frame) if part))
 

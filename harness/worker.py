@@ -96,6 +96,10 @@ def _fork(connection: Connection, log: str) -> Connection:
     if forking.fork(status):
         connection.close()
         _print_to(log)
+        # After a fork torch makes its pool of threads anew for whoever asks first. Asked by autograd's thread and by
+        # this one at once, it has none for a moment, and aborts ("Invalid thread pool!", one process in some hundreds;
+        # caffe2/utils/threadpool/pthreadpool-cpp.cc). So it is asked here, where there is one thread.
+        torch.set_num_threads(torch.get_num_threads())
         return Connection(theirs)
     os.close(theirs)
     return connection
