@@ -286,6 +286,8 @@ def _copy_weights(saved: nn.Module, rebuilt: nn.Module) -> None:
                 tensor.copy_(other)
             else:
                 was = "not saved" if other is None else f"saved {list(other.shape)}"
+                if other is not None and other.dtype != tensor.dtype:
+                    was += f" as {other.dtype}"
                 fresh.append(f"{name} {list(tensor.shape)} ({was})")
     if fresh:
         warnings.warn(f"{len(fresh)} tensors are fresh: {', '.join(fresh)}", FreshWeights, stacklevel=3)

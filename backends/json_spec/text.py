@@ -87,7 +87,7 @@ def _parse(data: bytes, what: str, flat: bool, pairs_hook: Callable[[list[tuple[
     escapes = b"\\" in data and b"\\u" in data  # of one byte it is found much sooner
     if escapes or _may_hold_long_number(data):
         _check(value, what, escapes)
-    elif not flat:
+    if not flat:
         _check_levels(value, what)
     return value
 
@@ -149,9 +149,9 @@ def _check_levels(value: Any, what: str) -> None:
 
 
 def _check(value: Any, what: str, escapes: bool) -> None:
-    """Refuse deep nesting, whole numbers beyond 64 bits, and, where there are escapes, lone surrogates."""
+    """Refuse whole numbers beyond 64 bits, and, where there are escapes, lone surrogates."""
     level = [value]
-    for _ in range(DEPTH_LIMIT + 1):
+    while level:
         below: list[Any] = []
         for item in level:
             kind = type(item)
@@ -169,10 +169,7 @@ def _check(value: Any, what: str, escapes: bool) -> None:
                     item.encode("utf-8")
                 except UnicodeEncodeError as error:
                     raise ArtifactError(f"{what} holds a lone surrogate") from error
-        if not below:
-            return
         level = below
-    raise ArtifactError(f"{what} is nested more than {DEPTH_LIMIT} levels deep")
 
 
 def render(value: Any, level: int = 0) -> str:

@@ -219,6 +219,14 @@ def test_what_is_rebuilt_is_not_damaged(tmp_path):
         rebuild(tmp_path / "a" / "spec.json", trust=TRUST)
 
 
+def test_what_is_rebuilt_was_not_edited_unless_the_text_is_given_alone(artifact):
+    path = artifact / "spec.json"
+    path.write_text(path.read_text("utf-8").replace('"good"', '"great"'), "utf-8")
+    with pytest.raises(ArtifactError, match=r"spec\.json is damaged or was edited"):
+        rebuild(artifact, trust=TRUST)
+    assert rebuild(path, trust=TRUST).decoder.labels == ["great", "bad"]
+
+
 SPEC = {"format": "json-spec", "version": 1, "root": 1, "objects": {}}
 
 
@@ -244,11 +252,20 @@ def test_nothing_is_made_of_a_content_that_is_not_of_the_format(artifact):
     assert rebuild(content, trust=TRUST).layer.sizes == [3, 5, 6]
 
 
-def test_all_callers_are_looked_at_before_the_first_is_called(artifact, monkeypatch):
+EVIL = {"$object": "json_spec_things:Decoder", "caller": "os:system", "call": {"labels": []}}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [lambda objects: objects["model.layer"].update(caller="os:system"),
+     lambda objects: objects["model.decoder"].update(caller="os:system"),
+     lambda objects: objects["model.layer"]["call"].update({"**options": {"mode": [1, EVIL]}})],
+)  # fmt: skip
+def test_all_callers_are_looked_at_before_the_first_is_called(artifact, monkeypatch, place):
     made = []
     monkeypatch.setattr(things.Tokenizer, "__init__", lambda self, *_: made.append(self))
     content = read(artifact)
-    content["objects"]["model.layer"]["caller"] = "os:system"
+    place(content["objects"])
     with pytest.raises(UntrustedName, match="os:system"):
         rebuild(content, trust=TRUST)
     assert not made

@@ -60,6 +60,7 @@ NODES = {
     "a text under a number": (thing("object", "Level", content="7"), "Level derives from int, its content does not"),
     "no such slot": (thing("object", "Slotted", slots={"gone": 1}), "Slotted has no slot 'gone'"),
     "a method as a slot": (thing("object", "Slotted", slots={"__init__": 1}), "has no slot '__init__'"),
+    "slots in a list": (thing("object", "Slotted", slots=[1]), "attributes are not an object"),
     "attributes in a list": (thing("object", "Node", attributes=[]), "attributes are not an object"),
     "a member without a name": (thing("module", "Holder", parameters={"": None}), "a name that is empty or has a dot"),
     "a member with a dot": (thing("module", "Holder", buffers={"a.b": None}), "a name that is empty or has a dot"),
@@ -79,6 +80,10 @@ NODES = {
     "a module as a buffer": (
         thing("module", "Holder", buffers={"a": thing("module", "Holder")}),
         "the buffers of a module hold something else",
+    ),
+    "a tensor as a child": (
+        thing("module", "Holder", modules={"a": {"$tensor": "float32", "shape": [2], "entry": "pair"}}),
+        "the modules of a module hold something else",
     ),
     "an unknown entry": ({"$tensor": "float32", "shape": [2], "entry": "gone"}, "have no entry 'gone'"),
     "too large": ({"$tensor": "float32", "shape": [3], "entry": "pair"}, "a tensor reaches outside its entry"),
@@ -128,7 +133,7 @@ def test_what_a_reader_refuses(what, build):
         build(node)
 
 
-@pytest.mark.parametrize("what", ["an object as a module", "a number as a parameter", "a module as a buffer"])
+@pytest.mark.parametrize("what", [what for what, (node, _) in NODES.items() if "$module" in node])
 def test_what_a_reader_refuses_by_the_short_way(what, build):
     """Modules with a name are made before anything refers to them."""
     node, message = NODES[what]

@@ -25,7 +25,7 @@ TEXTS = {
     "a lone surrogate in an object": (b'{"a": "\\ud800"}', "lone surrogate"),
     "deep": (b"[" * 201 + b"]" * 201, "nested"),
     "deep objects": (b'{"a":' * 200 + b"{}" + b"}" * 200, "nested more than 200 levels"),
-    "deep beside escapes": (b'["\\u0041", ' + b"[" * 201 + b"]" * 201 + b"]", "nested"),
+    "deep beside escapes": (b'["\\u0041", ' + b"[" * 200 + b"]" * 200 + b"]", "nested more than 200 levels"),
 }
 
 
