@@ -21,11 +21,10 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: boo
     With `replace`, what two folders measured is taken from the later one. Of growth and the like, where one backend and
     model have many records, it is taken as a whole.
 
-    The merged run has the first part's id with `-merged`, and the environment of the part with the most records, with
-    the parts' ids. A part that ended before it had a record is left out, with a note. Raises RecordsError where a
-    folder is not there, none has a record, or, without `replace`, a cell is in two parts (these are no shards of one
-    run); OutputExists
-    where the output is not empty.
+    The merged run has the id, with `-merged`, and the environment of the part with the most records, and the parts'
+    ids. A part that ended before it had a record is left out, with a note. Raises RecordsError where a folder is
+    not there, none has a record, or, without `replace`, a cell is in two parts (these are no shards of one run);
+    OutputExists where the output is not empty.
     """
     parts: dict[Path, list[Record]] = {}
     notes: list[str] = []
@@ -53,12 +52,12 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: boo
         notes.append("the parts ran in different environments: compare costs within one model")
     environments = {folder: read_environment(folder)[0] or {} for folder in parts}
     ids = [one for folder, part in parts.items() for one in environments[folder].get("merged_from", [part[0].run_id])]
-    run_id = f"{min(ids)}-merged"
+    main = max(parts, key=lambda part: len(parts[part]))
+    run_id = f"{parts[main][0].run_id.removesuffix('-merged')}-merged"
     folder = output or ROOT / "reports" / "runs" / run_id
     writer = RecordWriter(folder)
     writer.write(dataclasses.replace(record, run_id=run_id) for record in records)
     writer.close()
-    main = max(parts, key=lambda part: len(parts[part]))
     environment = environments[main] | {"merged_from": sorted(set(ids))}
     if left_out:
         environment["left_out"] = left_out
