@@ -96,9 +96,9 @@ def _fork(connection: Connection, log: str) -> Connection:
     if forking.fork(status):
         connection.close()
         _print_to(log)
-        # After a fork torch makes its pool of threads anew for whoever asks first. Asked by autograd's thread and by
-        # this one at once, it has none for a moment, and aborts ("Invalid thread pool!", one process in some hundreds;
-        # caffe2/utils/threadpool/pthreadpool-cpp.cc). So it is asked here, where there is one thread.
+        # After a fork torch's pool of threads is made anew when it is first asked for. Where autograd's thread and this
+        # one did that at once, torch aborted ("Invalid thread pool!", ATen/ParallelOpenMP.cpp): 15 of 49 processes that
+        # trained what they had loaded. So it is asked for here, where there is one thread; of 49 none aborted then.
         torch.set_num_threads(torch.get_num_threads())
         return Connection(theirs)
     os.close(theirs)

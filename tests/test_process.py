@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from harness.process import Worker, WorkerDied
 
 LEAK = "from multiprocessing import resource_tracker; resource_tracker.register('/roundtrip-leaked', 'semaphore')"
 WORKER = "from harness.process import Worker\nwith Worker() as worker: worker.call('about')\n"
@@ -17,3 +22,15 @@ def test_what_a_killed_worker_leaves_is_removed_without_a_warning(first, warns):
     done = subprocess.run([sys.executable, "-c", first + LEAK], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert ("leaked" in done.stderr) is warns, done.stderr
+
+
+def test_what_cpp_says_of_an_abort_is_told():
+    with Worker() as worker:
+        worker.call("about")
+        Path(worker._log.name).write_text(
+            "terminate called after throwing an instance of 'c10::Error'\n"
+            "  what():  no pool\nFatal Python error: Aborted\n"
+        )
+        os.kill(worker._process.pid, signal.SIGABRT)
+        with pytest.raises(WorkerDied, match=r"killed by SIGABRT; what\(\):  no pool; File"):
+            worker.call("about")
