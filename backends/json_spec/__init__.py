@@ -17,6 +17,7 @@ FORMAT.md is the specification.
 """
 
 from backends.json_spec.calls import spec
+from backends.json_spec.copying import FreshWeights
 from backends.json_spec.differing import Difference, differences
 from backends.json_spec.errors import (
     ArtifactError,
@@ -28,7 +29,7 @@ from backends.json_spec.errors import (
 )
 from backends.json_spec.inspecting import Part, inspect
 from backends.json_spec.loading import load
-from backends.json_spec.rebuilding import FreshWeights, rebuild
+from backends.json_spec.rebuilding import rebuild
 from backends.json_spec.saving import save
 
 __all__ = [

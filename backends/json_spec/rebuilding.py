@@ -5,30 +5,23 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import nn
-
 from backends.json_spec.aijson import VARIABLE, from_aijson, is_aijson
 from backends.json_spec.audit import audit
 from backends.json_spec.calls import note, noted
+from backends.json_spec.copying import copy_weights
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import WEIGHTS, read_file
 from backends.json_spec.forms import tag_of
-from backends.json_spec.loading import SPEC_LIMIT, Artifact, load
+from backends.json_spec.loading import SPEC_LIMIT, Artifact, check_members, load
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
 from backends.json_spec.text import parse
 from backends.json_spec.trust import allowed, canonical_names, check_call, resolve, trusted_names
 from backends.json_spec.writer import FORMAT, VERSION
-
-
-class FreshWeights(UserWarning):
-    """`rebuild(weights="saved")` found tensors that no saved ones fit; they have the constructor's values."""
 
 
 class Given:
@@ -59,8 +52,9 @@ def rebuild(
     and dtype are as in the artifact gets the saved values; FreshWeights warns of the others. An object without a noted
     call comes back as it was saved. Training flags, hooks and what was changed after construction are not restored.
 
-    Raises KeyError for a path that leads nowhere, ValueError for one without an effect and for a model in which no call
-    was noted, ArtifactError and UntrustedName as `load` does, and what the constructors raise.
+    Raises KeyError for a path that leads nowhere, ValueError for one without an effect, for a model in which no call
+    was noted, and where a constructor ties tensors of which different values were saved,
+    ArtifactError and UntrustedName as `load` does, and what the constructors raise.
     """
     names = trusted_names(trust)
     if weights not in ("fresh", "saved"):
@@ -89,7 +83,7 @@ def rebuild(
                 f"an argument of that one"
             )
     if weights == "saved":
-        _copy_weights(load(directory, trust=names), model)
+        copy_weights(load(directory, trust=names), model)
     return model
 
 
@@ -109,11 +103,8 @@ def _audit_callers(graph: Any, trust: tuple[str, ...]) -> None:
 
 def _checked(source: Any, trust: tuple[str, ...]) -> dict[str, Any]:
     """A copy of the content of a spec.json, audited. Raises ArtifactError where it is something else."""
-    if not isinstance(source, Mapping) or source.get("format") != FORMAT or source.get("version") != VERSION:
-        raise ArtifactError(f"this is not the content of a {FORMAT} file of version {VERSION}")
-    if not isinstance(source.get("objects"), dict) or "root" not in source:
-        raise ArtifactError("a spec has a root and objects")
-    spec = copy.deepcopy(dict(source))
+    spec = copy.deepcopy(dict(source) if isinstance(source, Mapping) else source)
+    check_members(spec, "the source", FORMAT, VERSION)
     audit(spec["root"], spec["objects"], trust)
     return spec
 
@@ -272,25 +263,3 @@ def _holder(spec: dict[str, Any], node: Any, key: str) -> tuple[Any, Any] | None
         if name.startswith("*") and (found := _holder(spec, _target(spec, item), key)) is not None:
             return found
     return None
-
-
-def _copy_weights(saved: nn.Module, rebuilt: nn.Module) -> None:
-    old = {**dict(saved.named_parameters(remove_duplicate=False)), **dict(saved.named_buffers(remove_duplicate=False))}
-    new = {**dict(rebuilt.named_parameters(remove_duplicate=False))}
-    new.update(rebuilt.named_buffers(remove_duplicate=False))
-    fresh = []
-    with torch.no_grad():
-        for name, tensor in new.items():
-            other = old.get(name)
-            if other is not None and other.shape == tensor.shape and other.dtype == tensor.dtype:
-                tensor.copy_(other)
-            else:
-                was = "not saved" if other is None else f"saved {list(other.shape)}"
-                if other is not None and other.dtype != tensor.dtype:
-                    was += f" as {other.dtype}"
-                fresh.append(f"{name} {list(tensor.shape)} ({was})")
-    if fresh:
-        warnings.warn(f"{len(fresh)} tensors are fresh: {', '.join(fresh)}", FreshWeights, stacklevel=3)
-
-
-__all__ = ["FreshWeights", "call", "rebuild"]

@@ -222,6 +222,17 @@ class Closed(nn.Module):
 
 
 @spec
+class Heads(nn.Module):
+    """Two tensors of one shape, or one under two names."""
+
+    def __init__(self, width, tie=False):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(3, width), nn.Linear(width, 3, bias=False)
+        if tie:
+            self.head.weight = self.embed.weight
+
+
+@spec
 def build_compound(n_hidden=4):
     tokenizer = Tokenizer("a b c")
     return Compound(tokenizer, Layer(tokenizer.n_symbols, n_hidden), Decoder(["good", "bad"]))

@@ -202,7 +202,7 @@ def test_wrong_paths_and_overrides_without_effect_are_told(artifact, tmp_path):
         rebuild(read(artifact), trust=TRUST, weights="saved")
     with pytest.raises(ValueError, match="'fresh' or 'saved', not 'old'"):
         rebuild(artifact, trust=TRUST, weights="old")
-    with pytest.raises(ArtifactError, match="not the content"):
+    with pytest.raises(ArtifactError, match="the source is not a json-spec file of version 1"):
         rebuild({"objects": {}}, trust=TRUST)
 
 
@@ -233,11 +233,12 @@ SPEC = {"format": "json-spec", "version": 1, "root": 1, "objects": {}}
 @pytest.mark.parametrize(
     "content",
     [[], {}, SPEC | {"format": "x"}, SPEC | {"version": 2}, SPEC | {"objects": []},
-     {"format": "json-spec", "version": 1, "objects": {}}],
+     {"format": "json-spec", "version": 1, "objects": {}}, SPEC | {"more": 1}, SPEC | {"version": True},
+     {"root": 1, **SPEC}],
 )  # fmt: skip
 def test_a_file_that_is_no_spec(content, tmp_path):
     (tmp_path / "file.json").write_text(json.dumps(content))
-    with pytest.raises(ArtifactError, match=r"not the content|has a root and objects"):
+    with pytest.raises(ArtifactError, match=r"the source (is not a json-spec file|does not have exactly)"):
         rebuild(tmp_path / "file.json", trust=TRUST)
 
 

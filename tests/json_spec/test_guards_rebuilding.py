@@ -1,17 +1,14 @@
-"""Where the paths of `rebuild` lead, which lead nowhere, and which saved values fit, by direct calls."""
+"""Where the paths of `rebuild` lead, and which lead nowhere, by direct calls."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 
 import pytest
-import torch
-from torch import nn
 
 from backends.json_spec import rebuilding
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.rebuilding import FreshWeights, Given, _copy_weights, _names, _override, rebuild
+from backends.json_spec.rebuilding import Given, _names, _override, rebuild
 
 
 def spec_of(call, **fields):
@@ -80,39 +77,6 @@ NOWHERE = [
 def test_a_path_that_leads_nowhere(path, call, message):
     with pytest.raises(KeyError, match=message):
         _override(spec_of(call, attributes={"k": 1}), path, 5)
-
-
-def test_saved_values_replace_those_of_parameters_and_buffers():
-    saved, rebuilt = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
-    nn.init.constant_(saved.weight, 3)
-    saved.running_mean.fill_(5)
-    with warnings.catch_warnings(action="error"):
-        _copy_weights(saved, rebuilt)
-        assert rebuilt.weight.tolist() == [3, 3] and rebuilt.running_mean.tolist() == [5, 5]
-        apart = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2))
-        _copy_weights(nn.Sequential(saved, saved), apart)  # of which the second has no name of its own
-    assert apart[1].weight.tolist() == [3, 3] and apart[1].running_mean.tolist() == [5, 5]
-
-
-FRESH = {
-    "not saved": (nn.Linear(2, 1, bias=False), nn.Linear(2, 1), r"^1 tensors are fresh: bias \[1\] \(not saved\)$"),
-    "a shape that would be spread": (
-        nn.Linear(1, 1), nn.Linear(2, 1), r"^1 tensors are fresh: weight \[1, 2\] \(saved \[1, 1\]\)$"
-    ),
-    "another dtype": (
-        nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False, dtype=torch.float64),
-        r"^1 tensors are fresh: weight \[1, 2\] \(saved \[1, 2\] as torch\.float32\)$",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", FRESH)
-def test_saved_values_that_do_not_fit(what):
-    saved, rebuilt, message = FRESH[what]
-    before = copy.deepcopy(rebuilt.weight)
-    with pytest.warns(FreshWeights, match=message):
-        _copy_weights(saved, rebuilt)
-    assert torch.equal(rebuilt.weight, saved.weight if what == "not saved" else before)
 
 
 def test_names_of_arguments():
