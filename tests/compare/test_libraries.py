@@ -129,7 +129,7 @@ def test_the_frequency_of_an_index():
 def opened(*shades, format="GIF"):
     first, *others = (Image.new("L", (2, 2), shade) for shade in shades)
     file = io.BytesIO()
-    first.save(file, format, save_all=True, append_images=others)
+    first.save(file, format, save_all=bool(others), append_images=others)
     picture = Image.open(io.BytesIO(file.getvalue()))
     picture.load()
     return picture
@@ -139,6 +139,39 @@ def palette(mode):
     picture = Image.new("P", (1, 1))
     picture.putpalette([1, 2, 3, 255] if mode == "RGBA" else [1, 2, 3], mode)
     return picture
+
+
+def test_what_a_ufunc_was_made_of():
+    def curve(by):
+        return np.frompyfunc(lambda value: value * by, 1, 1)
+
+    assert seen(curve(2), curve(2)) == []
+    assert seen(curve(2), curve(3)) == [("model.<function>[0].<closure>.by", "value")]
+    assert seen(np.frompyfunc(max, 2, 1), np.frompyfunc(max, 3, 1)) == [("model", "arguments")]
+    assert seen(np.add, np.add) == []
+
+
+class Tagged(Image.Image):
+    """One of the user's."""
+
+
+def tagged():
+    plain, picture = Image.new("L", (1, 1)), Tagged()
+    picture.__setstate__([plain.info, plain.mode, plain.size, None, plain.tobytes()])
+    return picture
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "TIFF", "BMP"])
+def test_the_users_attribute_of_a_picture_from_a_file(format):
+    picture = opened(10, format=format)
+    for other in (opened(10, format=format), pickle.loads(pickle.dumps(picture))):
+        assert seen(picture, other) == []
+        assert seen(with_attribute(opened(10, format=format)), other) == [("model.source", "missing")]
+
+
+def test_an_attribute_of_a_subclass_of_pictures():
+    assert seen(tagged(), tagged()) == []
+    assert seen(with_attribute(tagged()), tagged()) == [("model.source", "missing")]
 
 
 def test_what_a_picture_has():
