@@ -38,10 +38,10 @@ class Batches:
 
     def write(self) -> None:
         """Write what was added."""
-        left = collections.deque(memoryview(piece).cast("B") for piece in self._pieces if len(piece))
+        left = collections.deque(memoryview(piece).cast("B") for piece in self._pieces)
         while left:  # a call may take a part: what a full disk has room for, or 2 GiB
             done = os.writev(self._file.fileno(), left) if hasattr(os, "writev") else self._file.write(left[0])
-            while left and done >= len(left[0]):
+            while left and done >= len(left[0]):  # empty ones too
                 done -= len(left.popleft())
             if done:
                 left[0] = left[0][done:]

@@ -304,6 +304,10 @@ class Row(list):
     pass
 
 
+class Table(nn.Module, dict):
+    """A module with a dict under it."""
+
+
 class Version(tuple):
     __slots__ = ()
 

@@ -53,6 +53,7 @@ NODES = {
     "an object as a module": (thing("module", "Node"), "Node stands as a module, which it is not"),
     "a module as an object": (thing("object", "Holder"), "Holder stands as a object, which it is not"),
     "a list without content": (thing("object", "Row"), "Row derives from list, which the file does not fit"),
+    "a module over a dict": (thing("module", "Table"), "Table derives from dict, which the file does not fit"),
     "content without a place": (thing("object", "Node", content=[1]), "Node derives from object, which the file"),
     "content under a tensor": (thing("object", "Celsius", content=[1]), "which the file does not fit"),
     "a dict under a list": (thing("object", "Row", content={"a": 1}), "Row derives from list, its content does not"),

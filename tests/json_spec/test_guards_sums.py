@@ -17,6 +17,8 @@ SUMS = {
     "a name twice": (f"{D}  digests.json\n{D}  digests.json\n{D}  spec.json\n".encode(), "sorted lines"),
     "no digest": (f"{D}  digests.json\nspec.json\n".encode(), "sorted lines"),
     "a digest in capitals": (f"{'A' * 64}  digests.json\n{D}  spec.json\n".encode(), "sorted lines"),
+    "a digit too few": (f"{D[1:]}  digests.json\n{D}  spec.json\n".encode(), "sorted lines"),
+    "a digit too many": (f"{D}0  digests.json\n{D}  spec.json\n".encode(), "sorted lines"),
     "no end of the last line": (f"{D}  digests.json\n{D}  spec.json".encode(), "sorted lines"),
     "an absolute path": (f"{D}  /spec.py\n{D}  digests.json\n{D}  spec.json\n".encode(), "sorted lines"),
     "a folder without a name": (f"{D}  digests.json\n{D}  source//x.py\n{D}  spec.json\n".encode(), "sorted lines"),
