@@ -73,8 +73,10 @@ def build(
     session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
     threads = proc.threads()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
+    environment = dict(os.environ)
     with _recording(session, backend):
         session.model = getattr(session.user_module, builder)()
+    session.set_in_environment = library_settings.variables(environment, Path(project))
     return {
         "build_s": time.perf_counter() - started,
         "tensor_bytes": _tensor_bytes(session.model),
@@ -141,7 +143,7 @@ def _asks_for_main(statement: ast.stmt) -> bool:
 def describe_state(session: Session) -> None:
     """Write down the original's state just before it is saved."""
     session.stage = "build"
-    session.set_in_libraries = library_settings.changed(session.libraries or {})
+    session.set_in_libraries = library_settings.changed(session.libraries or {}) + session.set_in_environment
     session.state = _snapshot(session)
 
 

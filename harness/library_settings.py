@@ -6,6 +6,9 @@ process that looked before the user's file was imported. So the process that bui
 that the project imports hold (`noted`), and tells afterwards what is another (`changed`), by names alone; what these
 names stand for is described where the model was saved and where it is loaded (`value_of`).
 
+Likewise the variables of the environment that it set while it built the model, and that its source names: what reads
+them is as a rule a library (`TORCH_HOME`, `COLUMNS`, a proxy), or another program that the model starts.
+
 Public names, and of classes also private switches (a bool or a text), which are what a class method sets. Large
 namespaces (torch, NumPy) are left out: `describe_process` looks there for functions of the user's.
 """
@@ -15,9 +18,11 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import os
+import re
 import sys
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +43,8 @@ _OF_THE_PROCESS = frozenset(
 _LAZILY_SET = frozenset({"inited", "next_id", "EXTENSION", "ID", "MIME"})
 """What a library sets of its own accord when it is first used; the last three hold Pillow's formats of files."""
 _DEFAULTS = ("__defaults__", "__kwdefaults__")
+_ENVIRONMENT = ("os", "environ")
+_CHANGES_NO_ANSWER = re.compile(r"_THREADS$|VERBOSITY$|LOG_LEVEL$|^TOKENIZERS_PARALLELISM$")
 
 
 class _Another:
@@ -84,9 +91,24 @@ def _is_its_own(name: Name, now: Any) -> bool:
     return isinstance(home, str) and home.partition(".")[0] == name[0].partition(".")[0]
 
 
+def variables(before: Mapping[str, str], project: Path) -> list[Name]:
+    """The names of the variables of the environment that are others now and that the project's source names.
+
+    A library sets some of its own when it is first used. Which only make it faster or quieter are left out.
+    """
+    names = [name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name)]
+    names = [name for name in names if not _CHANGES_NO_ANSWER.search(name)]
+    if not names:
+        return []
+    source = "\n".join(path.read_text(encoding="utf-8") for path in project.rglob("*.py"))
+    return sorted((*_ENVIRONMENT, name) for name in names if re.search(rf"\b{re.escape(name)}\b", source))
+
+
 def is_used(name: Name, libraries: Collection[str], read: Collection[str]) -> bool:
     """Whether code uses the library, or in a large one the package: `libraries` are the modules that it meets, `read`
-    the names in it."""
+    the names in it. The environment is the whole process's."""
+    if name[:2] == _ENVIRONMENT:
+        return True
     package, *inside = name[0].split(".")
     met = any(library.partition(".")[0] == package for library in libraries)
     if package not in _VAST or not inside:
@@ -97,6 +119,8 @@ def is_used(name: Name, libraries: Collection[str], read: Collection[str]) -> bo
 
 def value_of(name: Name) -> Any:
     """What the name stands for in this process. Raises LookupError where it stands for nothing."""
+    if name[:2] == _ENVIRONMENT:
+        return os.environ[name[2]]
     try:
         value: Any = importlib.import_module(name[0])
         for step in name[1:]:

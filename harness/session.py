@@ -39,6 +39,8 @@ class Session:
     """The original's snapshot, taken just before it was saved."""
     libraries: dict[tuple[str, ...], Any] | None = None
     """What the libraries that the project imports held before its module was imported: see `library_settings`."""
+    set_in_environment: list[tuple[str, ...]] = field(default_factory=list)
+    """Names of variables that building the model set."""
     set_in_libraries: list[tuple[str, ...]] = field(default_factory=list)
     """Names of what was another there when the original was described."""
     ran: frozenset[tuple[str, str]] = frozenset()

@@ -31,10 +31,10 @@ lies around a view, whether processes share a tensor, whether two texts or numbe
 
 Of what lies outside the model its state has the globals that the user's code names (`describe_globals`) or finds by a
 text that is among the model's values (`describe_found`), what it set on libraries (`describe_reached`,
-`library_settings`), and settings of the process (`describe_process`), whether the examples reach them or not. A
-difference there is a mismatch even where no answer depends on it: a pure patch of a library's class, a filled cache
-among the globals. What `functools.lru_cache` has remembered counts where computing it anew would give something else
-(`describe_caches`).
+`library_settings`), variables of the environment that it set while it built the model, and settings of the process
+(`describe_process`), whether the examples reach them or not. A difference there is a mismatch even where no answer
+depends on it: a pure patch of a library's class, a filled cache among the globals. What `functools.lru_cache` has
+remembered counts where computing it anew would give something else (`describe_caches`).
 
 Not seen, unless an output of the model's own examples changes by it:
 

@@ -76,6 +76,7 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "global_forward_hook": ("a forward hook on all modules of the process", "torch: register_module_forward_hook"),
         "function_of_torch_patched": ("torch.nn.functional has another softsign", "monkey patching"),
+        "environment_variable_of_a_library": ("COLUMNS set, which the standard library reads", DEFAULTS),
     },
     ("trait_found.py", "found"): {
         "global_named_by_an_attribute": ("`globals()[self.key]`, and the global was rebound", AS_IMPORTED),

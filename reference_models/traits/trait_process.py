@@ -7,6 +7,7 @@ does, with `as_started`, so that what one sets is not there when another is save
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -47,6 +48,7 @@ def as_started() -> None:
     np.set_printoptions(precision=8)
     warnings.filters[:] = [entry for entry in warnings.filters if entry[:3] != ("error", None, BytesWarning)]
     os.environ.pop("TZ", None)
+    os.environ.pop("COLUMNS", None)
     time.tzset()
     sys.set_int_max_str_digits(DIGITS)
     while HANDLES:
@@ -162,4 +164,15 @@ def tripled(x):
 def function_of_torch_patched() -> nn.Module:
     model = made(Hooked)
     nn.functional.softsign = tripled
+    return model
+
+
+class Wraps(Readings):
+    def rare(self):
+        return "-" * shutil.get_terminal_size().columns
+
+
+def environment_variable_of_a_library() -> nn.Module:
+    model = made(Wraps)
+    os.environ["COLUMNS"] = "37"
     return model

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import calendar
 import json
+import os
 import sys
+import tempfile
 import textwrap
 import types
 import unittest.mock
@@ -12,8 +14,9 @@ import unittest.mock
 import pytest
 import torch
 
-from harness import library_settings
+from harness import calls_save, library_settings
 from harness.compare import compare
+from harness.session import Session
 from harness.snapshot import snapshot_model
 
 OWN = [__name__.partition(".")[0]]
@@ -147,4 +150,44 @@ def test_it_counts_where_the_model_or_its_code_comes_upon_the_library(before, mo
         "calendar.c._firstweekday",
         "json.dumps.__kwdefaults__",
         "torch.distributions.distribution.Distribution._validate_args",
+    ]
+
+
+SETS_VARIABLES = """
+import os
+import torch
+
+os.environ["SET_AT_IMPORT"] = "1"
+
+def build():
+    os.environ["COLUMNS"] = "37"
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["A_" + "LIBRARYS"] = "1"
+    del os.environ["GONE"]
+    return torch.nn.Linear(1, 1)
+"""
+
+
+def test_variables_of_the_environment_that_building_set(tmp_path, monkeypatch):
+    for name, value in (("GONE", "1"), ("COLUMNS", "80"), ("SET_AT_IMPORT", "0"), ("A_LIBRARYS", "0")):
+        monkeypatch.setenv(name, value)  # as they are put back
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "roundtrip_test_sets.py").write_text(SETS_VARIABLES)
+    session, own = Session(), ["roundtrip_test_sets"]
+    calls_save.build(session, project=str(tmp_path), module=own[0], builder="build", own_modules=own)
+    calls_save.describe_state(session)
+    names = session.set_in_libraries
+    assert [name for name in names if name[0] == "os"] == [("os", "environ", "COLUMNS"), ("os", "environ", "GONE")]
+
+    def differences():
+        now = snapshot_model(session.model, own_modules=own, set_in_libraries=names)
+        return [(one.path, one.kind) for one in compare(session.state, now)]
+
+    assert differences() == []
+    os.environ |= {"COLUMNS": "80", "GONE": "1"}
+    assert sorted(differences()) == [
+        ("model.<libraries>.os.environ.COLUMNS", "value"),
+        ("model.<libraries>.os.environ.GONE", "extra"),
     ]
