@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
-import collections
-import collections.abc
-import copyreg
-import functools
 import gc
 import io
-import json
 import logging
-import math
-import os
 import pickle
 import sys
 import tempfile
@@ -22,47 +14,10 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from harness.compare import compare
 from harness.snapshot import snapshot_model
+from tests.compare.asking import OWN, Base, described, model, nothing, seen
 
-OWN = [__name__.partition(".")[0]]
-PAD = "<pad>"
-ENV = "ROUNDTRIP_TEST_VARIABLE"
 LOG = logging.getLogger("roundtrip.test_asked")
-OPTION_A = 1
-PAIR = collections.namedtuple("PAIR", "first")(PAD)
-
-
-class Base(torch.nn.Module):
-    """One."""
-
-    width: int = 1
-
-    def __init__(self, **parts):
-        super().__init__()
-        vars(self).update(parts)
-
-
-def model(rarely, **parts):
-    """One whose code is `rarely`, a function of this module."""
-    made = Base(**parts)
-    made.rarely = rarely
-    return made
-
-
-def described(rarely, **parts):
-    return snapshot_model(model(rarely, **parts), own_modules=OWN)
-
-
-def seen(before, after):
-    return [(difference.path, difference.kind) for difference in compare(before, after)]
-
-
-# --- facts that code asks for
-
-
-def nothing():
-    return Base
 
 
 def reads_doc():
@@ -212,7 +167,7 @@ def test_a_class_that_is_found_by_its_name(monkeypatch):
         one = model(code)
         before = snapshot_model(one, own_modules=OWN)
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules[__name__], "Base", None)
+            patch.setattr(sys.modules[Base.__module__], "Base", None)
             assert [kind for _, kind in seen(before, snapshot_model(one, own_modules=OWN))] == kinds
 
 
@@ -222,86 +177,8 @@ def test_a_class_whose_module_has_another_name(monkeypatch):
         one = model(code)
         before = snapshot_model(one, own_modules=OWN)
         with monkeypatch.context() as patch:
-            patch.setattr(Base, "__module__", f"<torch_package_0>.{__name__}")
+            patch.setattr(Base, "__module__", f"<torch_package_0>.{Base.__module__}")
             assert [kind for _, kind in seen(before, snapshot_model(one, own_modules=OWN))] == kinds
-
-
-# --- the very object
-
-
-def another(text):
-    return "".join(list(text))
-
-
-def compares_global(x):
-    return x is PAD
-
-
-def compares_inside(x):
-    return [part for part in x if (lambda: part is PAD)()]
-
-
-def compares_part_of_a_global(x):
-    return x.pad is PAIR.first
-
-
-def compares_attribute(x):
-    return x.fill is not np.nan
-
-
-def compares_two(x):
-    return x.first is x.second
-
-
-def compares_closed(value):
-    return lambda x: x is value
-
-
-def equals(x):
-    return x == PAD or x is None or x is True
-
-
-def test_a_text_that_code_compares_by_is():
-    same, copied = {"pad": PAD}, {"pad": another(PAD)}
-    assert seen(described(equals, **same), described(equals, **copied)) == []
-    assert seen(described(compares_global, **same), described(compares_global, **same)) == []
-    for pair in ((same, copied), (copied, same)):
-        (difference,) = compare(*(described(compares_global, **parts) for parts in pair))
-        assert (difference.path, difference.kind) == ("model.pad", "identity")
-        assert PAD in difference.message
-    assert seen(described(compares_inside, **same), described(compares_inside, **copied)) == [("model.pad", "identity")]
-    assert seen(described(compares_part_of_a_global, **same), described(compares_part_of_a_global, **same)) == []
-    closed = compares_closed(PAD)
-    assert seen(described(closed, **same), described(closed, **copied)) == [("model.pad", "identity")]
-
-
-def test_numbers_that_code_compares_by_is():
-    parts = {"fill": np.nan}
-    assert seen(described(compares_attribute, **parts), described(compares_attribute, **parts)) == []
-    (difference,) = compare(described(compares_attribute, **parts), described(compares_attribute, fill=float("nan")))
-    assert difference.kind == "identity"
-    big = 10**30
-    together, apart = {"first": big, "second": big}, {"first": big, "second": int("1" + "0" * 30)}
-    assert seen(described(compares_two, **together), described(compares_two, **apart))
-    assert not seen(described(nothing, **together), described(nothing, **apart))
-    small = {"first": 3, "second": 3}
-    assert seen(described(compares_two, **small), described(compares_two, **small)) == []
-
-
-def finds(x):
-    return math.nan in x.skip
-
-
-def test_a_nan_that_is_found_again():
-    """As a key or in a set, and in a list where code seeks it: a NaN is found as the object that it is, and only so."""
-    nan, other = float("nan"), float("nan")
-    for make in (lambda key: {key: 1, 2.0: 3}, lambda key: {key, 2.0}, lambda key: {(2, 1): {key: 1}}):
-        before = described(nothing, missing=nan, table=make(nan))
-        assert seen(before, described(nothing, missing=other, table=make(other))) == []
-        assert [kind for _, kind in seen(before, described(nothing, missing=nan, table=make(other)))]
-    assert seen(described(nothing, skip=[nan]), described(nothing, skip=[other])) == []
-    assert seen(described(finds, skip=[math.nan]), described(finds, skip=[math.nan])) == []
-    assert seen(described(finds, skip=[math.nan]), described(finds, skip=[nan])) == [("model.skip[0]", "identity")]
 
 
 # --- files
@@ -332,120 +209,3 @@ def test_what_a_temporary_file_is_called_is_an_accident(tmp_path, monkeypatch):
         assert seen(before, described(nothing, value=kind(other))) == [("model.value", "content")]
     gone = described(nothing, value=str(tmp_path / "d"))
     assert seen(described(nothing, value=str(first)), gone) == [("model.value", "exists")]
-
-
-# --- libraries
-
-
-class Vector:
-    pass
-
-
-class Encoder(json.JSONEncoder):
-    pass
-
-
-def uses_json():
-    return json.dumps([1]), json.JSONEncoder.item_separator
-
-
-def asks_sequence(x):
-    return isinstance(x, collections.abc.Sequence)
-
-
-def encodes(x):
-    return x.encode("roundtrip-shouting"), x.encode("ascii", "roundtrip-stars")
-
-
-def by_global():
-    return os.environ.get(ENV)
-
-
-def by_beginning():
-    return [name for name in os.environ if name.startswith("ROUNDTRIP_TEST_")]
-
-
-def expanded():
-    return os.path.expandvars("$ROUNDTRIP_TEST_VARIABLE/x")
-
-
-def options():
-    return {name: value for name, value in globals().items() if name.startswith("OPTION_")}
-
-
-def evaluates():
-    return eval("OPTION_A + 1")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("_default_encoder", Encoder()), ("JSONEncoder.default", lambda self, x: str(x)),
-                        ("JSONEncoder.item_separator", ";")]
-)  # fmt: skip
-def test_what_was_set_in_a_librarys_module(name, value, monkeypatch):
-    before, unused = described(uses_json), described(nothing)
-    monkeypatch.setattr(f"json.{name}", value)
-    (path, _), *_ = seen(before, described(uses_json))
-    assert path.endswith(f".{name}") or f".{name}" in path
-    assert seen(unused, described(nothing)) == []
-
-
-def test_a_class_that_a_librarys_abstract_class_took_for_its_own():
-    before = described(asks_sequence)
-    taken = type("Taken", (), {"__module__": __name__})
-    collections.abc.Sequence.register(type("Foreign", (), {"__module__": "elsewhere"}))
-    assert seen(before, described(asks_sequence)) == []
-    collections.abc.Sequence.register(taken)
-    assert [kind for _, kind in seen(before, described(asks_sequence))] == ["registered"]
-
-
-def test_codecs_that_code_names():
-    before = described(encodes)
-    utf8 = codecs.lookup("utf-8")
-
-    def find(name):
-        return utf8 if name in ("roundtrip-shouting", "roundtrip_shouting") else None
-
-    codecs.register(find)
-    try:
-        codecs.register_error("roundtrip-stars", lambda error: ("*", error.end))
-        paths = [path for path, _ in seen(before, described(encodes))]
-    finally:
-        codecs.unregister(find)
-    assert [path.partition("codecs.")[2] for path in paths] == [
-        "lookup('roundtrip-shouting')",
-        "lookup_error('roundtrip-stars')",
-    ]
-
-
-def test_how_a_class_of_the_users_is_copied(monkeypatch):
-    before, without = described(nothing, part=Vector()), described(nothing)
-    monkeypatch.setitem(copyreg.dispatch_table, Vector, lambda value: (Vector, ()))
-    (path, kind), *_ = seen(before, described(nothing, part=Vector()))
-    assert (path, kind) == ("model.part.__class__.copyreg.dispatch_table", "extra")
-    assert seen(without, described(nothing)) == []
-
-
-@pytest.mark.parametrize("code", [by_global, by_beginning, expanded])
-def test_variables_of_the_environment(code, monkeypatch):
-    before = described(code)
-    monkeypatch.setenv(ENV, "a")
-    assert [kind for _, kind in seen(before, described(code))] == ["extra"]
-
-
-@pytest.mark.parametrize("code", [options, evaluates])
-def test_globals_that_code_finds_by_a_text(code, monkeypatch):
-    before = described(code)
-    monkeypatch.setitem(globals(), "OPTION_A", 2)
-    assert [kind for _, kind in seen(before, described(code))] == ["value"]
-
-
-def test_what_singledispatch_remembers_is_no_state():
-    @functools.singledispatch
-    def show(x):
-        return "any"
-
-    before = described(show)
-    show(1)
-    assert seen(before, described(show)) == []
-    show.register(float, lambda x: "float")
-    assert seen(before, described(show))

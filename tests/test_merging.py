@@ -1,0 +1,86 @@
+"""Parts of a run, and what was measured anew, made one run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import main
+from harness.records import read_records
+from tests.noisy_runs import BACKENDS, run, write
+
+pytest.importorskip("scipy")
+
+
+def test_shards_make_the_whole(tmp_path):
+    from harness.matrix import Settings
+
+    whole = Settings().resolved()
+    parts = [Settings(shard=(number, 3)).resolved() for number in (1, 2, 3)]
+    assert sorted(name for part in parts for name in part.models) == sorted(whole.models)
+    assert all(part.backends == whole.backends for part in parts)
+
+
+def test_merged_shards_are_one_run(tmp_path):
+    a, b = write(tmp_path / "a", run(1)[:2]), write(tmp_path / "b", run(2)[2:])
+    result = CliRunner().invoke(main, ["merge", str(a), str(b), "--output", str(tmp_path / "c")])
+    assert result.exit_code == 0, result.output
+    records = read_records(tmp_path / "c").records
+    assert [record.backend for record in records] == list(BACKENDS)
+    assert {record.run_id for record in records} == {"20261124-080001-aaaa-merged"}
+    assert (tmp_path / "c" / "index.html").is_file()
+
+
+def test_two_runs_are_no_shards(tmp_path):
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", run(2))
+    result = CliRunner().invoke(main, ["merge", str(a), str(b), "--output", str(tmp_path / "c")])
+    assert result.exit_code == 2
+    assert "pickle × digits_cnn × fresh_process" in result.output
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_a_later_part_measured_replaces_the_earlier(tmp_path):
+    old, new = run(1), run(2)
+    growth = [dataclasses.replace(old[0], kind="growth", facts={"sweep": "tensors", "at": size}) for size in (8, 16)]
+    again = dataclasses.replace(growth[0], run_id=new[0].run_id, facts={"sweep": "tensors", "at": 9})
+    a, b = write(tmp_path / "a", old + growth), write(tmp_path / "b", [new[0], again])
+    merge = ["merge", str(a), str(b), "--replace", "--output", str(tmp_path / "c")]
+    result = CliRunner().invoke(main, merge)
+    assert result.exit_code == 0, result.output
+    assert f"3 of {len(old) + 2} records of {a} are replaced by later ones" in result.output
+    records = read_records(tmp_path / "c").records
+    assert [record.facts for record in records if record.kind == "growth"] == [again.facts]
+    cells = {record.backend: record.load_s for record in records if record.kind == "cell"}
+    assert cells == {record.backend: record.load_s for record in [*old[1:], new[0]]}
+    assert cells[old[0].backend] != old[0].load_s
+    twice = ["merge", str(tmp_path / "c"), str(b), "--replace", "--output", str(tmp_path / "d")]
+    assert CliRunner().invoke(main, twice).exit_code == 0
+    assert {record.run_id for record in read_records(tmp_path / "d").records} == {records[0].run_id}
+
+
+def test_a_part_without_records_does_not_lose_the_others(tmp_path):
+    a, dead, never = write(tmp_path / "a", run(1)[:2]), tmp_path / "dead", tmp_path / "never"
+    dead.mkdir()
+    (dead / "records.jsonl").touch()
+    merge = ["merge", str(dead), str(a), "--output", str(tmp_path / "c")]
+    result = CliRunner().invoke(main, merge)
+    assert result.exit_code == 0, result.output
+    assert f"{dead} is left out" in result.output
+    assert len(read_records(tmp_path / "c").records) == 2
+    assert "are not in it: dead" in (tmp_path / "c" / "summary.md").read_text()
+    assert "are not in it: dead" in (tmp_path / "c" / "index.html").read_text()
+    result = CliRunner().invoke(main, ["merge", str(a), str(never), "--output", str(tmp_path / "d")])
+    assert result.exit_code == 2
+    assert f"no run at {never}" in result.output
+    result = CliRunner().invoke(main, ["merge", str(dead), "--output", str(tmp_path / "d")])
+    assert result.exit_code == 2
+    assert "none of the parts has a record" in result.output
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "x", "1"])
+def test_a_shard_that_is_none_is_refused(shard):
+    result = CliRunner().invoke(main, ["bench", "--shard", shard])
+    assert result.exit_code == 2
+    assert "K/N" in result.output
