@@ -28,6 +28,9 @@ COMPRESSED = {
 }
 """Layout -> the names of its index tensors, in the order of `torch.sparse_compressed_tensor`."""
 PER_CHANNEL = (torch.per_channel_affine, torch.per_channel_symmetric)
+_ORDINARY = frozenset([torch.Tensor, torch.nn.Parameter])
+"""Classes of which there is nothing to be found out."""
+_UNSAVED = frozenset([torch._mkldnn, torch.jagged])
 COMMON = {"parameter", "requires_grad", "class", "grad", "attributes"}
 """Fields that any tensor may have."""
 
@@ -50,7 +53,7 @@ def tensor_node(tensor: torch.Tensor, name: str, views: list[View], inside: Insi
             node["parameter"] = True
         if tensor.requires_grad is not parameter:
             node["requires_grad"] = tensor.requires_grad
-        if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        if type(tensor) not in _ORDINARY:
             node["class"] = inside(type(tensor), ".__class__")
         if tensor.grad is not None:
             node["grad"] = inside(tensor.grad, ".grad")
@@ -58,13 +61,10 @@ def tensor_node(tensor: torch.Tensor, name: str, views: list[View], inside: Insi
 
 
 def _check(tensor: torch.Tensor, path: str) -> None:
-    cls = type(tensor)
-    if isinstance(tensor, UninitializedTensorMixin):
-        refuse(path, "a tensor without a shape yet", "run the model once on data before saving")
-    if cls.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ or hasattr(cls, "__tensor_flatten__"):
-        refuse(path, f"a tensor of class {cls.__qualname__}, which wraps others", "save the tensors that it wraps")
-    if tensor.is_nested or tensor.layout in (torch._mkldnn, torch.jagged):
-        refuse(path, f"a nested or {str(tensor.layout).removeprefix('torch.')} tensor", "save its dense parts")
+    if type(tensor) not in _ORDINARY:
+        _check_class(type(tensor), path)
+    if tensor.is_nested or tensor.layout in _UNSAVED:
+        refuse(path, f"a nested or {_short(tensor.layout)} tensor", "save its dense parts")
     if tensor.dim() > DIMENSIONS:
         refuse(path, f"a tensor of {tensor.dim()} dimensions", f"reshape it to at most {DIMENSIONS}")
     if tensor.device.type not in ("cpu", "cuda", "meta"):
@@ -77,15 +77,23 @@ def _check(tensor: torch.Tensor, path: str) -> None:
         refuse(path, "a tensor with hooks", "remove the hooks before saving")
 
 
+def _check_class(cls: type, path: str) -> None:
+    if issubclass(cls, UninitializedTensorMixin):
+        refuse(path, "a tensor without a shape yet", "run the model once on data before saving")
+    if cls.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ or hasattr(cls, "__tensor_flatten__"):
+        refuse(path, f"a tensor of class {cls.__qualname__}, which wraps others", "save the tensors that it wraps")
+
+
 def _strided_node(plain: torch.Tensor, name: str, views: list[View]) -> dict[str, Any]:
-    node: dict[str, Any] = {"$tensor": _short(plain.dtype), "shape": list(plain.shape)}
-    if list(plain.stride()) != contiguous(list(plain.shape)):
-        node["stride"] = list(plain.stride())
+    shape, stride = list(plain.shape), list(plain.stride())
+    node: dict[str, Any] = {"$tensor": _short(plain.dtype), "shape": shape}
+    if stride != contiguous(shape):
+        node["stride"] = stride
     if plain.is_conj():  # the memory is that of the tensor's conjugate
         node["conj"], plain = True, plain.conj()
     if plain.is_neg():
         node["neg"], plain = True, torch._neg_view(plain)
-    if plain.device.type != "cpu":
+    if not plain.is_cpu:
         node["device"] = str(plain.device)
     if plain.numel() and not plain.is_meta:
         views.append(view_of_tensor(plain, name, node))

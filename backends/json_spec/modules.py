@@ -40,10 +40,7 @@ MORE = {"state_dict": {"public"}, "load_state_dict_pre": {"with_module", "weight
 """Kind -> the fields that hooks of this kind alone may have beside `on`, `call` and their flags."""
 TABLES = {table for table, flags in HOOKS.values()} | {t for _, flags in HOOKS.values() for t in flags.values()}
 BARE = vars(nn.Module())
-_BARE_KINDS = [
-    (name, dict if isinstance(default, dict) else object if default is None else type(default))
-    for name, default in BARE.items()
-]
+_BARE_TYPES = list(map(type, BARE.values()))
 FLAT = ("_flat_weights", "_flat_weight_refs")
 """What torch's recurrent layers compute from their parameters."""
 _COMPATIBLE = "weight_norm.<locals>._weight_norm_compat_hook"
@@ -59,11 +56,12 @@ def base_class(module: nn.Module) -> type:
 
 
 def own_state(module: nn.Module, path: str) -> tuple[dict[str, Any], list[str]]:
-    """A module's `__dict__` without what torch derives from the rest of it, and the names of what is computed again."""
-    state = dict(vars(module))
-    for name, kind in _BARE_KINDS:
-        if not isinstance(state.get(name), kind) or name not in state:
-            refuse(path, f"a module whose {name} is missing or unusual", "call super().__init__() first")
+    """A module's `__dict__` without what every module has, nor what torch derives from the rest of it, and the names of
+    what is computed again."""
+    state = vars(module)
+    if list(map(type, map(state.get, BARE))) != _BARE_TYPES or not BARE.keys() <= state.keys():
+        _check_bare(state, path)
+    state = {name: value for name, value in state.items() if name not in BARE}
     if isinstance(module, nn.RNNBase):
         expected = [getattr(module, name, None) for name in module._flat_weights_names]
         actual = module._flat_weights
@@ -83,11 +81,19 @@ def own_state(module: nn.Module, path: str) -> tuple[dict[str, Any], list[str]]:
     return state, computed
 
 
+def _check_bare(state: dict[str, Any], path: str) -> None:
+    """Refuse a module unless it has all that every module has, of the kinds that torch gives it."""
+    for name, default in BARE.items():
+        kind = dict if isinstance(default, dict) else object if default is None else type(default)
+        if not isinstance(state.get(name), kind) or name not in state:
+            refuse(path, f"a module whose {name} is missing or unusual", "call super().__init__() first")
+
+
 def hook_nodes(module: nn.Module, path: str, encode: Encode) -> list[dict[str, Any]]:
     """Every hook with its flags, by kind and in the order in which they run."""
-    nodes = []
+    nodes, state = [], vars(module)
     for kind, (table, flags) in HOOKS.items():
-        for place, (number, hook) in enumerate(vars(module)[table].items()):
+        for place, (number, hook) in enumerate(state[table].items()) if state[table] else ():
             node: dict[str, Any] = {"on": kind}
             bare = hook
             if type(hook).__name__ == "_WrappedHook":
@@ -100,7 +106,7 @@ def hook_nodes(module: nn.Module, path: str, encode: Encode) -> list[dict[str, A
                 node["call"] = encode(bare, f".{kind}_hooks[{place}]")
             if kind == "state_dict" and getattr(hook, "_from_public_api", False):
                 node["public"] = True
-            nodes.append(node | {flag: True for flag, ids in flags.items() if number in vars(module)[ids]})
+            nodes.append(node | {flag: True for flag, ids in flags.items() if number in state[ids]})
     return nodes
 
 
@@ -259,6 +265,8 @@ def _computed(module: nn.Module) -> dict[str, _Way]:
     """The tensors that hooks of torch.nn.utils recompute before each forward, and how they do it."""
     found: dict[str, _Way] = {}
     state = vars(module)
+    if not state["_forward_pre_hooks"]:
+        return found
     tables = {**state["_parameters"], **state["_buffers"], **state}
     for hook in state["_forward_pre_hooks"].values():
         kind = f"{type(hook).__module__}:"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 
-@dataclass
+@dataclass(slots=True)
 class View:
     """One tensor, array or byte string as it lies in memory. Strides in bytes; `low <= first element < high`."""
 
@@ -34,12 +34,28 @@ class View:
     high: int = field(init=False)
 
     def __post_init__(self) -> None:
-        reach = [(size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)]
-        self.low = self.address + sum(step for step in reach if step < 0)
-        self.high = self.address + sum(step for step in reach if step > 0) + self.itemsize
+        self.low = self.high = self.address
+        for size, stride in zip(self.shape, self.strides, strict=True):
+            if stride > 0:
+                self.high += (size - 1) * stride
+            else:
+                self.low += (size - 1) * stride
+        self.high += self.itemsize
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements fill low..high without gap or overlap, in the order of the indices."""
+        expected = self.itemsize
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size != 1:
+                if stride != expected:
+                    return False
+                expected *= size
+        return True
 
     def is_dense(self) -> bool:
-        """Whether the elements fill low..high without gap or overlap."""
+        """Whether the elements fill low..high without gap or overlap, in any order."""
+        if self.is_contiguous():
+            return True
         expected = self.itemsize
         for stride, size in sorted((abs(t), s) for t, s in zip(self.strides, self.shape, strict=True) if s != 1):
             if stride != expected:
@@ -90,18 +106,10 @@ class Region:
 def view_of_tensor(tensor: torch.Tensor, name: str, node: dict[str, Any]) -> View:
     """Describe a strided tensor's memory."""
     size = tensor.element_size()
-    return View(
-        name=name,
-        holder=tensor,
-        node=node,
-        space=str(tensor.device),
-        address=tensor.data_ptr(),
-        itemsize=size,
-        shape=tuple(tensor.shape),
-        strides=tuple(stride * size for stride in tensor.stride()),
-        dtype=str(tensor.dtype).removeprefix("torch."),
-        storage=tensor.untyped_storage().data_ptr(),
-    )
+    strides = tuple([stride * size for stride in tensor.stride()])
+    space = "cpu" if tensor.is_cpu else str(tensor.device)
+    dtype, storage = str(tensor.dtype).removeprefix("torch."), tensor.untyped_storage().data_ptr()
+    return View(name, tensor, node, space, tensor.data_ptr(), size, tuple(tensor.shape), strides, dtype, storage)
 
 
 def view_of_array(array: np.ndarray, name: str, node: dict[str, Any]) -> View:

@@ -15,7 +15,6 @@ import numpy as np
 from backends.json_spec import bundle, drift, files, imported
 from backends.json_spec.digests import SHA256, digest_named, digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
-from backends.json_spec.forms import NAMED
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
 from backends.json_spec.regions import Region
 from backends.json_spec.sources import Project, imports, locate
@@ -140,8 +139,9 @@ def write_artifact(
 ) -> Written:
     """Write all files of an artifact into an empty directory, but for examples and digests: those of the tensors are
     being computed, and `seal` writes them. Raises Unsupported."""
-    graph, regions = Writer().graph(model)
-    names = _names(graph) - allowed().keys()
+    writer = Writer()
+    graph, regions = writer.graph(model)
+    names = writer.names - allowed().keys()
     home = bundle.running(type(model))
     if home is not None and not bundle_source:
         raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
@@ -221,17 +221,3 @@ def same_bytes(one: memoryview, other: memoryview) -> bool:
     step = COMPARED_BYTES
     a, b = np.frombuffer(one, np.uint8), np.frombuffer(other, np.uint8)
     return len(a) == len(b) and all(np.array_equal(a[n : n + step], b[n : n + step]) for n in range(0, len(a), step))
-
-
-def _names(graph: Any) -> set[str]:
-    """Every name of a class or function in a graph."""
-    found: set[str] = set()
-    left = [graph]
-    while left:
-        node = left.pop()
-        if isinstance(node, dict):
-            found.update(node[tag] for tag in NAMED.keys() & node.keys() if isinstance(node[tag], str))
-            left += node.values()
-        elif isinstance(node, list):
-            left += node
-    return found

@@ -11,10 +11,12 @@ _INNER = frozenset([dict, list])
 class Slot:
     """An object with an identity: where it was first met, and how often."""
 
-    def __init__(self, value: Any, path: str, named: bool) -> None:
-        self.value, self.path, self.named, self.count = value, path, named, 1
+    __slots__ = ("count", "name", "node", "path", "value")
+
+    def __init__(self, value: Any, path: str, name: str = "") -> None:
+        """`name`: of an object that has one in any case; else it gets one when something else refers to it."""
+        self.value, self.path, self.name, self.count = value, path, name, 1
         self.node: Any = None
-        self.name = ""
 
 
 _NODES = frozenset([dict, list, Slot])
@@ -32,70 +34,62 @@ def holds_slot(node: Any) -> bool:
 
 
 def finished(root: Any, slots: list[Slot], unique: Callable[[str], str]) -> tuple[Any, dict[str, Any]]:
-    """The root and the objects as JSON. `slots`: those of named objects, described; `unique` makes a path a name."""
+    """The root and the objects as JSON. `slots`: those of named objects, described; `unique` makes a path a name.
+
+    It is made of the nodes themselves: where they hold slots, they hold JSON afterwards.
+    """
     hoisted: list[Slot] = []
+    referred: list[str] = []
 
     def finish(node: Any) -> Any:
         """Replace slots by references, or by what they hold where nothing else refers to it."""
         kind = type(node)
         if kind is Slot:
-            if not node.named and node.count == 1:
-                return finish(node.node)
             if not node.name:
+                if node.count == 1:
+                    return finish(node.node)
                 node.name = unique(node.path)
                 hoisted.append(node)
+            referred.append(node.name)
             return {"$ref": node.name}
         if kind is dict:
-            return {key: finish(item) if type(item) in _NODES else item for key, item in node.items()}
-        if kind is list:
-            return [finish(item) if type(item) in _NODES else item for item in node]
+            for key, item in node.items():
+                if type(item) in _NODES:
+                    node[key] = finish(item)
+        elif kind is list and not _NODES.isdisjoint(map(type, node)):
+            node[:] = map(finish, node)
         return node
 
     made: dict[str, Any] = {}
+    references: dict[str, list[str]] = {}
     root = finish(root)
+    first, referred = referred, []
     for slot in slots:
         hoisted.append(slot)
         while hoisted:
             current = hoisted.pop()
             made[current.name] = finish(current.node)
-    return root, in_order(root, made)
+            references[current.name], referred = referred, []
+    return root, in_order(first, made, references)
 
 
-def in_order(root: Any, objects: dict[str, Any]) -> dict[str, Any]:
-    """The objects that `root` reaches, each after all that it refers to, the last reference of a cycle aside.
+def in_order(first: list[str], objects: dict[str, Any], references: dict[str, list[str]]) -> dict[str, Any]:
+    """The objects that the root reaches, each after all that it refers to, the last reference of a cycle aside.
 
     That is the order in which a depth-first walk from the root, along references as they are written, leaves them.
+    `first` are the references of the root, `references` those of each object.
     """
     ordered: dict[str, Any] = {}
     entered: set[str] = set()
-    walk = [(None, iter(references(root)))]
+    walk = [("", iter(first))]
     while walk:
         name, left = walk[-1]
         target = next(left, None)
         if target is None:
             walk.pop()
-            if name is not None:
+            if walk:
                 ordered[name] = objects[name]
         elif target not in entered:
             entered.add(target)
-            walk.append((target, iter(references(objects[target]))))
+            walk.append((target, iter(references[target])))
     return ordered
-
-
-def references(node: Any) -> list[str]:
-    """The names in a node's references, as they are written."""
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        if type(node) is dict:
-            if "$ref" in node:
-                found.append(node["$ref"])
-                return
-            node = node.values()
-        for item in node:
-            if type(item) in _INNER:
-                look(item)
-
-    if type(node) in _INNER:
-        look(node)
-    return found

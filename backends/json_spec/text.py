@@ -32,6 +32,7 @@ _LONG_NUMBER, _DIGITS_ALIKE = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 _HIGH_HALVES, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 """What eight digits in a row have in common: `3` as the high half of each byte."""
 _INNER = frozenset([list, dict])
+_INTS = frozenset([int])
 
 
 def parse(data: bytes, what: str, *, flat: bool = False) -> Any:
@@ -181,6 +182,8 @@ def render(value: Any, level: int = 0) -> str:
         ]
         opening, closing = "{", "}"
     elif isinstance(value, list):
+        if level and _INTS.issuperset(map(type, value)) and len(line := repr(value)) <= WIDTH:  # shapes, sizes, strides
+            return line
         parts = [render(item, level + 1) if type(item) in _INNER else _scalar(item) for item in value]
         opening, closing = "[", "]"
     else:
@@ -205,4 +208,6 @@ def _scalar(value: Any) -> str:
     kind = type(value)
     if kind is str:
         return encode_basestring(value)
+    if kind is bool:
+        return "true" if value else "false"
     return int.__repr__(value) if kind is int else _encode(value)

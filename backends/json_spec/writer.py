@@ -22,7 +22,7 @@ from backends.json_spec.errors import ArtifactError, Unsupported, UntrustedName,
 from backends.json_spec.forms import FORMS
 from backends.json_spec.layouts import tensor_node
 from backends.json_spec.leaves import array_node, dtype_node, numpy_scalar
-from backends.json_spec.modules import BARE, base_class, handle_node, hook_nodes, own_state
+from backends.json_spec.modules import base_class, handle_node, hook_nodes, own_state
 from backends.json_spec.regions import Region, View, plan, view_of_bytes
 from backends.json_spec.slots import Slot, finished, holds_slot
 from backends.json_spec.trust import (
@@ -53,6 +53,7 @@ FUNCTIONS = (
 )
 
 
+_TEXT = frozenset([str])
 _SMALL = frozenset([int, bool])
 
 
@@ -72,6 +73,10 @@ class Writer:
         self._names: set[str] = set()
         self._keys: set[str] = set()
         """Names of attributes that may be."""
+        self._classes: set[type] = set()
+        """Classes whose instances are known to be objects with a name."""
+        self._definitions: dict[tuple[int, str], tuple[Any, str]] = {}
+        """Id of a class or function, and what it stands for -> the thing, which so keeps its id, and its name."""
         self._handles: list[Slot] = []
         self._depth = 0
 
@@ -83,13 +88,18 @@ class Writer:
         while stack:
             slot = stack.pop()
             order.append(slot)
-            slot.node = self._describe(slot.value, slot.path)
+            slot.node = self._describe(slot)
             stack.extend(reversed(self._found))
             self._found = []
-        self._tell_handles([slot.value for slot in order if isinstance(slot.value, nn.Module)])
+        self._tell_handles(order)
         regions = plan(self._views)
         root, made = finished(root, order, self._unique)
         return {"format": FORMAT, "version": VERSION, "root": root, "objects": made}, regions
+
+    @property
+    def names(self) -> set[str]:
+        """Every name of a class or function in the graph."""
+        return {name for _, name in self._definitions.values()}
 
     def encode(self, value: Any, path: str) -> Any:
         """The node for a value: JSON, a tagged value, or the Slot of something with an identity."""
@@ -104,10 +114,11 @@ class Writer:
             return _float(value)
         if kind is tuple and _is_small(value) and self._depth < NESTING_LIMIT:
             return {"$tuple": list(value)}
-        if id(value) in self._slots:
-            slot = self._slots[id(value)]
+        if (slot := self._slots.get(id(value))) is not None:
             slot.count += 1
             return slot
+        if kind in self._classes and self._depth < NESTING_LIMIT:
+            return self._named(value, path)
         self._depth += 1
         try:
             if self._depth > NESTING_LIMIT:
@@ -160,7 +171,7 @@ class Writer:
 
     def _identified(self, value: Any, kind: type, codec: str | None, path: str, inside: Any) -> Any:
         container = CONTAINERS.get(kind)
-        slot = Slot(value, path, named=False)
+        slot = Slot(value, path)
         self._slots[id(value)] = slot
         self._alive.append(value)
         if kind is dict and all(type(key) is str and not key.startswith("$") and _is_text(key) for key in value):
@@ -196,11 +207,17 @@ class Writer:
         elif kind is np.ndarray:
             slot.node = array_node(value, self._unique(path), self._views, inside, path)
         else:
-            slot.named, slot.name = True, self._unique(path)
-            self._found.append(slot)
-        if isinstance(value, tuple | frozenset) and not slot.named and slot.count == 1 and not holds_slot(slot.node):
+            self._classes.add(kind)
+            return self._named(value, path)
+        if isinstance(value, tuple | frozenset) and slot.count == 1 and not holds_slot(slot.node):
             del self._slots[id(value)]  # a constant: equal ones may be one object
             return slot.node
+        return slot
+
+    def _named(self, value: Any, path: str) -> Slot:
+        """The slot of an object that is described later, under a name of its own."""
+        slot = self._slots[id(value)] = Slot(value, path, self._unique(path))
+        self._found.append(slot)
         return slot
 
     def _builtin_method(self, value: Any, path: str) -> Any:
@@ -222,22 +239,25 @@ class Writer:
         self._alive.append(state)
         return {"$codec": name, "state": {key: self.encode(item, f"{path}.{key}") for key, item in state.items()}}
 
-    def _describe(self, value: Any, path: str) -> dict[str, Any]:
+    def _describe(self, slot: Slot) -> dict[str, Any]:
+        value, path = slot.value, slot.path
         if isinstance(value, torch.Tensor):
-            name = self._slots[id(value)].name
-            node = tensor_node(value, name, self._views, lambda item, suffix: self.encode(item, path + suffix), path)
+            node = tensor_node(
+                value, slot.name, self._views, lambda item, suffix: self.encode(item, path + suffix), path
+            )
             if vars(value):
                 node["attributes"] = self._attributes(vars(value), path)
             return node
         if isinstance(value, nn.Module):
             return self._module(value, path)
         if type(value) is RemovableHandle:
-            self._handles.append(self._slots[id(value)])
+            self._handles.append(slot)
             return {}
         return self._object(value, path)
 
-    def _tell_handles(self, modules: list[nn.Module]) -> None:
+    def _tell_handles(self, order: list[Slot]) -> None:
         """Describe the handles of hooks, once all modules are known."""
+        modules = [slot.value for slot in order if isinstance(slot.value, nn.Module)] if self._handles else []
         for slot in self._handles:
             module, where = handle_node(slot.value, modules, slot.path)
             slot.node = {"$handle": None if module is None else self._slots[id(module)], **where}
@@ -245,20 +265,24 @@ class Writer:
     def _module(self, module: nn.Module, path: str) -> dict[str, Any]:
         cls = base_class(module)
         node: dict[str, Any] = {"$module": self._name(cls, path, "module")}
-        state, computed = own_state(module, path)
-        state = {name: item for name, item in state.items() if name not in BARE and name != CALL}
+        own, (state, computed) = vars(module), own_state(module, path)
+        state.pop(CALL, None)
         node["training"] = module.training
         for key in ("parameters", "buffers", "modules"):
-            node[key] = self._attributes(vars(module)["_" + key], path)
-        node["non_persistent"] = sorted(vars(module)["_non_persistent_buffers_set"])
+            if table := own["_" + key]:
+                node[key] = self._attributes(table, path)
+        if unsaved := own["_non_persistent_buffers_set"]:
+            node["non_persistent"] = sorted(unsaved)
         if cls is not type(module):
             node["parametrized"] = list(module.parametrizations)
-        node["hooks"] = hook_nodes(module, path, lambda item, suffix: self.encode(item, path + suffix))
-        if (full := vars(module)["_is_full_backward_hook"]) is not None:
+        if hooks := hook_nodes(module, path, lambda item, suffix: self.encode(item, path + suffix)):
+            node["hooks"] = hooks
+        if (full := own["_is_full_backward_hook"]) is not None:
             node["full_backward"] = full
-        node["computed"] = computed
-        node["attributes"] = self._attributes(state, path)
-        node = {key: item for key, item in node.items() if item not in ({}, [])}
+        if computed:
+            node["computed"] = computed
+        if state:
+            node["attributes"] = self._attributes(state, path)
         return self._with_call(node, module, path)
 
     def _with_call(self, node: dict[str, Any], value: Any, path: str) -> dict[str, Any]:
@@ -286,6 +310,8 @@ class Writer:
 
     def _name(self, thing: Any, path: str, kind: str) -> str:
         """The name of a class or function, refused where it is a library's and no reader takes it from a file."""
+        if (known := self._definitions.get((id(thing), kind))) is not None:
+            return known[1]
         name = name_of(thing, path)
         if name.partition(":")[0].partition(".")[0] in LIBRARIES:
             try:
@@ -294,15 +320,15 @@ class Writer:
                 what = "function" if kind == "function" else "class"
                 way_out = f"use it in a {'function' if kind == 'function' else 'class'} of your own module"
                 refuse(path, f"or needs the {what} {name}, which no reader takes from a file", way_out)
+        self._definitions[id(thing), kind] = thing, name
         return name
 
     def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
-        known = self._keys
-        for key in state:
-            if type(key) is not str or key not in known:
+        if not (_TEXT.issuperset(map(type, state)) and self._keys.issuperset(state)):
+            for key in state:
                 if type(key) is not str or key.startswith("$") or not (_is_text(key) and key.isprintable()):
                     refuse(path, f"an object with an attribute called {key!r}", "name it with a letter")
-                known.add(key)
+            self._keys.update(state)
         return {key: self.encode(item, f"{path}.{key}") for key, item in state.items()}
 
     def _unique(self, path: str) -> str:

@@ -105,3 +105,12 @@ def test_a_number_beyond_64_bits_wherever_it_stands(shift):
 def test_escapes_beside_values_of_every_kind():
     held = [True, None, 1.5, 1, [], {}, "é", {"é": False}]
     assert text.parse(json.dumps(held).encode(), "it") == held
+
+
+@pytest.mark.parametrize("item", ["a", 7, True, None, 0.5, [1, 2], {"b": []}])
+def test_what_fits_on_one_line_stands_on_one(item):
+    count = text.WIDTH // (len(json.dumps(item)) + 2)
+    for inner in ([item] * count, [item] * (count + 1)):
+        line, printed = json.dumps(inner), text.render([inner])
+        assert (f"\n {line}\n" in printed) is (len(line) <= text.WIDTH) and json.loads(printed) == [inner]
+    assert text.render([1, 2]) == "[\n 1,\n 2\n]"

@@ -87,6 +87,33 @@ def test_refused_with_path_and_way_out(tmp_path, what):
     assert error.value.args and not list(tmp_path.iterdir())
 
 
+UNUSUAL = {
+    "training": lambda module: vars(module).clear(),
+    "_buffers": lambda module: vars(module).update(_buffers=[]),
+    "_is_full_backward_hook": lambda module: vars(module).pop("_is_full_backward_hook"),
+    "_non_persistent_buffers_set": lambda module: vars(module).update(_non_persistent_buffers_set=frozenset()),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_module_without_what_every_module_has(tmp_path, name):
+    model = things.Holder(part=nn.ReLU())
+    UNUSUAL[name](model.part)
+    with pytest.raises(UnsupportedModel, match=rf"^model\.part is a module whose {name} is missing or unusual: \w+"):
+        save(model, tmp_path / "a")
+
+
+def test_nested_too_deeply(tmp_path):
+    """Also what is of a class that was met before."""
+    for last in (1, things.Node()):
+        inner = [last]
+        for _ in range(58):
+            inner = [inner]
+        save(things.Holder(first=things.Node(), held=inner), tmp_path / "a")
+        with pytest.raises(UnsupportedModel, match=r"^model\.held(\[0\])+ is nested more than 60 levels deep: \w+"):
+            save(things.Holder(first=things.Node(), held=[[inner]] if last == 1 else [inner]), tmp_path / "a")
+
+
 def test_a_refused_save_leaves_the_old_artifact(tmp_path):
     save(things.Holder(a=1), tmp_path / "artifact")
     with pytest.raises(UnsupportedModel):
