@@ -220,7 +220,7 @@ class Run:
         wanted = [condition(name).name for name in conditions or corpus.DEFAULT_CONDITIONS]
         batches = self.settings.part(corpus.batches(names, self.settings.backends))
         with (
-            tempfile.TemporaryDirectory(prefix="roundtrip-") as folder,
+            tempfile.TemporaryDirectory(prefix="roundtrip-", dir=corpus.scratch()) as folder,
             ThreadPoolExecutor(self.settings.jobs) as pool,
         ):
             others = tuple(interpreters.describe(path) for path in self.settings.interpreters)

@@ -163,3 +163,14 @@ def test_the_command(tmp_path):
     }
     assert cells[0].rerun == "roundtrip check trait/views_sharing_storage --backend pickle --condition fresh_process"
     assert all(cell.environment_id for cell in cells)
+
+
+def test_files_in_memory_where_there_is_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "IN_MEMORY", tmp_path)
+    monkeypatch.setattr(corpus, "ROOM_BYTES", 1)
+    assert corpus.scratch() == tmp_path
+    monkeypatch.setattr(corpus, "ROOM_BYTES", 1 << 62)
+    assert corpus.scratch() is None
+    monkeypatch.setattr(corpus, "ROOM_BYTES", 1)
+    monkeypatch.setattr(corpus, "IN_MEMORY", tmp_path / "absent")
+    assert corpus.scratch() is None
