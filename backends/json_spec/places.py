@@ -1,7 +1,7 @@
 """In how many places a value stands: forty references, each to a tuple that holds the next one twice, make 2^40.
 
 Nothing of that is made as often as it stands somewhere. But to hash a tuple is to go to all its places, and so are the
-checks and copies of codecs. Places are counted before that.
+checks and copies of codecs. Places are counted before that, and levels: references make any depth of small objects.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backends.json_spec.errors import ArtifactError
+from backends.json_spec.text import DEPTH_LIMIT
 
 AGAIN_LIMIT = 1 << 22
 """Places that are gone to again, of one graph: what stands in the file as often is within its other limits."""
@@ -36,28 +37,36 @@ class Places:
             raise ArtifactError(f"what is hashed or copied stands in more than {AGAIN_LIMIT} places")
 
     def go_through(self, value: Any) -> int:
-        """Bytes in all places of a value, of arrays and byte strings. Raises ArtifactError where there are too many."""
-        left, size = [value], 0
-        while left:
-            one = left.pop()
-            if isinstance(one, tuple):
-                inner = list(tuple.__iter__(one))
-            elif isinstance(one, list):
-                inner = list(list.__iter__(one))
-            elif isinstance(one, dict):
-                inner = list(dict.values(one))
-            elif isinstance(one, frozenset):
-                inner = list(frozenset.__iter__(one))
-            elif isinstance(one, slice):
-                inner = [one.start, one.stop, one.step]
-            elif isinstance(one, np.ndarray):
-                size += one.nbytes
-                if one.dtype.kind != "O":
+        """Bytes in all places of a value, of arrays and byte strings.
+
+        Raises ArtifactError where there are too many, or more than DEPTH_LIMIT levels: to hash a tuple, Python goes as
+        deep as it is, to the end of the stack and beyond.
+        """
+        level, size = [value], 0
+        for _ in range(DEPTH_LIMIT):
+            below: list[Any] = []
+            for one in level:
+                if isinstance(one, tuple):
+                    inner = list(tuple.__iter__(one))
+                elif isinstance(one, list):
+                    inner = list(list.__iter__(one))
+                elif isinstance(one, dict):
+                    inner = list(dict.values(one))
+                elif isinstance(one, frozenset):
+                    inner = list(frozenset.__iter__(one))
+                elif isinstance(one, slice):
+                    inner = [one.start, one.stop, one.step]
+                elif isinstance(one, np.ndarray):
+                    size += one.nbytes
+                    if one.dtype.kind != "O":
+                        continue
+                    inner = one.ravel().tolist()
+                else:
+                    size += len(one) if isinstance(one, bytes) else 0
                     continue
-                inner = one.ravel().tolist()
-            else:
-                size += len(one) if isinstance(one, bytes) else 0
-                continue
-            self.meet(one, len(inner))
-            left += [item for item in inner if type(item) not in _SINGLE]
-        return size
+                self.meet(one, len(inner))
+                below += [item for item in inner if type(item) not in _SINGLE]
+            if not below:
+                return size
+            level = below
+        raise ArtifactError(f"what is hashed or copied is nested more than {DEPTH_LIMIT} levels deep")

@@ -138,6 +138,12 @@ BOMBS = {name: functools.partial(_held, what) for name, what in HOLDING.items()}
     "eleven million lists beside each other": lambda path: _spec(path, b"[" + b"[]," * 11_000_000 + b"[]]"),
     "references within references": lambda path: _chain(path, 30_000),
     "tuples within tuples, hashed": lambda path: crafting.holding(path, {"$set": [{"$ref": "t0"}]}, **_doubled(40)),
+    "tuples within tuples in the order of their making, hashed": lambda path: crafting.holding(
+        path,
+        [[{"$ref": f"t{n}"} for n in range(100_000)], {"$set": [{"$ref": "t99999"}]}],
+        t0={"$tuple": [1]},
+        **{f"t{n + 1}": {"$tuple": [{"$ref": f"t{n}"}]} for n in range(99_999)},
+    ),
     "a fraction named often": lambda path: crafting.holding(
         path, [{"$fraction": [{"$ref": "a"}, {"$ref": "b"}]}] * 10_000, a=_large("1c7e5f3"), b=_large("59a6d1b")
     ),

@@ -62,6 +62,26 @@ def test_places_of_all_values_together(monkeypatch):
         found.meet(kept, 0)
 
 
+def deep(levels, way):
+    value = 1
+    for _ in range(levels):
+        value = way(value)
+    return value
+
+
+DEEP = {
+    "tuples": lambda inner: (inner,), "lists": lambda inner: [inner], "dicts": lambda inner: {"a": inner},
+    "slices": lambda inner: slice(None, inner), "frozensets": lambda inner: frozenset([inner]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", DEEP)
+def test_levels_of_places(way):
+    assert Places().go_through(deep(200, DEEP[way])) == 0
+    with pytest.raises(ArtifactError, match="nested more than 200 levels deep"):
+        Places().go_through(deep(201, DEEP[way]))
+
+
 def test_bytes_in_all_places():
     ones, held = np.ones(3), b"ab"
     assert Places().go_through([ones, {"a": ones, "b": (held, held)}, "text", 5]) == 2 * ones.nbytes + 4
