@@ -15,10 +15,13 @@ import contextlib
 import functools
 import locale
 import os
+import socket
 import sys
+import threading
 import time
 import types
 import warnings
+from _signal import NSIG, getsignal
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 _STARTED_IN = os.getcwd()
 _LOCALE = ("LC_NUMERIC", "LC_CTYPE", "LC_TIME", "LC_COLLATE", "LC_MONETARY")
 _PRODUCTS = (("generic", "all"), ("mkldnn", "matmul"), ("mkldnn", "conv"), ("mkldnn", "rnn"))
+_DIALECTS = frozenset({"excel", "excel-tab", "unix"})
 _LONGEST_FIELD = 131072
 """Of a line of `csv`, unless another length is set."""
 _HOOKS = (
@@ -80,6 +84,7 @@ def settings() -> dict[str, Any]:
         "time.tzname": list(time.tzname),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
         "sys.get_int_max_str_digits()": sys.get_int_max_str_digits(),
+        "socket.getdefaulttimeout()": socket.getdefaulttimeout(),
         "warnings.filters": _filters(),
     }
     if (numpy := sys.modules.get("numpy")) is not None:
@@ -141,7 +146,8 @@ def _options() -> dict[str, Any]:
 
 
 def _registered(builder: Builder) -> dict[str, Any]:
-    """The user's classes and functions in registries of torch and NumPy, and modes that were entered and not left."""
+    """The user's classes and functions in registries of torch, NumPy and Python, handlers of signals and of errors that
+    nobody caught, and modes that were entered and not left."""
     nodes = sorted(builder.type_name(cls) for cls in list(_pytree.SUPPORTED_NODES) if builder.is_own(cls.__module__))
     safe = [part for part in torch.serialization.get_safe_globals() if isinstance(part, type | types.FunctionType)]
     found = {
@@ -157,12 +163,21 @@ def _registered(builder: Builder) -> dict[str, Any]:
         ],
     }
     if (csv := sys.modules.get("csv")) is not None:
-        found["csv.list_dialects()"] = sorted(set(csv.list_dialects()) - {"excel", "excel-tab", "unix"})
+        found |= {f"csv.get_dialect({name!r})": _dialect(csv.get_dialect(name))
+                  for name in csv.list_dialects() if name not in _DIALECTS}  # fmt: skip
         if (limit := csv.field_size_limit()) != _LONGEST_FIELD:
             found["csv.field_size_limit()"] = limit
     if (numpy := sys.modules.get("numpy")) is not None and builder.is_own(_module_of(numpy.geterrcall())):
         found["numpy.geterrcall()"] = numpy.geterrcall()
+    hooks = {"sys.excepthook": sys.excepthook, "threading.excepthook": threading.excepthook}
+    hooks |= {f"signal.getsignal({number})": hook for number in range(1, NSIG) if callable(hook := getsignal(number))}
+    found |= {path: hook for path, hook in hooks.items() if builder.is_own(_module_of(hook))}
     return {path: part for path, part in found.items() if part}
+
+
+def _dialect(dialect: Any) -> dict[str, Any]:
+    """How it is read and written."""
+    return {name: getattr(dialect, name) for name in dir(dialect) if not name.startswith("_")}
 
 
 def _module_of(called: Any) -> str | None:

@@ -44,7 +44,8 @@ Not seen, unless an output of the model's own examples changes by it:
   a text that ends in `_`;
 - what the program set in private names of a library's module, in torch's or NumPy's own namespaces, or in a library
   that the project imports only inside functions;
-- how the process was started (`sys.argv`) and what it may write (`os.umask`);
+- how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
+  (`multiprocessing.set_start_method`) and when it collects garbage;
 - files elsewhere than in the project and among the temporary ones: they are there for the loading process too.
 """
 

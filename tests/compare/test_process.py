@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import locale
 import os
+import signal
+import socket
 import sys
+import threading
 import time
 import warnings
 
@@ -159,9 +162,16 @@ CHANGES = {
     "torch.utils._python_dispatch": enter(lambda: DispatchMode()),
     "pandas.get_option('display.precision')": enter(lambda: pd.option_context("display.precision", 2)),
     "sklearn.get_config()['transform_output']": enter(lambda: sklearn.config_context(transform_output="pandas")),
-    "csv.list_dialects()": (
+    "csv.get_dialect('mine')": (
         lambda: csv.register_dialect("mine", delimiter=";"),
         lambda: csv.unregister_dialect("mine"),
+    ),
+    "socket.getdefaulttimeout()": (lambda: socket.setdefaulttimeout(3.0), lambda: socket.setdefaulttimeout(None)),
+    "sys.excepthook": attribute(sys, "excepthook", mine),
+    "threading.excepthook": attribute(threading, "excepthook", mine),
+    f"signal.getsignal({int(signal.SIGUSR1)})": (
+        lambda: signal.signal(signal.SIGUSR1, mine),
+        lambda: signal.signal(signal.SIGUSR1, signal.SIG_DFL),
     ),
     "csv.field_size_limit()": (lambda: csv.field_size_limit(10), lambda: csv.field_size_limit(131072)),
     "numpy.geterrcall()": (lambda: np.seterrcall(mine), lambda: np.seterrcall(None)),
@@ -254,3 +264,12 @@ def test_an_operator_that_code_names():
 
 def test_a_value_has_no_process():
     assert all("<process>" not in str(node) for node in snapshot_value([1])["nodes"])
+
+
+def test_a_dialect_by_how_it_is_read():
+    csv.register_dialect("mine", delimiter=";")
+    before = described()
+    csv.register_dialect("mine", delimiter=",")
+    kinds = [(one.path, one.kind) for one in compare(before, described())]
+    csv.unregister_dialect("mine")
+    assert kinds == [("model.<process>.csv.get_dialect('mine')['delimiter']", "value")]
