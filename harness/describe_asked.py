@@ -19,6 +19,7 @@ import itertools
 import logging
 import sys
 import types
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,29 +37,44 @@ _SPAWNED = frozenset({"spawn", "seed_seq"})
 _SHARED = frozenset({"is_shared"})
 _CONTEXT = frozenset({"__context__", "format_exception", "print_exception"})
 _ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations"})
-_BY_NAME = frozenset({"pickle", "Pickler", "Process", "ProcessPoolExecutor"})
+_BY_NAME = frozenset({"pickle", "Pickler", "Process", "ProcessPoolExecutor", "Pool"})
+_PICKLES = (frozenset({"joblib", "dump"}), frozenset({"torch", "save"}))
+"""Names that pickle by names together; not where it is the state that is saved."""
+_STATE = "state_dict"
 _MODULE = frozenset({"__module__"})
+_SOURCE = frozenset({"getsource", "getsourcelines", "findsource"})
 _NAME = frozenset({"name"})
 _TEXT = frozenset({"text"})
 NAMES = frozenset().union(
-    _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT
-)
+    _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT,
+    _SOURCE,
+)  # fmt: skip
 """Attributes that code must name for one of the facts to count."""
 
 
+def asked(names: Collection[str]) -> set[str]:
+    """Of the names in a function's code those that ask for something."""
+    found = NAMES.intersection(names)
+    if _STATE not in names and any(together.issubset(names) for together in _PICKLES):
+        found |= _BY_NAME
+    return set(found)
+
+
 def of_code(value: Any, node: dict, builder: Builder) -> None:
-    """A function's or class's docstring; of a class, the user's classes that derive from it, whether it is found by its
-    name, and whether its module has the name that it had.
+    """A function's or class's docstring, whether it is found by its name, and whether its source is; of a class, the
+    user's classes that derive from it, and whether its module has the name that it had.
 
     A docstring without its indentation, which Python 3.13 takes away.
     """
     doc = value.__dict__.get("__doc__") if isinstance(value, type) else value.__doc__
     if type(doc) is str:
         builder.later.append((_DOC, node, lambda: {"doc": inspect.cleandoc(doc)}))
+    if isinstance(value, type) or "." not in value.__qualname__:  # a method goes by its class
+        builder.later.append((_BY_NAME, node, lambda: {"importable": _is_importable(value)}))
+    builder.later.append((_SOURCE, node, lambda: {"source": _has_source(value)}))
     if isinstance(value, type):
         builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
         builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))
-        builder.later.append((_BY_NAME, node, lambda: {"importable": _is_importable(value)}))
         builder.later.append((_MODULE, node, lambda: {"in_artifact": builder.is_of_an_artifact(value.__module__)}))
 
 
@@ -67,7 +83,15 @@ def _derived(value: type, builder: Builder) -> dict[str, Any]:
     return {"subclasses": sorted({builder.type_name(cls) for cls in classes if builder.is_own(cls.__module__)})}
 
 
-def _is_importable(value: type) -> bool:
+def _has_source(value: type | types.FunctionType) -> bool:
+    """Whether the text of it is found, which a copy by value has not."""
+    try:
+        return bool(inspect.getsource(value))
+    except (OSError, TypeError):
+        return False
+
+
+def _is_importable(value: type | types.FunctionType) -> bool:
     """Whether its module has it under its name, so that another process can be told of it.
 
     Of a copy by value, or of code that runs from an artifact, no module has.

@@ -138,7 +138,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     groups.append(builder.named(there, ".__globals__"))
     node = builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
     if builder.state:
-        builder.asked |= describe_asked.NAMES.intersection(node["code"]["names"])
+        builder.asked |= describe_asked.asked(node["code"]["names"])
         builder.read |= {*node["code"]["names"], *describe_globals.texts(value)}
         builder.functions.append((value, node))
         describe_asked.of_code(value, node, builder)

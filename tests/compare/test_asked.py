@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import io
 import logging
+import multiprocessing
 import pickle
 import sys
 import tempfile
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -157,18 +160,76 @@ def pickles(x):
     return pickle.dumps(x)
 
 
+def helps(x):
+    return x
+
+
 def reads_module(x):
     return type(x).__module__
 
 
-def test_a_class_that_is_found_by_its_name(monkeypatch):
+def starts_processes(x):
+    return multiprocessing.Pool(x)
+
+
+def dumps_with_joblib(x):
+    return joblib.dump(x, "file")
+
+
+def saves_itself(x):
+    torch.save(x, "file")
+
+
+def saves_its_state(x):
+    torch.save(x.state_dict(), "file")
+
+
+def loads_with_joblib(x):
+    return joblib.load(x)
+
+
+@pytest.mark.parametrize(
+    ("code", "kinds"),
+    [
+        (logs, []),
+        (reads_module, []),
+        (saves_its_state, []),
+        (loads_with_joblib, []),
+        (pickles, ["importable"]),
+        (starts_processes, ["importable"]),
+        (dumps_with_joblib, ["importable"]),
+        (saves_itself, ["importable"]),
+    ],
+)
+def test_a_class_that_is_found_by_its_name(monkeypatch, code, kinds):
     """Unlike that of a copy by value."""
-    for code, kinds in ((logs, []), (pickles, ["importable"]), (reads_module, [])):
-        one = model(code)
-        before = snapshot_model(one, own_modules=OWN)
-        with monkeypatch.context() as patch:
-            patch.setattr(sys.modules[Base.__module__], "Base", None)
-            assert [kind for _, kind in seen(before, snapshot_model(one, own_modules=OWN))] == kinds
+    one = model(code)
+    before = snapshot_model(one, own_modules=OWN)
+    monkeypatch.setattr(sys.modules[Base.__module__], "Base", None)
+    assert [kind for _, kind in seen(before, snapshot_model(one, own_modules=OWN))] == kinds
+
+
+def test_a_function_that_is_found_by_its_name(monkeypatch):
+    one = model(pickles, step=helps)
+    before = snapshot_model(one, own_modules=OWN)
+    monkeypatch.setattr(sys.modules[__name__], "helps", None)
+    assert seen(before, snapshot_model(one, own_modules=OWN)) == [("model.step", "importable")]
+
+
+def reads_source(x):
+    return inspect.getsource(x)
+
+
+def made_of_text(code):
+    space = {"__name__": __name__}
+    exec(code, space)
+    return space["helps"]
+
+
+def test_the_source_of_a_function():
+    by_value = made_of_text("def helps(x):\n    return x\n")
+    for code, kinds in ((nothing, []), (reads_source, ["source"])):
+        assert [kind for _, kind in seen(described(code, x=helps), described(code, x=by_value))] == kinds
 
 
 def test_a_class_whose_module_has_another_name(monkeypatch):
