@@ -83,7 +83,10 @@ def examine(session: Session, *, reference: str, scoring_file: str | None) -> di
     differences: list[compare.Difference] = []
     if not absent:  # a part of a model has no comparable state: its taps speak for it
         actual = snapshot.snapshot_model(
-            loaded, own_modules=session.own_modules, set_in_libraries=written["set_in_libraries"]
+            loaded,
+            own_modules=session.own_modules,
+            set_in_libraries=written["set_in_libraries"],
+            imported=written["imported"],
         )
         states = compare.compare(pickle.loads(written["state"]), actual, tolerance)
         differences += [one for one in states if (one.path, one.message) not in session.ran]

@@ -144,6 +144,7 @@ def describe_state(session: Session) -> None:
     """Write down the original's state just before it is saved."""
     session.stage = "build"
     session.set_in_libraries = library_settings.changed(session.libraries or {}) + session.set_in_environment
+    session.imported = [name for name in sys.modules if name.partition(".")[0] in session.own_modules]
     session.state = _snapshot(session)
 
 
@@ -188,6 +189,7 @@ def describe(session: Session, *, reference: str, like: str | None = None) -> di
     written = {
         "state": pickle.dumps(session.state),
         "set_in_libraries": session.set_in_libraries,
+        "imported": session.imported,
         "taps": taps,
         "examples": examples,
         "batches": _dumps_or_none(batches),

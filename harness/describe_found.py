@@ -3,6 +3,9 @@
 *Names that are data*: `globals()[self.key]` reads the global that a text among the model's values names, and
 `self.settings.SCALE` one of a module that the model holds.
 
+*The user's modules that code imports itself*: where the copy was not yet there, they are not imported. Last, since
+importing one may change the others.
+
 *Variables*: a global that code rebinds (`global COUNT`) is one for all functions of its module. A copy by value may
 give each function its own, equal until one is written.
 
@@ -41,6 +44,7 @@ def add(builder: Builder, nodes: list[dict]) -> None:
     rebound = {name for function, _ in builder.functions for name in describe_globals.written(function)}
     for function, node in builder.functions:
         _extend(node, builder.named(describe_globals.by_data(function, texts), ".__globals__"))
+        _extend(node, builder.named(describe_globals.imported_late(function, builder), ".__globals__"))
         if rebound:
             _extend(node, builder.named(_variables(function, rebound, builder), ".<variables>"))
     for module, node in builder.modules:

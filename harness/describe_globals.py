@@ -22,7 +22,7 @@ import pathlib
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -68,7 +68,7 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
         found = {f"[{name!r}]": part for name, part in there.items()
                  if _is_own_code(part, builder) or describe_reached.holds_contents(part)}  # fmt: skip
         return missing, found | describe_reached.of_libraries(code, there, builder)
-    there |= _imported_inside(code)
+    there |= _imported_inside(function, builder)
     builder.libraries |= {_home(part) for part in there.values()}
     found = {f"[{name!r}]": part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there)
@@ -134,12 +134,60 @@ def _beginnings(texts: set[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if len(text) > 1 and text.endswith("_") and not text.startswith("_"))
 
 
-def _imported_inside(code: list[types.CodeType]) -> dict[str, types.ModuleType]:
-    """The modules that the code imports itself, by a text too, as far as they are imported."""
-    names = _read(code[0], "IMPORT_NAME")
-    if _ways(code[0]) & {"import_module", "__import__"}:
-        names |= _texts(code)
+def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str, types.ModuleType]:
+    """The modules that the code imports itself, as far as they are imported."""
+    names = _imported_names(function, builder)
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
+
+
+def _imported_names(function: types.FunctionType, builder: Builder) -> list[str]:
+    """The full names of the modules that the code imports itself, by a text too."""
+    names = [("." * level + name, parts) for level, name, parts in _import_statements(function.__code__)]
+    if _ways(function.__code__) & {"import_module", "__import__"}:
+        names += [(text, ()) for text in texts(function)]
+    if not names:
+        return []
+    space = function.__globals__
+    home = space.get("__package__") or (space.get("__name__") or "").rpartition(".")[0]
+    found: dict[str, None] = {}
+    for name, parts in names:
+        with contextlib.suppress(ImportError):  # relative to nothing
+            full = builder.bare_name(importlib.util.resolve_name(name, home))
+            inner = [f"{full}.{part}" for part in parts] if builder.is_own(full) else []
+            found |= dict.fromkeys([full, *inner])
+    return list(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def _import_statements(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """(level, name, names taken from it) of each import in the code, and in code inside it."""
+    found = []
+    for part in with_inner(code):
+        if dis.opmap["IMPORT_NAME"] in part.co_code[::2]:
+            steps = [step for step in dis.get_instructions(part) if step.opname != "EXTENDED_ARG"]
+            found += [(level.argval, step.argval, tuple(parts.argval or ()))
+                      for level, parts, step in zip(steps, steps[1:], steps[2:], strict=False)
+                      if step.opname == "IMPORT_NAME"]  # fmt: skip
+    return tuple(found)
+
+
+def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, Any]:
+    """What the code reads of the user's modules that it imports itself, which the saving process had imported.
+
+    They are imported as the code will, so that a copy that did not yet come there has what it will find.
+    """
+    there = {}
+    for name in builder.imported and _imported_names(function, builder):
+        if name in builder.imported:
+            with contextlib.suppress(Exception):  # the user's code; or it is not there
+                there[name] = _importer(function)(name, function.__globals__, None, ("__name__",))
+    return _of_own_modules(list(with_inner(function.__code__)), there, builder) if there else {}
+
+
+def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
+    """What `import` calls in the function: code from an artifact has an importer of its own."""
+    space = function.__globals__.get("__builtins__", builtins)
+    return (space if isinstance(space, dict) else vars(space))["__import__"]
 
 
 def _of_own_modules(code: list[types.CodeType], there: dict[str, Any], builder: Builder) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Session:
     """Names of variables that building the model set."""
     set_in_libraries: list[tuple[str, ...]] = field(default_factory=list)
     """Names of what was another there when the original was described."""
+    imported: list[str] = field(default_factory=list)
+    """The user's modules that were imported when the original was described."""
     ran: frozenset[tuple[str, str]] = frozenset()
     """(path, message) of what running the original changed of its class, which a copy in the same process shares."""
     loaded: Any = None

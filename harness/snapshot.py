@@ -99,17 +99,20 @@ def snapshot_model(
     *,
     own_modules: Collection[str] = (),
     set_in_libraries: Collection[library_settings.Name] = (),
+    imported: Collection[str] = (),
     root: str = "model",
 ) -> dict:
     """Describe everything of a model that should come back: see `describe_torch.module`.
 
-    `set_in_libraries`: names of what the program set there, as the process knows that built the model.
+    `set_in_libraries`: names of what the program set there, as the process knows that built the model; `imported`, for
+    a copy: the user's modules that this process had imported.
 
     Never raises for what the model holds: a part that cannot be read becomes a node of kind `unreadable`, which
     compares as a difference.
     """
     builder = Builder(own_modules, state=True)
     builder.set_in_libraries = set_in_libraries
+    builder.imported = frozenset(imported)
     return builder.build(model, root)
 
 
@@ -135,6 +138,7 @@ class Builder:
         self.recomputed: set[int] = set()
         """Tensors that are computed anew before they are used: how they were is no state."""
         self.set_in_libraries: Collection[library_settings.Name] = ()
+        self.imported: frozenset[str] = frozenset()
         self.libraries: set[str] = set()
         """The modules that the model's objects and the user's code come upon."""
         self.read: set[str] = set()
@@ -277,10 +281,14 @@ class Builder:
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""
         if (known := self._is_own.get(name)) is None:
-            bare = _PRIVATE.sub("", name or "")
+            bare = self.bare_name(name or "")
             known = bare in MAIN or any(bare == own or bare.startswith(f"{own}.") for own in self.own)
             self._is_own[name] = known
         return known
+
+    def bare_name(self, name: str) -> str:
+        """A module's name without what code from an artifact has before it."""
+        return _PRIVATE.sub("", name)
 
     def is_of_an_artifact(self, name: str | None) -> bool:
         """Whether a module runs from an artifact's own source, under a name that no other has."""

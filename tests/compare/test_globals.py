@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import importlib
 import math
 import operator
 import os
@@ -18,7 +19,7 @@ import torch
 from harness.compare import compare
 from harness.snapshot import snapshot_model
 
-OWN = [__name__.partition(".")[0], "settings_of_mine"]
+OWN = [__name__.partition(".")[0], "settings_of_mine", "package_of_mine"]
 SCALE = 1
 TABLE = {"mean": 0.0}
 DRAWN = random.Random(3)
@@ -148,3 +149,53 @@ def test_a_global_that_the_model_holds_too_is_one_object():
     before = snapshot_model(model, own_modules=OWN)
     model.table = dict(TABLE)
     assert [one.kind for one in compare(before, snapshot_model(model, own_modules=OWN))] == ["identity"]
+
+
+IMPORTS_INSIDE = """
+import importlib
+
+def by_name():
+    from package_of_mine.inside import LIMIT
+    return LIMIT
+
+def relative():
+    from .inside import LIMIT
+    return LIMIT
+
+def relative_module():
+    from . import inside
+    return inside.LIMIT
+
+def by_text():
+    return importlib.import_module(".inside", __package__).LIMIT
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A package whose functions import one of its modules when they are called."""
+    folder = tmp_path / "package_of_mine"
+    folder.mkdir()
+    for name, text in (("__init__", ""), ("inside", "LIMIT = 3\n"), ("code", IMPORTS_INSIDE)):
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("package_of_mine.code")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "package_of_mine"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", ["by_name", "relative", "relative_module", "by_text"])
+def test_an_own_module_that_a_copy_has_not_imported_yet(project, name):
+    inside = importlib.import_module("package_of_mine.inside")
+    function, every = getattr(project, name), [name for name in sys.modules if name.startswith("package_of_mine")]
+
+    def differences(before, imported):
+        now = snapshot_model(function, own_modules=OWN, imported=imported)
+        return [(one.path, one.kind) for one in compare(before, now) if "__globals__" in one.path]
+
+    before = snapshot_model(function, own_modules=OWN)
+    inside.LIMIT = 4
+    changed = snapshot_model(function, own_modules=OWN)
+    del sys.modules["package_of_mine.inside"], sys.modules["package_of_mine"].inside
+    assert differences(before, every) == []
+    assert differences(changed, every) == [("model.__globals__['package_of_mine.inside'].LIMIT", "value")]
