@@ -195,4 +195,7 @@ def _counts(name: str, value: Any, builder: Builder) -> bool:
 
 
 def _is_own_function(value: Any, builder: Builder) -> bool:
+    if type(value).__module__ == "pandas.core.accessor":  # `register_dataframe_accessor`
+        value = getattr(value, "_accessor", None)
+        return isinstance(value, type) and builder.is_own(value.__module__)
     return isinstance(value, types.FunctionType) and builder.is_own(value.__module__)

@@ -13,6 +13,7 @@ import threading
 import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -136,6 +137,23 @@ def test_what_was_set_on_a_class_of_torch(monkeypatch):
     assert ("model.net.weight.__class__.double", "extra") in found(before)
     monkeypatch.undo()
     assert found(before) == []
+
+
+class Units:
+    """Tables have one as an attribute."""
+
+    def __init__(self, table):
+        self.table = table
+
+
+def test_an_accessor_of_tables():
+    table = pd.DataFrame({"a": [1.0]})
+    before = described(table)
+    pd.api.extensions.register_dataframe_accessor("units")(Units)
+    after = found(before, table)
+    del pd.DataFrame.units
+    pd.DataFrame._accessors.discard("units")
+    assert after == [("model.parts[0].__class__.units", "extra")]
 
 
 def test_a_namespace_is_unchanged_where_it_holds_the_very_same():
