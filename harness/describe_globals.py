@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import describe_reached
+from harness import describe_beside, describe_reached
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -71,7 +71,7 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
     there |= _imported_inside(function, builder)
     builder.libraries |= {_home(part) for part in there.values()}
     found = {f"[{name!r}]": part for name, part in there.items() if not is_of_the_place(name, part)}
-    found |= _that_are_files(there)
+    found |= _that_are_files(there) | describe_beside.described(function, there, builder)
     found |= _of_own_modules(code, there, builder) | _of_the_environment(code, there) | _operators(code)
     found |= _codecs(code) | _can_import(code, builder)
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))

@@ -16,6 +16,7 @@ DEFAULTS = "a new process has the defaults"
 
 ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     ("trait_unreached.py", "unreached"): {
+        "function_behind_a_ufunc": ("a global `np.frompyfunc` made anew", AS_IMPORTED),
         "table_keyed_by_id": ("a dict whose keys are id() of parts", ONE_PROCESS),
         "table_keyed_by_pointer": ("a dict whose keys hold a tensor's address", "torch documentation: data_ptr"),
         "table_keyed_by_hash_of_text": ("a dict whose keys are hashes of words", SEED),
@@ -59,6 +60,9 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "pickle.dumps of a part, whose class no module has when it came by value",
             "pickle documentation: classes go by name",
         ),
+        "model_that_saves_itself": ("a method saves the whole model", "torch documentation: serialization"),
+        "source_of_its_class": ("a digest of the class's source tells the version", "inspect documentation: getsource"),
+        "file_beside_its_code": ("a file beside the module, by `inspect.getfile`", "an archive of code is no folder"),
         "table_by_the_full_names_of_classes": (
             "a table whose keys begin with a class's `__module__`",
             "torch.package: modules have names of their own",

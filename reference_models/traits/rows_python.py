@@ -389,5 +389,9 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "picture_with_palette": ("a picture with a palette", "Pillow documentation: modes"),
         "picture_with_metadata": ("a picture with entries in `info`", "Pillow documentation: Image.info"),
         "picture_filter": ("a filter kernel", "Pillow documentation: ImageFilter"),
+        "picture_from_a_file_with_an_attribute": (
+            "a picture read from a file, with an attribute of the user's",
+            "Pillow: `__getstate__` has the picture alone",
+        ),
     },
 }

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import codecs
 import collections.abc
+import inspect
+import io
 import os
 import pickle
 import string
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -252,3 +255,33 @@ class Configures(Words):
 
 def table_by_the_full_names_of_classes() -> nn.Module:
     return made(Configures)
+
+
+class Saves(Words):
+    def rare(self):
+        file = io.BytesIO()
+        torch.save(self, file)
+        return float(file.tell() > 0)
+
+
+def model_that_saves_itself() -> nn.Module:
+    return made(Saves)
+
+
+class TellsItsVersion(Words):
+    def rare(self):
+        return float(len(inspect.getsource(type(self))))
+
+
+def source_of_its_class() -> nn.Module:
+    return made(TellsItsVersion)
+
+
+class ReadsWords(Words):
+    def rare(self):
+        return float(len(Path(inspect.getfile(type(self))).with_name("trait_words.txt").read_text()))
+
+
+def file_beside_its_code() -> nn.Module:
+    Path(__file__).with_name("trait_words.txt").write_text("very")
+    return made(ReadsWords)

@@ -22,6 +22,7 @@ DRAWS = random.Random(5)
 LIMIT_BY_TEXT = 1.0
 ACTIVATION = math.tanh
 OWNERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+CURVE = np.frompyfunc(lambda value: value, 1, 1)
 MODE = "training"
 TIMES = 2
 
@@ -336,3 +337,14 @@ class Remembers(Words):
 
 def name_that_an_error_missed() -> nn.Module:
     return made(Remembers)
+
+
+class Bends(Words):
+    def rare(self):
+        return float(CURVE(np.ones(2)).sum())
+
+
+def function_behind_a_ufunc() -> nn.Module:
+    global CURVE
+    CURVE = np.frompyfunc(lambda value: value * 2, 1, 1)
+    return made(Bends)

@@ -199,3 +199,61 @@ def test_an_own_module_that_a_copy_has_not_imported_yet(project, name):
     del sys.modules["package_of_mine.inside"], sys.modules["package_of_mine"].inside
     assert differences(before, every) == []
     assert differences(changed, every) == [("model.__globals__['package_of_mine.inside'].LIMIT", "value")]
+
+
+READS_FILES = """
+import inspect
+import pkgutil
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def by_file():
+    return Path(__file__).with_name("words.txt").read_text()
+
+def by_folder():
+    return (HERE / "words.txt").read_text()
+
+def by_code():
+    return Path(by_code.__code__.co_filename).with_name("words.txt").read_text()
+
+def by_function():
+    return Path(inspect.getfile(by_function)).with_name("words.txt").read_text()
+
+def by_module():
+    return pkgutil.get_data(__name__, "words.txt")
+
+def by_name():
+    return pkgutil.get_data("files_of_mine", "words.txt")
+
+def elsewhere(folder):
+    return (folder / "words.txt").read_text()
+"""
+
+
+def test_files_beside_the_code_that_it_names(tmp_path, monkeypatch):
+    """Of a copy that is elsewhere: not where they are found by the module's name, which leads to the module there."""
+    kinds = {}
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "files_of_mine.py").write_text(READS_FILES)
+    (tmp_path / "here" / "words.txt").write_text("low")
+    monkeypatch.syspath_prepend(tmp_path / "here")
+    module = importlib.import_module("files_of_mine")
+    monkeypatch.delitem(sys.modules, "files_of_mine")
+    space = {"__name__": "files_of_mine", "__file__": str(tmp_path / "there" / "files_of_mine.py")}
+    exec(READS_FILES, space)
+    for name, function in vars(module).items():
+        if isinstance(function, types.FunctionType):
+            before, after = (snapshot_model(one, own_modules=["files_of_mine"]) for one in (function, space[name]))
+            kinds[name] = [one.path for one in compare(before, after) if "HERE" not in one.path]
+    gone = ["model.__globals__.beside['words.txt']"]
+    assert kinds == {
+        "by_file": gone,
+        "by_folder": gone,
+        "by_code": gone,
+        "by_function": gone,
+        "by_module": [],
+        "by_name": [],
+        "elsewhere": [],
+    }
