@@ -27,11 +27,10 @@ _FILE = re.compile(r"[\w-][\w./-]*\.[A-Za-z]\w{0,7}")
 
 def described(function: types.FunctionType, used: Mapping[str, Any], builder: Builder) -> dict[str, bool]:
     """Which of the files are there, by their step in a path. `used`: the globals that the code loads, by name."""
-    texts, names = _constants(function.__code__)
-    files = sorted(text for text in texts if _FILE.fullmatch(text))
-    if not files:
+    if not (files := _files(function.__code__)):
         return {}
     folders = [os.fspath(value) for value in used.values() if isinstance(value, str | pathlib.Path)]
+    texts, names = _constants(function.__code__)
     if names & _WAYS:
         folders += _folders(function, texts, names, used, builder)
     folders = [folder for folder in folders if os.path.isabs(folder)]
@@ -40,21 +39,25 @@ def described(function: types.FunctionType, used: Mapping[str, Any], builder: Bu
 
 
 @functools.lru_cache(maxsize=4096)
-def _constants(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+def _files(code: types.CodeType) -> list[str]:
+    """The texts in the code that look like a file's name."""
+    return sorted(text for text in _constants(code)[0] if _FILE.fullmatch(text))
+
+
+def _constants(code: types.CodeType) -> tuple[set[str], set[str]]:
     """The texts and the names in the code and in code inside it."""
-    texts = {constant for constant in code.co_consts if isinstance(constant, str)}
-    names = set(code.co_names)
+    texts, names = {constant for constant in code.co_consts if isinstance(constant, str)}, set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             inside = _constants(constant)
             texts, names = texts | inside[0], names | inside[1]
-    return frozenset(texts), frozenset(names)
+    return texts, names
 
 
 def _folders(
     function: types.FunctionType,
-    texts: frozenset[str],
-    names: frozenset[str],
+    texts: set[str],
+    names: set[str],
     used: Mapping[str, Any],
     builder: Builder,
 ) -> Iterator[str]:

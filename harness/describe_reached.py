@@ -125,6 +125,7 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
                 continue
             if (known is not None and _is_plain(name, part)) or _is_own_function(part, builder):
                 found.setdefault(name, part)
+        found = _own_accessors(base, builder) | found
     return found
 
 
@@ -173,7 +174,8 @@ def _is_of(value: Any, module: str) -> bool:
 
 
 def _own_methods(cls: type, builder: Builder) -> dict[str, Any]:
-    return {name: part for name, part in vars(cls).items() if _is_own_function(part, builder)}
+    methods = {name: part for name, part in vars(cls).items() if _is_own_function(part, builder)}
+    return methods | _own_accessors(cls, builder)
 
 
 def _home(part: Any) -> str | None:
@@ -195,7 +197,11 @@ def _counts(name: str, value: Any, builder: Builder) -> bool:
 
 
 def _is_own_function(value: Any, builder: Builder) -> bool:
-    if type(value).__module__ == "pandas.core.accessor":  # `register_dataframe_accessor`
-        value = getattr(value, "_accessor", None)
-        return isinstance(value, type) and builder.is_own(value.__module__)
     return isinstance(value, types.FunctionType) and builder.is_own(value.__module__)
+
+
+def _own_accessors(cls: type, builder: Builder) -> dict[str, Any]:
+    """The user's attributes of pandas' tables: see `register_dataframe_accessor`."""
+    parts = {name: vars(cls).get(name) for name in vars(cls).get("_accessors", ())}
+    return {name: part for name, part in parts.items()
+            if builder.is_own(getattr(getattr(part, "_accessor", None), "__module__", None))}  # fmt: skip
