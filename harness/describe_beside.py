@@ -14,12 +14,15 @@ import pathlib
 import re
 import types
 from collections.abc import Iterator, Mapping
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
-_WAYS = frozenset({"__file__", "getfile", "getsourcefile", "co_filename", "origin", "__path__", "get_data", "files"})
+_TO_FOLDERS = frozenset({"__file__", "getfile", "getsourcefile", "co_filename", "origin", "__path__"})
+_TO_PACKAGES = frozenset({"get_data", "files"})
+"""Ways by which a library reads, from an archive too."""
 _NAMES = frozenset({"__name__", "__package__"})
 """By which code names its own place to a library."""
 _FILE = re.compile(r"[\w-][\w./-]*\.[A-Za-z]\w{0,7}")
@@ -29,13 +32,38 @@ def described(function: types.FunctionType, used: Mapping[str, Any], builder: Bu
     """Which of the files are there, by their step in a path. `used`: the globals that the code loads, by name."""
     if not (files := _files(function.__code__)):
         return {}
-    folders = [os.fspath(value) for value in used.values() if isinstance(value, str | pathlib.Path)]
     texts, names = _constants(function.__code__)
-    if names & _WAYS:
-        folders += _folders(function, texts, names, used, builder)
-    folders = [folder for folder in folders if os.path.isabs(folder)]
+    folders = [os.fspath(value) for value in used.values() if isinstance(value, str | pathlib.Path)]
+    modules = [
+        value for value in used.values() if isinstance(value, types.ModuleType) and builder.is_own(value.__name__)
+    ]
+    if names & _TO_FOLDERS:
+        places = (function.__globals__.get("__file__"), *(getattr(module, "__file__", None) for module in modules))
+        folders += [os.path.dirname(place) for place in places if isinstance(place, str)]
+    specs: list[ModuleSpec | None] = []
+    if names & _TO_PACKAGES:
+        specs = [getattr(module, "__spec__", None) for module in modules]
+        specs += _specs({*texts, *(function.__globals__.get(word) for word in names & _NAMES)}, builder)
     return {f".beside[{file!r}]": True for file in files
-            if any(os.path.lexists(os.path.join(folder, file)) for folder in folders)}  # fmt: skip
+            if _is_in_folders(file, folders) or any(_is_in_package(file, spec) for spec in specs if spec)}  # fmt: skip
+
+
+def _is_in_folders(file: str, folders: list[str]) -> bool:
+    return any(os.path.isabs(folder) and os.path.lexists(os.path.join(folder, file)) for folder in folders)
+
+
+def _is_in_package(file: str, spec: ModuleSpec) -> bool:
+    try:
+        return spec.loader.get_data(os.path.join(os.path.dirname(spec.origin or ""), file)) is not None
+    except Exception:  # not there, or a loader of a kind of its own
+        return False
+
+
+def _specs(names: set[Any], builder: Builder) -> Iterator[ModuleSpec | None]:
+    for name in names:
+        if isinstance(name, str) and name.isidentifier() and builder.is_own(name):
+            with contextlib.suppress(ImportError, ValueError):  # not to be found here, or run from an artifact
+                yield importlib.util.find_spec(name)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -52,25 +80,3 @@ def _constants(code: types.CodeType) -> tuple[set[str], set[str]]:
             inside = _constants(constant)
             texts, names = texts | inside[0], names | inside[1]
     return texts, names
-
-
-def _folders(
-    function: types.FunctionType,
-    texts: set[str],
-    names: set[str],
-    used: Mapping[str, Any],
-    builder: Builder,
-) -> Iterator[str]:
-    """Where the code's own file is, and the user's modules that it names."""
-    space = function.__globals__
-    modules = [
-        value for value in used.values() if isinstance(value, types.ModuleType) and builder.is_own(value.__name__)
-    ]
-    for file in (space.get("__file__"), *(getattr(module, "__file__", None) for module in modules)):
-        if isinstance(file, str):
-            yield os.path.dirname(file)
-    for name in {*texts, *(space.get(word) for word in names & _NAMES)}:
-        if isinstance(name, str) and name.isidentifier() and builder.is_own(name):
-            with contextlib.suppress(ImportError, ValueError):  # not to be found here, or run from an artifact
-                spec = importlib.util.find_spec(name)
-                yield os.path.dirname(spec.origin) if spec and spec.origin else ""

@@ -9,6 +9,7 @@ import math
 import operator
 import os
 import random
+import shutil
 import sys
 import types
 
@@ -257,3 +258,23 @@ def test_files_beside_the_code_that_it_names(tmp_path, monkeypatch):
         "by_name": [],
         "elsewhere": [],
     }
+
+
+def test_files_in_an_archive_of_code(tmp_path, monkeypatch):
+    """A library reads them there, `open` does not."""
+    (tmp_path / "files_of_mine.py").write_text(READS_FILES)
+    (tmp_path / "words.txt").write_text("low")
+    archive = shutil.make_archive(str(tmp_path / "code"), "zip", tmp_path)
+    found = []
+    for place in (str(tmp_path), archive):
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(place)
+            module = importlib.import_module("files_of_mine")
+            functions = {name: getattr(module, name) for name in ("by_module", "by_name", "by_file")}
+            found.append({name: snapshot_model(one, own_modules=["files_of_mine"]) for name, one in functions.items()})
+        del sys.modules["files_of_mine"]
+    gone = {
+        name: [one.path for one in compare(found[0][name], found[1][name]) if "exists" not in one.path]
+        for name in found[0]
+    }
+    assert gone == {"by_module": [], "by_name": [], "by_file": ["model.__globals__.beside['words.txt']"]}
