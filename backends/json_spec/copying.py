@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from backends.json_spec.regions import plain_bytes
+
 
 class FreshWeights(UserWarning):
     """`rebuild(weights="saved")` found tensors that no saved ones fit; they have the constructor's values."""
@@ -73,11 +75,7 @@ def _has(tensor: torch.Tensor, saved: torch.Tensor, given: Mapping[int, torch.Te
         return False
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         return given[id(tensor)] is saved
-    return not tensor.numel() or torch.equal(_bits(tensor), _bits(saved))
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return torch.equal(plain_bytes(tensor), plain_bytes(saved))
 
 
 def _memory(tensor: torch.Tensor) -> int:

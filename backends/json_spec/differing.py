@@ -13,6 +13,7 @@ from backends.json_spec.forms import tag_of
 from backends.json_spec.inspecting import TABLES, Artifact, holds_parts
 from backends.json_spec.layouts import read_strided
 from backends.json_spec.leaves import read_array
+from backends.json_spec.regions import plain_bytes
 from backends.json_spec.shown import class_name, printable, shown, tensor_text
 from backends.json_spec.tensors import Weights
 
@@ -217,6 +218,5 @@ def _values(tag: str, node: dict[str, Any], weights: Weights) -> Any:
 def _bits(value: Any) -> np.ndarray:
     """The bytes of each element, of shape (elements, bytes)."""
     if isinstance(value, torch.Tensor):
-        plain = value.contiguous().reshape(-1)
-        return plain.view(torch.uint8).reshape(plain.numel(), -1).numpy()
+        return plain_bytes(value).numpy().reshape(value.numel(), value.element_size())
     return np.frombuffer(value.tobytes(), np.uint8).reshape(value.size, -1)

@@ -31,6 +31,7 @@ import torch
 from backends.json_spec import script
 from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import Unsupported
+from backends.json_spec.regions import plain_bytes
 from backends.json_spec.sources import Project, is_library
 
 TIMEOUT_S = 20.0
@@ -159,7 +160,7 @@ class _Walk:
             if path in self._found:  # a global that several functions read
                 continue
             if type(thing) in _ATOMS:
-                self._found[path] = repr(thing)
+                self._found[path] = _repr(thing)
             elif id(thing) in self._seen:
                 self._found[path] = f"is {self._seen[id(thing)]}"
             else:
@@ -191,12 +192,12 @@ class _Walk:
         if isinstance(thing, list | tuple):
             return self._row(kind, list(thing), path)
         if isinstance(thing, set | frozenset):
-            return f"{kind} {sorted(map(repr, thing)) if all(type(item) in _ATOMS for item in thing) else len(thing)}"
+            return f"{kind} {sorted(map(_repr, thing)) if all(type(item) in _ATOMS for item in thing) else len(thing)}"
         if isinstance(thing, dict):
             items = [(key, item) for key, item in thing.items() if type(key) in _ATOMS][:LENGTH]
             for key, item in items:
-                self.enter(item, f"{path}[{key!r}]")
-            return f"{kind} with {[key for key, _ in items]!r} of {len(thing)}"
+                self.enter(item, f"{path}[{_repr(key)}]")
+            return f"{kind} with [{', '.join(_repr(key) for key, _ in items)}] of {len(thing)}"
         if self._is_own(type(thing)):
             for name, item in getattr(thing, "__dict__", {}).items():
                 self.enter(item, f"{path}.{name}")
@@ -285,19 +286,34 @@ def _texts(code: types.CodeType) -> set[str]:
 
 
 def _code(code: types.CodeType) -> str:
-    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    consts = [_const(const) for const in code.co_consts]
     if any(isinstance(const, frozenset) for const in code.co_consts):  # whose order is of the process
         consts = sorted(consts)
     facts = (code.co_code, consts, code.co_names, code.co_varnames, code.co_freevars)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
+def _const(const: Any) -> str:
+    if isinstance(const, types.CodeType):
+        return _code(const)
+    if isinstance(const, tuple):
+        return f"({', '.join(map(_const, const))})"
+    return f"{sorted(map(_const, const))}" if isinstance(const, frozenset) else _repr(const)
+
+
+LONG_BITS = 2000
+"""Of whole numbers that Python writes in decimal wherever it is asked to: its limit can be set to 640 digits."""
+
+
+def _repr(value: Any) -> str:
+    return hex(value) if type(value) is int and value.bit_length() > LONG_BITS else repr(value)
+
+
 def _digest(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.device.type != "cpu" or value.is_nested:
             return f"tensor {value.dtype} {value.layout}"
-        plain = value.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        data = plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+        data = plain_bytes(value.int_repr() if value.is_quantized else value).numpy().tobytes()
         return f"tensor {value.dtype} {list(value.shape)} {hashlib.sha256(data).hexdigest()[:16]}"
     data = b"" if value.dtype.hasobject else value.tobytes()
     return f"array {value.dtype} {value.shape} {hashlib.sha256(data).hexdigest()[:16]}"

@@ -172,5 +172,13 @@ def _element_bytes(view: View) -> np.ndarray:
     """The bytes of each element, of shape (*shape, itemsize)."""
     if isinstance(view.holder, np.ndarray):
         return np.frombuffer(view.holder.tobytes(), np.uint8).reshape(*view.shape, view.itemsize)
-    flat = view.holder.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return flat.reshape(*view.shape, view.itemsize)
+    return plain_bytes(view.holder).numpy().reshape(*view.shape, view.itemsize)
+
+
+def plain_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """The bytes of a strided tensor's elements one after the other, without a copy where they lie so.
+
+    `contiguous` leaves a single element its stride, and `view` takes another dtype only where that is 1.
+    """
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    return plain.as_strided((plain.numel(),), (1,)).view(torch.uint8)

@@ -109,6 +109,7 @@ ALIKE = {
     "negative": (tied(torch.ones(2), torch._neg_view), tied(torch.zeros(2), torch._neg_view)),
     "parts of one memory": (pair(torch.ones(2), torch.zeros(2)), pair(*torch.full((4,), 5.0).chunk(2))),
     "repeated elements": (tied(torch.ones(2, 1).expand(2, 3)), tied(torch.zeros(2, 1).expand(2, 3))),
+    "one element": (tied(torch.ones(1, 4)[:, ::4]), tied(torch.zeros(1, 4)[:, ::4])),
     "no elements": (pair(torch.ones(0, 2), torch.ones(0)), pair(torch.ones(1, 2)[:0], torch.ones(1).expand(0))),
 }
 

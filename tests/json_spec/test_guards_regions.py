@@ -28,6 +28,13 @@ def test_a_region_is_all_that_its_views_touch(part):
     assert regions(part=array[part], base=array)[0] == {"model.part": array.tobytes()}
 
 
+def test_a_single_element_whatever_its_stride():
+    """Torch takes such a tensor for contiguous, and its bytes for no row."""
+    base = torch.arange(6.0)
+    held = regions(a=base[:2], b=base[4:5][::2])[0]
+    assert held == {"model.a": base[:2].numpy().tobytes() + bytes(8) + base[4:5].numpy().tobytes()}
+
+
 def test_what_is_apart_is_apart():
     assert regions(a=b"a" * 2000, b=b"b" * 2000)[0] == {"model.a": b"a" * 2000, "model.b": b"b" * 2000}
     base = torch.arange(4.0)

@@ -216,9 +216,22 @@ def test_tensors_are_told_apart_as_far_as_they_can_be_read():
     assert told(ones) == told(torch.ones(2)) != told(torch.tensor([1.0, 2.0])) and told(ones) != told(
         ones.reshape(1, 2)
     )
+    assert told(torch.zeros(()).expand(1)) == told(torch.zeros(1))
     assert told(torch.eye(2).t()) == told(torch.eye(2)) and told(torch.empty(0)) != told(torch.empty(0, 2))
     assert told(torch.eye(2).to_sparse()) == "tensor torch.float32 torch.sparse_coo"
     nested = torch.nested.nested_tensor([ones])
     for tensor in (torch.empty(2, device="meta"), nested):
         assert told(tensor) == "tensor torch.float32 torch.strided"
     assert told(np.ones(2)) != told(np.zeros(2)) and told(np.array([None])) == told(np.array([1], object))
+
+
+def test_numbers_that_python_does_not_print():
+    """It refuses to write more than 4,300 digits, and a save raised that."""
+    long = 16**5000
+    texts = [hex(long), hex(long + 1), f"x in {{1, {hex(long)}}}", f"(1, {hex(long)})"]
+    codes = [imported._code(compile(text, "it", "eval")) for text in texts]
+    assert len(set(codes)) == 4 and codes[0] == imported._code(compile(hex(long), "it", "eval"))
+    for value, told in [({long: 1}, "[0x1000"), ({long}, "['0x1000"), ({"a": 1, 2: 3}, "with ['a', 2] of 2")]:
+        walk = imported._Walk(sources.Project([]), {})
+        walk.enter(value, "m:X")
+        assert told in " ".join(f"{path} {text}" for path, text in walk.run().items())

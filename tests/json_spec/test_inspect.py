@@ -140,6 +140,14 @@ def test_parts_deep_within_each_other(tmp_path, monkeypatch):
     assert len(list(inspect(folder).walk())) > 30
 
 
+def test_a_single_element_is_compared_whatever_its_stride(tmp_path):
+    node = {"$tensor": "float32", "shape": [1], "stride": [3], "entry": "w"}
+    one, other = (crafting.holding(tmp_path / str(n), node, {"w": ("F32", [1], bytes([0, 0, 0, n]))}) for n in (0, 1))
+    assert [str(found) for found in differences(one, other)] == [
+        "model.evil: float32 [1] stride [3] → 1 of 1 values differ"
+    ]
+
+
 def test_conjugates_of_what_torch_cannot_negate_are_compared(tmp_path):
     node = {"$tensor": "bits8", "shape": [1], "entry": "w", "conj": True, "neg": True}
     one, other = (crafting.holding(tmp_path / str(n), node, {"w": ("U8", [1], bytes([n]))}) for n in (0, 1))

@@ -141,6 +141,10 @@ CHANGED = {
     "Global.gone": (lambda made: delattr(things.Global, "gone"), r"json_spec_things:Global\.gone .*it is nothing"),
     "COUNTS": (lambda made: things.COUNTS.append(1), r"json_spec_things:COUNTS was changed .*list of 1, .*list of 0"),
     "LIMIT": (lambda made: setattr(things, "LIMIT", 7), r"json_spec_things:LIMIT .*it is 7, an import gives 5"),
+    "a number that Python does not print": (
+        lambda made: setattr(things, "LIMIT", 16**5000),
+        r"json_spec_things:LIMIT .*it is 0x10+\.\.\., an import",
+    ),
     "Global.scale": (lambda made: setattr(things.Global, "scale", 2.0), r"json_spec_things:Global\.scale"),
     "Global.added": (lambda made: setattr(things.Global, "added", len), r"json_spec_things:Global\.added"),
     "Global.__doc__": (lambda made: setattr(things.Global, "__doc__", "Fitted."), r"json_spec_things:Global\.__doc__"),
