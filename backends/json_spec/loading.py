@@ -141,15 +141,8 @@ class Artifact:
 
     def build(self, graph: dict[str, Any], weights: Weights) -> Any:
         """What an audited graph describes. Raises ArtifactError where the graph makes no sense."""
-        try:
+        with making_sense():
             return Reader(graph["objects"], weights, self.all_trust(), self.bundle).build(graph["root"])
-        except (ArtifactError, MemoryError):
-            raise
-        except RecursionError as error:
-            raise ArtifactError("the graph is nested too deeply") from error
-        except Exception as error:  # whatever a library raises for a value that it does not like
-            told = printable(f"{type(error).__name__}: {str(error)[:300]}")  # it may quote the file
-            raise ArtifactError(f"the graph makes no sense: {told}") from error
 
     def check_drift(self, on_drift: str) -> None:
         """Compare the source of the user's definitions with what it was at save. Raises SourceDrift."""
@@ -183,6 +176,20 @@ def check_members(graph: Any, name: str, format: str, version: int) -> None:
         raise ArtifactError(f"{name} is not a {format} file of version {version}")
     if type(graph["version"]) is not int or list(graph) != MEMBERS or not isinstance(graph["objects"], dict):
         raise ArtifactError(f"{name} does not have exactly the members {MEMBERS}")
+
+
+@contextlib.contextmanager
+def making_sense() -> Iterator[None]:
+    """Whatever is raised while a graph is built says of the graph that it makes no sense. Raises ArtifactError."""
+    try:
+        yield
+    except (ArtifactError, MemoryError):
+        raise
+    except RecursionError as error:
+        raise ArtifactError("the graph is nested too deeply") from error
+    except Exception as error:  # whatever a library raises for a value that it does not like
+        told = printable(f"{type(error).__name__}: {str(error)[:300]}")  # it may quote the file
+        raise ArtifactError(f"the graph makes no sense: {told}") from error
 
 
 @contextlib.contextmanager

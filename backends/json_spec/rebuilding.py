@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -16,10 +15,10 @@ from backends.json_spec.copying import copy_weights
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import WEIGHTS, read_file
 from backends.json_spec.forms import tag_of
-from backends.json_spec.loading import SPEC_LIMIT, Artifact, check_members, load
+from backends.json_spec.loading import SPEC_LIMIT, Artifact, check_members, load, making_sense
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
-from backends.json_spec.text import parse
+from backends.json_spec.text import canonical, parse
 from backends.json_spec.trust import allowed, canonical_names, check_call, resolve, trusted_names
 from backends.json_spec.writer import FORMAT, VERSION
 
@@ -62,6 +61,8 @@ def rebuild(
     directory = None if isinstance(source, Mapping) else Path(source)
     if directory is not None and directory.is_file():
         source, directory = parse(read_file(directory, SPEC_LIMIT), directory.name), None
+    elif directory is None:
+        source = _as_read(source)
     if weights == "saved" and directory is None:
         raise ValueError("the saved weights are in the artifact's directory: give that as the source")
     artifact = None if directory is None else Artifact(directory, names, read_sums(directory))
@@ -75,7 +76,7 @@ def rebuild(
     given = [_override(spec, path, value) for path, value in (overrides or {}).items()]
     stored = artifact.tensors(WEIGHTS, verify=True) if artifact is not None else NoWeights()
     stored.finish()  # a constructor may be given any of them
-    model = Rebuilder(spec["objects"], stored, names).build(spec["root"])
+    model = _build(Rebuilder(spec["objects"], stored, names), spec["root"])
     for one in given:
         if not one.used:
             raise ValueError(
@@ -101,12 +102,37 @@ def _audit_callers(graph: Any, trust: tuple[str, ...]) -> None:
             left += node
 
 
-def _checked(source: Any, trust: tuple[str, ...]) -> dict[str, Any]:
-    """A copy of the content of a spec.json, audited. Raises ArtifactError where it is something else."""
-    spec = copy.deepcopy(dict(source) if isinstance(source, Mapping) else source)
+def _as_read(content: Mapping[str, Any]) -> Any:
+    """A copy of what a file holds, as its text is read. Raises ArtifactError where no file could hold it."""
+    try:
+        data = canonical(dict(content)).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"the source is not what a file of JSON holds: {error}") from error
+    return parse(data, "the source")
+
+
+def _checked(spec: Any, trust: tuple[str, ...]) -> dict[str, Any]:
+    """The content of a spec.json, audited. Raises ArtifactError where it is something else."""
     check_members(spec, "the source", FORMAT, VERSION)
     audit(spec["root"], spec["objects"], trust)
     return spec
+
+
+class _Raised(BaseException):
+    """What a constructor raised, on its way past those who would take it for what the graph makes no sense of."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _build(rebuilder: Rebuilder, root: Any) -> Any:
+    """What a graph describes. Raises ArtifactError where it makes no sense, and what the constructors raise."""
+    try:
+        with making_sense():
+            return rebuilder.build(root)
+    except _Raised as raised:
+        error = raised.error
+    raise error  # not while the other is handled, which would be its context
 
 
 class Rebuilder(Reader):
@@ -131,7 +157,11 @@ class Rebuilder(Reader):
         name = node.get("caller", node[tag])
         name = canonical_names().get(name, name)
         check_call(name, _names(arguments), self._trust)
-        made = call(_caller(name, self._trust), arguments)
+        caller = _caller(name, self._trust)
+        try:
+            made = call(caller, arguments)
+        except Exception as error:
+            raise _Raised(error) from None
         if hasattr(made, "__dict__") and noted(made) is None:  # a library's class notes nothing of itself
             note(made, name, arguments)
         return made

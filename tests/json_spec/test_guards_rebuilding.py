@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 
+import json_spec_things as things
 import pytest
 
 from backends.json_spec import rebuilding
@@ -91,3 +93,47 @@ def test_a_spec_is_no_longer_than_it_may_be(tmp_path, monkeypatch):
     monkeypatch.setattr(rebuilding, "SPEC_LIMIT", 1)
     with pytest.raises(ArtifactError, match="more than 1 bytes"):
         rebuild(tmp_path / "spec.json")
+
+
+def deep(levels):
+    held = []
+    for _ in range(levels):
+        held = [held]
+    return held
+
+
+CONTENTS = {
+    "too deep": (deep(250), "nested more than 200 levels"), "far too deep": (deep(50_000), "not what a file of JSON"),
+    "a set": ({1}, "not what a file of JSON"), "a number that is none": (math.nan, "the literal NaN"),
+    "a lone surrogate": ("\ud800", "not what a file of JSON"), "a long number": (2**63, "beyond 64 bits"),
+    "a name in a tuple": (({"$function": "os:system"},), "not trusted"), "no set": ({"$set": [1, 1]}, "makes no sense"),
+    "no dtype": ({"$dtype": "none"}, "makes no sense: ValueError"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CONTENTS)
+def test_what_no_file_holds_is_no_content_either(what):
+    """And what makes no sense is told as `load` tells it."""
+    value, message = CONTENTS[what]
+    node = {"$module": "json_spec_things:Holder", "training": True, "call": {"a": value}}
+    content = {"format": "json-spec", "version": 1, "root": {"$ref": "m"}, "objects": {"m": node}}
+    with pytest.raises(ArtifactError, match=message):
+        rebuild(content, trust=["json_spec_things"])
+    if "JSON" in message or "beyond" in message or "nested" in message:
+        with pytest.raises(ArtifactError, match=message):
+            rebuild({"var0": {"module": "m", "caller": "C", "kwargs": {"a": value}}}, trust=["m"])
+
+
+def test_what_a_constructor_raises_comes_through(monkeypatch):
+    """However deep it was called, as it was raised."""
+    raised = KeyError("its own")
+
+    def fails(self, **_):
+        raise raised from ZeroDivisionError()
+
+    monkeypatch.setattr(things.Tokenizer, "__init__", fails)
+    inner = {"module": "json_spec_things", "caller": "Tokenizer", "kwargs": {}}
+    outer = {"module": "json_spec_things", "caller": "Holder", "kwargs": {"a": ["$var0"]}}
+    with pytest.raises(KeyError) as told:
+        rebuild({"var0": inner, "var1": outer}, trust=["json_spec_things"])
+    assert told.value is raised and type(told.value.__cause__) is ZeroDivisionError
