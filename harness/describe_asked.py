@@ -17,6 +17,7 @@ import functools
 import inspect
 import itertools
 import logging
+import re
 import sys
 import types
 from collections.abc import Collection
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _DOC = frozenset({"__doc__", "getdoc"})
 _SUBCLASSES = frozenset({"__subclasses__"})
 _LEVEL = frozenset({"isEnabledFor", "getEffectiveLevel"})
+_FLAGS = frozenset({"propagate", "disabled"})
+_NAME_OF_A_LOGGER = re.compile(r"[\w.]{1,64}")
 _ATOMS = (str, bytes, int, float, complex)
 _IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"])
 _STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
@@ -47,7 +50,7 @@ _NAME = frozenset({"name"})
 _TEXT = frozenset({"text"})
 NAMES = frozenset().union(
     _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT,
-    _SOURCE,
+    _SOURCE, _FLAGS,
 )  # fmt: skip
 """Attributes that code must name for one of the facts to count."""
 
@@ -71,6 +74,11 @@ def of_code(value: Any, node: dict, builder: Builder) -> None:
         builder.later.append((_DOC, node, lambda: {"doc": inspect.cleandoc(doc)}))
     if isinstance(value, type) or "." not in value.__qualname__:  # a method goes by its class
         builder.later.append((_BY_NAME, node, lambda: {"importable": _is_importable(value)}))
+    if isinstance(value, types.FunctionType) and "getLogger" in value.__code__.co_names:
+        builder.later.append((_LEVEL, node, lambda: {"levels": [one.getEffectiveLevel() for one in _loggers(value)]}))
+        builder.later.append(
+            (_FLAGS, node, lambda: {"flags": [[one.propagate, one.disabled] for one in _loggers(value)]})
+        )
     builder.later.append((_SOURCE, node, lambda: {"source": _has_source(value)}))
     if isinstance(value, type):
         builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
@@ -118,8 +126,16 @@ def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
 
 
 def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
-    """From which level on it tells."""
+    """From which level on it tells, and whom."""
     builder.later.append((_LEVEL, node, lambda: {"level": value.getEffectiveLevel()}))
+    builder.later.append((_FLAGS, node, lambda: {"flags": [value.propagate, value.disabled]}))
+
+
+def _loggers(function: types.FunctionType) -> list[logging.Logger]:
+    """Those that the code may ask for: its module's, and those that texts in it name."""
+    texts = [text for text in function.__code__.co_consts if type(text) is str and _NAME_OF_A_LOGGER.fullmatch(text)]
+    home = function.__globals__.get("__name__")
+    return [logging.getLogger(name) for name in (home, *texts) if isinstance(name, str)]
 
 
 def of_exception(value: BaseException, node: dict, builder: Builder) -> None:

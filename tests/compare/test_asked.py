@@ -23,6 +23,32 @@ from tests.compare.asking import OWN, Base, described, model, nothing, seen
 LOG = logging.getLogger("roundtrip.test_asked")
 
 
+def finds_level():
+    return logging.getLogger(__name__).isEnabledFor(10)
+
+
+def finds_flags():
+    return logging.getLogger("roundtrip.test_flags").propagate
+
+
+def finds_nothing():
+    return logging.getLogger(__name__)
+
+
+def test_a_logger_that_code_finds_by_name(monkeypatch):
+    for name, code, kinds in (
+        (__name__, finds_level, ["levels"]),
+        ("roundtrip.test_flags", finds_flags, ["flags"]),
+        (__name__, finds_nothing, []),
+    ):
+        before = described(code)
+        with monkeypatch.context() as patch:
+            patch.setattr(logging.getLogger(name), "level", 7)
+            patch.setattr(logging.getLogger(name), "propagate", False)
+            logging.getLogger(name)._cache.clear()
+            assert [kind for _, kind in seen(before, described(code))] == kinds
+
+
 def reads_doc():
     return Base.__doc__
 
