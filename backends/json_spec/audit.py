@@ -38,26 +38,13 @@ def audit(root: Any, objects: dict[str, Any], trust: Collection[str] | None) -> 
     for name, node in objects.items():
         if not name.isprintable():
             raise ArtifactError(f"an object is called {name[:200]!r}, which no terminal should be asked to show")
-        if type(node) is dict and tuple(node) in PLAIN_TENSORS and _is_plain_tensor(node):
-            walk.keys += len(node)
-        elif type(node) is not dict or "$module" not in node or not walk.is_plain_module(node):
+        if type(node) is not dict or not (
+            walk.is_plain_module(node) if "$module" in node else walk.is_plain_tensor(node)
+        ):
             walk.check(name, node)
     if walk.letters > REGEX_LIMIT or walk.sets > REGEX_SETS:
         raise ArtifactError(f"the regular expressions are longer than {REGEX_LIMIT} characters or {REGEX_SETS} sets")
     return walk.keys + len(objects)
-
-
-def _is_plain_tensor(node: dict[str, Any]) -> bool:
-    """Whether the values of fields as in PLAIN_TENSORS fit the form of `$tensor`, and hold no nodes."""
-    dtype = node["$tensor"]
-    return (
-        type(dtype) is str
-        and dtype in _DTYPES
-        and type(node["entry"]) is str
-        and node.get("parameter", True) is True
-        and sizes(node["shape"])
-        and 0 not in node["shape"]
-    )
 
 
 class _Walk:
@@ -114,7 +101,7 @@ class _Walk:
         objects, known, keys = self._objects, self._keys, len(node)
         for key, value in node.items():
             if key in _TABLES:
-                if type(value) is not dict or not value.keys() <= known:
+                if type(value) is not dict or not known.issuperset(value):
                     if not table(value):
                         return False
                     known.update(value)
@@ -139,6 +126,26 @@ class _Walk:
         self._check_name(node["$module"], "$module")
         self.keys += keys
         return True
+
+    def is_plain_tensor(self, node: dict[str, Any]) -> bool:
+        """Whether a node has the fields of PLAIN_TENSORS, and their values fit the form of `$tensor` and hold no nodes.
+
+        Where it is not so, nothing is said against it, and no key is counted.
+        """
+        if tuple(node) not in PLAIN_TENSORS:
+            return False
+        dtype, shape = node["$tensor"], node["shape"]
+        if (
+            type(dtype) is str
+            and dtype in _DTYPES
+            and type(node["entry"]) is str
+            and node.get("parameter", True) is True
+            and sizes(shape)
+            and 0 not in shape
+        ):
+            self.keys += len(node)
+            return True
+        return False
 
     def _check_tagged(self, tag: str, node: dict[str, Any], where: str) -> None:
         """Check a tagged value, but for the nodes in it."""

@@ -115,7 +115,8 @@ class Reader:
             if "parametrized" in node:
                 restore_class(module, node["parametrized"])
         for module, node in modules:
-            restore_derived(module, node.get("computed", ()), self._spend)
+            if "computed" in node or isinstance(module, nn.RNNBase):
+                restore_derived(module, node.get("computed", ()), self._spend)
         while self._last:
             self._last.pop()()
 
@@ -324,15 +325,16 @@ class Reader:
                 continue
             if not self._member_names.issuperset(nodes):
                 self._check_names(nodes)
-            if not (attributes.keys().isdisjoint(nodes) and members.keys().isdisjoint(nodes)):
+            if not (attributes.keys().isdisjoint(nodes) and (not members or members.keys().isdisjoint(nodes))):
                 raise ArtifactError(_ONE_NAME)
             members, table = {**members, **nodes} if members else nodes, state[own]
             for name, item in nodes.items():
-                if item is None:
+                if type(item) is dict and "$ref" in item and (target := item["$ref"]) in built:
+                    value = built[target]
+                elif item is None:
                     table[name] = None
                     continue
-                value = built.get(item["$ref"], self) if type(item) is dict and "$ref" in item else self
-                if value is self:  # not yet made
+                else:  # not yet made
                     value = self.decode(item)
                 if not isinstance(value, kind):
                     raise ArtifactError(f"the {key} of a module hold something else")

@@ -47,7 +47,8 @@ def module_of(name: str) -> types.ModuleType | None:
     """The running script, where it is the module of this name; None for every other module."""
     main = sys.modules.get(MAIN)
     file = getattr(main, "__file__", None)
-    if not isinstance(file, str) or Path(file).stem != name.rpartition(".")[2]:
+    last = name.rpartition(".")[2]
+    if not isinstance(file, str) or last not in file or Path(file).stem != last:
         return None
     return main if script_module() == name else None
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from backends.base import UnsupportedModel
 from backends.json_spec import imported, load, save
+from backends.json_spec.reader import Reader
 
 
 def local_function():
@@ -131,7 +132,11 @@ def test_other_files_are_never_replaced(tmp_path):
 
 
 def test_what_does_not_load_again_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("backends.json_spec.reader.restore_derived", lambda module, *_: vars(module).update(extra=1))
+    def complete(reader):
+        for module, _ in reader._modules:
+            module.extra = 1
+
+    monkeypatch.setattr(Reader, "complete", complete)
     with pytest.raises(UnsupportedModel, match="does not come back"):
         save(things.Holder(a=1), tmp_path / "artifact")
     assert not list(tmp_path.iterdir())
