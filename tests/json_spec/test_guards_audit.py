@@ -96,6 +96,7 @@ MODULES = {
     "what no dtype is called": ({"$tensor": "a b", "shape": [1], "entry": "a"}, "of 'a b', which is not one"),
     "a tensor's shape": ({"$tensor": "float32", "shape": [-1], "entry": "a"}, "whose 'shape'"),
     "a tensor's entry": ({"$tensor": "float32", "shape": [1], "entry": 5}, "whose 'entry'"),
+    "a place of no elements": ({"$tensor": "float32", "shape": [0], "entry": "a"}, "that do not belong together"),
 }
 
 

@@ -142,6 +142,14 @@ def test_what_a_reader_refuses_by_the_short_way(what, build):
         build({"$ref": "it"}, it=node)
 
 
+def test_a_member_that_is_not_there_is_written_as_null(build):
+    """A reference to a null would be a second way to write it."""
+    assert build({"$ref": "it"}, none=None, it=thing("module", "Holder", buffers={"a": None})).a is None
+    for reference in ({"$ref": "none"}, {"$ref": "later"}):
+        with pytest.raises(ArtifactError, match="the buffers of a module hold something else"):
+            build({"$ref": "it"}, none=None, it=thing("module", "Holder", buffers={"a": reference}), later=None)
+
+
 DOUBLE = {"$function": "json_spec_things:double"}
 HOOKS = {
     "public": {"on": "forward", "call": DOUBLE, "public": True},
