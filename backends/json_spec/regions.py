@@ -84,8 +84,9 @@ class Region:
     def covering(self) -> View | None:
         """A view that fills the region; None where bytes must be gathered from several. Of a region from `plan`."""
         if self._covering is self:
-            full = (view for view in self.views if view.low == self.low and view.high == self.high)
-            self._covering = next((view for view in full if view.is_dense()), None)
+            low, high = self.low, self.high
+            full = (view for view in self.views if view.low == low and view.high == high and view.is_dense())
+            self._covering = next(full, None)
         return self._covering
 
     def read(self) -> memoryview:

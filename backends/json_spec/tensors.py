@@ -114,15 +114,9 @@ def _alignment(region: Region) -> int:
 def _type_of(region: Region) -> tuple[str, list[int]]:
     """The entry's dtype and shape: the tensor's own where one contiguous tensor fills it, else bytes."""
     view = region.covering()
-    if view is not None and view.dtype in DTYPES and len({v.dtype for v in region.views}) == 1:
-        expected = view.itemsize
-        for size, stride in zip(reversed(view.shape), reversed(view.strides), strict=True):
-            if size != 1 and stride != expected:
-                break
-            expected *= size
-        else:
-            if expected == region.size:
-                return DTYPES[view.dtype], list(view.shape)
+    plain = view is not None and view.dtype in DTYPES and view.is_contiguous()
+    if plain and all(other.dtype == view.dtype for other in region.views):
+        return DTYPES[view.dtype], list(view.shape)
     return "U8", [region.size]
 
 

@@ -35,6 +35,29 @@ def test_a_single_element_whatever_its_stride():
     assert held == {"model.a": base[:2].numpy().tobytes() + bytes(8) + base[4:5].numpy().tobytes()}
 
 
+def test_a_region_of_a_view_from_the_end():
+    array = np.arange(6.0)
+    apart = array[1:4].tobytes() + bytes(8) + array[5:].tobytes()
+    assert regions(part=array[3:0:-1], last=array[5:])[0] == {"model.part": apart}
+    assert regions(all=array.reshape(2, 3)[:, ::-1])[0] == {"model.all": array.tobytes()}
+
+
+@pytest.mark.parametrize(
+    ("views", "told"),
+    [
+        (lambda base: [base.reshape(2, 3)], ("F32", [2, 3])),
+        (lambda base: [base.as_strided((1, 6, 1), (2, 1, 7))], ("F32", [1, 6, 1])),
+        (lambda base: [base.reshape(2, 3).T], ("U8", [24])),
+        (lambda base: [base[1:], base], ("F32", [6])),
+        (lambda base: [base, base.view(torch.int32)], ("U8", [24])),
+    ],
+)
+def test_an_entry_is_told_as_the_tensor_that_fills_it_in_order(views, told):
+    """Of one dtype with all other views of it; else other readers are told of bytes."""
+    (entry,) = regions(views=views(torch.arange(6.0)))[1].values()
+    assert (entry["dtype"], entry["shape"]) == told
+
+
 def test_what_is_apart_is_apart():
     assert regions(a=b"a" * 2000, b=b"b" * 2000)[0] == {"model.a": b"a" * 2000, "model.b": b"b" * 2000}
     base = torch.arange(4.0)
