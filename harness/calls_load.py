@@ -117,7 +117,7 @@ def _compare_taps(
         if not inference.has_stage(session.loaded, tap):
             taps[tap] = "absent"
     for place, (x, batch, expected) in enumerate(zip(examples, batches, written["taps"], strict=True)):
-        seed()
+        seed(place % (len(examples) - 1))
         reached = inference.Taps()
         try:
             inference.trace(session.loaded, x, batch, into=reached)

@@ -82,14 +82,17 @@ def declared(method: Any, **offered: Any) -> dict[str, Any]:
     return {name: value() if callable(value) else value for name, value in offered.items() if _declares(method, name)}
 
 
-def seed() -> None:
-    """Begin every random stream at the same place, for models that draw numbers."""
-    random.seed(0)
-    torch.default_generator.manual_seed(0)  # torch.manual_seed would note a stack trace for each kind of device, too
+def seed(place: int = 0) -> None:
+    """Begin every random stream at the same place, for models that draw numbers.
+
+    At another for each example: a graph that kept one draw for good would answer all of them right otherwise.
+    """
+    random.seed(place)
+    torch.default_generator.manual_seed(place)  # torch.manual_seed would note a stack trace for each kind of device
     if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(0)
+        torch.cuda.manual_seed_all(place)
     if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed(0)
+        numpy.random.seed(place)
 
 
 def read_reference(reference: str) -> dict[str, Any]:

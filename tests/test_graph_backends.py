@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from backends import UnsupportedModel
-from harness import inference, registry
+from harness import corpus, inference, registry
 
 DYNAMIC = ["torchscript_trace", "torch_export", "onnx", "onnx_torchscript"]
 STATIC = ["torch_export_static", "onnx_static"]
@@ -94,3 +94,27 @@ def test_example_batches_of_ragged_examples():
     one, two = inference.example_batches(Ragged(), [3.0, 4.0])
     assert (one.shape, two.shape) == ((1, 3), (2, 3))
     assert inference.example_batches(Ragged(), []) == ()
+
+
+DRAWS_IN_FORWARD = """
+import random
+import torch
+
+class Noisy(torch.nn.Module):
+    def preprocess(self, x): return torch.tensor([float(x)])
+    def forward(self, batch): return batch * random.random()
+    def postprocess(self, output): return output.tolist()
+
+def build(): return Noisy().eval()
+def examples(): return [1, 2]
+"""
+
+
+def test_a_draw_that_a_graph_kept_for_good_is_seen(tmp_path):
+    """The second model of a process is traced under the very seed that the first one's answers left."""
+    (tmp_path / "noisy.py").write_text(DRAWS_IN_FORWARD + "class Quiet(Noisy):\n"
+        "    def forward(self, batch): return batch\n\ndef quiet(): return Quiet().eval()\n")  # fmt: skip
+    sources = tuple(registry.model_source(f"{tmp_path / 'noisy.py'}:{builder}") for builder in ("quiet", "build"))
+    batch = corpus.Batch("torchscript_trace", sources)
+    quiet, noisy = corpus.run(batch, ["fresh_process"], corpus.Place(tmp_path / "cells"), "test", lambda text: None)
+    assert (quiet.outcome, noisy.outcome) == ("partial", "mismatch"), noisy.message
