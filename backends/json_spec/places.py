@@ -6,9 +6,13 @@ checks and copies of codecs. Places are counted before that, and levels: referen
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import types
 from typing import Any
 
 import numpy as np
+import torch
 
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.text import DEPTH_LIMIT
@@ -61,6 +65,8 @@ class Places:
                     if one.dtype.kind != "O":
                         continue
                     inner = one.ravel().tolist()
+                elif _hashes_fields(type(one)):
+                    inner = _fields(one)
                 else:
                     size += len(one) if isinstance(one, bytes) else 0
                     continue
@@ -70,3 +76,19 @@ class Places:
                 return size
             level = below
         raise ArtifactError(f"what is hashed or copied is nested more than {DEPTH_LIMIT} levels deep")
+
+
+def _hashes_fields(cls: type) -> bool:
+    """Whether a class has a hash written in Python, as a frozen dataclass has: of what its instances hold."""
+    return isinstance(cls.__hash__, types.FunctionType) and not issubclass(cls, torch.Tensor | enum.Enum)
+
+
+def _fields(value: Any) -> list[Any]:
+    """The values of attributes and slots; no code of the class runs."""
+    found = list(vars(value).values()) if type(value).__dictoffset__ else []
+    for base in type(value).__mro__:
+        for slot in vars(base).values():
+            if isinstance(slot, types.MemberDescriptorType):
+                with contextlib.suppress(AttributeError):  # not set
+                    found.append(slot.__get__(value))
+    return found

@@ -67,7 +67,8 @@ class Reader:
         self._late: list[Callable[[], None]] = []
         self._resolved: dict[tuple[str, str], Any] = {}
         self._copied_bytes = 0
-        self._places = Places()
+        self._places, self._filled = Places(), Places()
+        """What will be hashed when it is made, and when the objects in it are filled."""
         self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
         self._handles: dict[Any, Any] = {}
         self._last: list[Callable[[], None]] = []
@@ -152,12 +153,17 @@ class Reader:
     def _make_keys(self, tag: Tag, target: Any, payload: Any) -> None:
         """Make what will be hashed, and leave the rest until that is filled: a hash may take any attribute."""
         made = {id(node): self._key(node) for node in _keys(tag.key, payload)}
-        self._late.append(lambda: tag.fill(target, payload, lambda n: made[id(n)] if id(n) in made else self.decode(n)))
+
+        def fill() -> None:
+            self._filled.go_through([made[id(node)] for node in _keys(tag.key, payload) if not _is_leaves(node)])
+            tag.fill(target, payload, lambda n: made[id(n)] if id(n) in made else self.decode(n))
+
+        self._late.append(fill)
 
     def _key(self, node: Any) -> Any:
         """The value of a node that will be hashed."""
         value = self.decode(node)
-        if type(node) is dict and not ("$tuple" in node and LEAVES.issuperset(map(type, node["$tuple"]))):
+        if not _is_leaves(node):
             self._places.go_through(value)
         return value
 
@@ -401,6 +407,11 @@ def _fill_plain(made: Any, node: Any, decode: Callable[[Any], Any]) -> None:
         made.extend(map(decode, node))
     else:
         made.update((key, decode(item)) for key, item in node.items())
+
+
+def _is_leaves(node: Any) -> bool:
+    """Whether a node is a plain value, or a tuple of such."""
+    return type(node) is not dict or ("$tuple" in node and LEAVES.issuperset(map(type, node["$tuple"])))
 
 
 def _simple_keys(tag: str, payload: Any) -> bool:

@@ -147,3 +147,20 @@ def test_a_long_byte_string_may_be_a_key(build):
         {"$dict": [[{"$tuple": [node]}, 1]]},
     ):
         assert len(build(made, {})) == 1
+
+
+LISTED = "torch.nn.modules.linear_cross_entropy_options:LinearCrossEntropyOptions"
+OBJECTS = {
+    "attributes": lambda inner: {"$object": "json_spec_things:Point", "attributes": {"x": inner, "y": inner}},
+    "slots": lambda inner: {"$object": LISTED, "slots": {"acc_policy": inner, "acc_dtype": inner}},
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_objects_that_hash_what_they_hold(kind, build):
+    """A frozen dataclass takes the hashes of its fields: 2^40 of them, or as deep as there are objects."""
+    objects = {"a40": {"$tuple": [1]}} | {f"a{n}": OBJECTS[kind]({"$ref": f"a{n + 1}"}) for n in range(40)}
+    build(FIRST, objects)
+    for what in ("set", "dict", "in a key"):
+        with pytest.raises(ArtifactError, match="stands in more than"):
+            build(WALKED[what], objects)
