@@ -117,7 +117,7 @@ def _project_edited(stage: Stage) -> World:
 
 def _classes_moved(stage: Stage) -> World:
     gone = project_edits.move_classes(stage.folder)
-    names = {path.stem for path in stage.folder.iterdir()} - {"__pycache__"}
+    names = {path.stem for path in stage.folder.iterdir() if path.suffix == ".py" or any(path.glob("**/*.py"))}
     return World(stage.folder, tuple(sorted(names)), gone=gone)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from harness.registry import ModelSource
 
 TEMPORARY = "-temporary"
 """Behind the name of a project's folder, the folder of the temporary files of the process that builds the model."""
+DATA_BYTES = 64 << 20
+"""Of one file or folder of data, for the project is copied for every cell."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Stage:
 def stage(source: ModelSource, into: Path) -> Stage:
     """Copy the model's file, and whatever neighbours it imports, into the new folder `into`/project.
 
-    A file inside a package keeps its dotted name. Only Python files travel. Raises ModelFileError for a file that is
-    not valid Python.
+    A file inside a package keeps its dotted name. Beside Python files those travel that they name: see `data_of`.
+    Raises ModelFileError for a file that is not valid Python.
     """
     root, module = source.path.parent, source.path.stem
     if not source.self_contained:
@@ -48,10 +51,12 @@ def stage(source: ModelSource, into: Path) -> Stage:
     else:
         names = _with_neighbours(source.path, root, names)
         for name in names:
-            _copy_python(root, name, project)
+            _copy(name, root, project)
     scoring_file = into / "scoring" / source.path.name
     scoring_file.parent.mkdir()
     shutil.copy2(source.path, scoring_file)
+    if not source.self_contained:
+        _copy_files(data_of(source.path, source.path.parent), source.path.parent, scoring_file.parent)
     return Stage(project, module, tuple(sorted(names)), scoring_file)
 
 
@@ -87,11 +92,59 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
-def _copy_python(root: Path, name: str, project: Path) -> None:
+def _copy(name: str, root: Path, project: Path) -> None:
+    """A top-level module or package, and the data that its code names."""
     for path in _files(root, name):
-        target = project / path.relative_to(root)
+        _copy_files([path, *data_of(path, root)], root, project)
+
+
+def _copy_files(paths: list[Path], root: Path, into: Path) -> None:
+    for path in paths:
+        target = into / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
+
+
+def data_of(path: Path, root: Path) -> list[Path]:
+    """The files below `root` that a Python file names by a text, and those in folders that it names: a list of labels,
+    `assets`. Where it names them from, its own folder or `root`, they lie.
+
+    Not what is larger than DATA_BYTES, hidden, or Python, which travels by its imports; nor a folder with Python in it.
+    """
+    found: dict[Path, None] = {}
+    for node in ast.walk(_check_syntax(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _may_be_a_path(node.value):
+            for folder in dict.fromkeys((path.parent, root)):
+                named = Path(os.path.normpath(folder / node.value))
+                if named.is_relative_to(root) and not _is_hidden(named, root):
+                    found |= dict.fromkeys(_data_at(named))
+    return list(found)
+
+
+def _may_be_a_path(text: str) -> bool:
+    return 0 < len(text) < 256 and text.isprintable() and not os.path.isabs(text)
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _data_at(named: Path) -> list[Path]:
+    """The file itself, or all files of the folder; empty for what does not travel."""
+    files, size = [], 0
+    for file in [named] if os.path.isfile(named) else _below(named):
+        size += file.stat().st_size
+        if size > DATA_BYTES or file.suffix == ".py":
+            return []
+        files.append(file)
+    return files
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for current, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
+        paths = (Path(current, name) for name in sorted(names) if not name.startswith("."))
+        yield from filter(os.path.isfile, paths)  # no broken links, no pipes
 
 
 def _check_syntax(path: Path) -> ast.Module:

@@ -1,0 +1,67 @@
+"""A user's project is staged with the modules that it imports and the data that its code names."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import corpus, registry, staging
+
+MODEL = """
+from pathlib import Path
+import torch
+from labelled.words import WORDS
+
+HERE = Path(__file__).parent
+
+class Labelled(torch.nn.Module):
+    def preprocess(self, x): return torch.tensor([x])
+    def forward(self, batch): return batch * 2
+    def postprocess(self, output):
+        labels = (HERE / "labels.txt").read_text().split()
+        scale = float((HERE / "assets" / "deep" / "scale.txt").read_text())
+        return [labels[int(output) % len(labels)], scale, WORDS]
+
+def build(): return Labelled()
+def examples(): return [1, 2]
+def also_named():
+    return ["../../outside.txt", "large.bin", "with_python", ".hidden", ".hidden/data.txt", "", ".", "labelled",
+            "a\\n", "TOO_LONG"]
+""".replace("TOO_LONG", "\u00fc" * 200)
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "DATA_BYTES", 1000)
+    package = tmp_path / "user" / "labelled"
+    for folder in ("assets/deep", "assets/.git", "with_python", ".hidden"):
+        (package / folder).mkdir(parents=True)
+    files = {
+        "__init__.py": "", "model.py": MODEL, "labels.txt": "pear plum fig", "assets/deep/scale.txt": "1.5",
+        "words.py": "from pathlib import Path\nWORDS = (Path(__file__).parent / 'words.txt').read_text()\n",
+        "words.txt": "a b", "assets/.cache": "x", "assets/.git/head": "x", "large.bin": "x" * 1001,
+        "with_python/data.txt": "x", "with_python/more.py": "", ".hidden/data.txt": "x", "unnamed.txt": "x",
+        "../../outside.txt": "x",
+    }  # fmt: skip
+    for name, text in files.items():
+        (package / name).write_text(text)
+    (package / "assets" / "broken").symlink_to("nowhere")
+    return registry.model_source(f"{package / 'model.py'}:build")
+
+
+def test_named_data_travel_and_nothing_else(source, tmp_path):
+    staged = staging.stage(source, tmp_path / "staged")
+    files = {str(path.relative_to(staged.folder)) for path in staged.folder.rglob("*") if path.is_file()}
+    named = {"labels.txt", "words.txt", "assets/deep/scale.txt"}
+    modules = {"__init__.py", "model.py", "words.py", "with_python/more.py"}
+    assert files == {f"labelled/{name}" for name in named | modules}
+    beside = {str(path.relative_to(staged.scoring_file.parent)) for path in staged.scoring_file.parent.rglob("*.txt")}
+    assert beside == {"labels.txt", "assets/deep/scale.txt"}
+
+
+def test_a_model_that_reads_files_beside_its_code(source, tmp_path):
+    """They are where the code is: gone with it."""
+    (batch,) = corpus.batches([source.name], ["pickle"])
+    wanted = ["fresh_process", "source_absent", "class_moved"]
+    place = corpus.Place(tmp_path / "run")
+    cells = corpus.run(batch, wanted, place, "test", lambda text: None)
+    assert [cell.outcome for cell in cells] == ["exact", "failed", "failed"]
