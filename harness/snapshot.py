@@ -46,6 +46,7 @@ Not seen, unless an output of the model's own examples changes by it:
   that the project imports only inside functions;
 - how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
   (`multiprocessing.set_start_method`) and when it collects garbage;
+- which modules a package of the user's has, where the code lists them (`pkgutil.iter_modules`);
 - files elsewhere than in the project and among the temporary ones: they are there for the loading process too.
 """
 
