@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
+from harness import bytecode
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -74,9 +76,6 @@ def _files(code: types.CodeType) -> list[str]:
 
 def _constants(code: types.CodeType) -> tuple[set[str], set[str]]:
     """The texts and the names in the code and in code inside it."""
-    texts, names = {constant for constant in code.co_consts if isinstance(constant, str)}, set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            inside = _constants(constant)
-            texts, names = texts | inside[0], names | inside[1]
-    return texts, names
+    parts = list(bytecode.with_inner(code))
+    texts = {constant for part in parts for constant in part.co_consts if isinstance(constant, str)}
+    return texts, {name for part in parts for name in part.co_names}

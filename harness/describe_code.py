@@ -20,7 +20,7 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_asked, describe_caches, describe_globals
+from harness import bytecode, describe_asked, describe_caches, describe_globals
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -153,7 +153,7 @@ def code_facts(code: types.CodeType) -> dict[str, Any]:
     `arguments`, `names` and `numbers` are compared across Python versions; `bytecode`, a digest of all instructions
     and constants, only where both sides have the same bytecode. Where the code stands (file, line) does not count.
     """
-    inside = list(describe_globals.with_inner(code))
+    inside = list(bytecode.with_inner(code))
     constants = {constant for part in inside for constant in _flat(part.co_consts)}
     return {
         "arguments": [

@@ -13,7 +13,6 @@ from __future__ import annotations
 import builtins
 import codecs
 import contextlib
-import dis
 import functools
 import importlib.util
 import operator
@@ -22,12 +21,12 @@ import pathlib
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import describe_beside, describe_reached
+from harness import bytecode, describe_beside, describe_reached
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -54,7 +53,7 @@ _BUILTINS = dict(vars(builtins))
 
 def described(function: types.FunctionType, builder: Builder) -> tuple[list[str], dict[str, Any]]:
     """The names that the function would miss (NameError), and the globals that count, by their step in a path."""
-    code = list(with_inner(function.__code__))
+    code = list(bytecode.with_inner(function.__code__))
     there, missing = {}, []
     for name in sorted(_names(function, code)):
         if name in function.__globals__:
@@ -77,18 +76,10 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
 
 
-def with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code and all code inside it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from with_inner(constant)
-
-
 def _names(function: types.FunctionType, code: list[types.CodeType]) -> set[str]:
     """The globals that the code loads, or names in a text where it looks names up; those that begin as a text that ends
     in `_`."""
-    names = _read(function.__code__, "LOAD_GLOBAL") | _read(function.__code__, "LOAD_NAME")
+    names = bytecode.read(function.__code__, "LOAD_GLOBAL") | bytecode.read(function.__code__, "LOAD_NAME")
     texts = _texts(code)
     if _ways(function.__code__) & _TO_GLOBALS:
         names |= {text for text in texts if text in function.__globals__}
@@ -98,21 +89,10 @@ def _names(function: types.FunctionType, code: list[types.CodeType]) -> set[str]
 
 
 @functools.lru_cache(maxsize=4096)
-def _read(code: types.CodeType, operation: str) -> frozenset[str]:
-    """The names that the code, and code inside it, reads by an operation of the interpreter."""
-    return frozenset(
-        instruction.argval
-        for part in with_inner(code)
-        for instruction in dis.get_instructions(part)
-        if instruction.opname == operation
-    )
-
-
-@functools.lru_cache(maxsize=4096)
 def _ways(code: types.CodeType) -> frozenset[str]:
     """What in the code looks something up by a text; `self.eval()` and `self.modules()` are none of it."""
-    loaded = _read(code, "LOAD_GLOBAL") | _read(code, "LOAD_NAME")
-    names = {name for part in with_inner(code) for name in part.co_names}
+    loaded = bytecode.read(code, "LOAD_GLOBAL") | bytecode.read(code, "LOAD_NAME")
+    names = {name for part in bytecode.with_inner(code) for name in part.co_names}
     ways = (loaded & _BUILTIN_WAYS) | (names & _OTHER_WAYS)
     return ways | ({"modules"} if "modules" in loaded or {"sys", "modules"} <= names else set())
 
@@ -142,7 +122,7 @@ def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str
 
 def _imported_names(function: types.FunctionType, builder: Builder) -> list[str]:
     """The full names of the modules that the code imports itself, by a text too."""
-    names = [("." * level + name, parts) for level, name, parts in _import_statements(function.__code__)]
+    names = [("." * level + name, parts) for level, name, parts in bytecode.imports(function.__code__)]
     if _ways(function.__code__) & {"import_module", "__import__"}:
         names += [(text, ()) for text in texts(function)]
     if not names:
@@ -158,19 +138,6 @@ def _imported_names(function: types.FunctionType, builder: Builder) -> list[str]
     return list(found)
 
 
-@functools.lru_cache(maxsize=4096)
-def _import_statements(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """(level, name, names taken from it) of each import in the code, and in code inside it."""
-    found = []
-    for part in with_inner(code):
-        if dis.opmap["IMPORT_NAME"] in part.co_code[::2]:
-            steps = [step for step in dis.get_instructions(part) if step.opname != "EXTENDED_ARG"]
-            found += [(level.argval, step.argval, tuple(parts.argval or ()))
-                      for level, parts, step in zip(steps, steps[1:], steps[2:], strict=False)
-                      if step.opname == "IMPORT_NAME"]  # fmt: skip
-    return tuple(found)
-
-
 def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, Any]:
     """What the code reads of the user's modules that it imports itself, which the saving process had imported.
 
@@ -181,7 +148,7 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
         if name in builder.imported:
             with contextlib.suppress(Exception):  # the user's code; or it is not there
                 there[name] = _importer(function)(name, function.__globals__, None, ("__name__",))
-    return _of_own_modules(list(with_inner(function.__code__)), there, builder) if there else {}
+    return _of_own_modules(list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
 
 
 def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
@@ -231,7 +198,7 @@ def own_modules(builder: Builder) -> list[types.ModuleType]:
 
 def _can_import(code: list[types.CodeType], builder: Builder) -> dict[str, bool]:
     """Whether the libraries can be found that the code imports itself: the program may have added to `sys.path`."""
-    names = {name.partition(".")[0] for name in _read(code[0], "IMPORT_NAME")} - sys.stdlib_module_names - {""}
+    names = {name.partition(".")[0] for name in bytecode.read(code[0], "IMPORT_NAME")} - sys.stdlib_module_names - {""}
     return {f".import {name}": True for name in sorted(names) if not builder.is_own(name) and _is_there(name)}
 
 
@@ -244,7 +211,7 @@ def _is_there(name: str) -> bool:
 
 def texts(function: types.FunctionType) -> set[str]:
     """Those in the code by which it may look something up."""
-    return _texts(list(with_inner(function.__code__)))
+    return _texts(list(bytecode.with_inner(function.__code__)))
 
 
 def by_data(function: types.FunctionType, texts: Set[str]) -> dict[str, Any]:
@@ -267,12 +234,12 @@ def looks_up(function: types.FunctionType) -> bool:
 
 def loaded(function: types.FunctionType) -> frozenset[str]:
     """The globals that the code reads or rebinds."""
-    return _read(function.__code__, "LOAD_GLOBAL") | written(function)
+    return bytecode.read(function.__code__, "LOAD_GLOBAL") | written(function)
 
 
 def written(function: types.FunctionType) -> frozenset[str]:
     """The globals that the code rebinds."""
-    return _read(function.__code__, "STORE_GLOBAL") | _read(function.__code__, "DELETE_GLOBAL")
+    return bytecode.read(function.__code__, "STORE_GLOBAL") | bytecode.read(function.__code__, "DELETE_GLOBAL")
 
 
 def _of_the_environment(code: list[types.CodeType], there: dict[str, Any]) -> dict[str, Any]:

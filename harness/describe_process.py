@@ -21,7 +21,7 @@ import threading
 import time
 import types
 import warnings
-from _signal import NSIG, getsignal
+from _signal import NSIG, getsignal  # `signal` makes an enumeration of each answer, 64 in every description
 from typing import TYPE_CHECKING, Any
 
 import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import corpus, registry, staging
+from harness import conditions, corpus, registry, staging
 
 MODEL = """
 from pathlib import Path
@@ -65,3 +65,18 @@ def test_a_model_that_reads_files_beside_its_code(source, tmp_path):
     place = corpus.Place(tmp_path / "run")
     cells = corpus.run(batch, wanted, place, "test", lambda text: None)
     assert [cell.outcome for cell in cells] == ["exact", "failed", "failed"]
+
+
+def test_data_are_none_of_the_users_modules(tmp_path):
+    """Where classes moved, the modules are named anew: what lies beside them is trusted with nothing."""
+    user = tmp_path / "user"
+    (user / "assets").mkdir(parents=True)
+    (user / "assets" / "words.txt").write_text("a b")
+    (user / "labels.txt").write_text("pear")
+    (user / "net.py").write_text(
+        "FILES = ['labels.txt', 'assets']\nclass Net:\n    pass\ndef build():\n    return Net()\n"
+    )
+    staged = staging.stage(registry.model_source(f"{user / 'net.py'}:build"), tmp_path / "staged")
+    assert (staged.folder / "labels.txt").exists() and (staged.folder / "assets" / "words.txt").exists()
+    world = conditions.prepare(conditions.condition("class_moved"), staged, tmp_path / "world")
+    assert "net" in world.own_modules and not {"labels", "assets"} & set(world.own_modules)

@@ -1,0 +1,57 @@
+"""What CPython's code objects say of themselves: what they import, read, rebind and set, code inside them included.
+
+By the interpreter's words, not by the source: code that an artifact brings along by value has none.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import types
+from collections.abc import Iterator
+
+_STORE_ATTR = dis.opmap["STORE_ATTR"]
+_IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+
+
+def with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code and all code inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from with_inner(constant)
+
+
+@functools.lru_cache(maxsize=4096)
+def read(code: types.CodeType, operation: str) -> frozenset[str]:
+    """The names that the code reads by an operation of the interpreter."""
+    return frozenset(
+        instruction.argval
+        for part in with_inner(code)
+        for instruction in dis.get_instructions(part)
+        if instruction.opname == operation
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def imports(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """(level, name, names taken from it) of each import in the code."""
+    found = []
+    for part in with_inner(code):
+        if _IMPORT_NAME in part.co_code[::2]:
+            steps = [step for step in dis.get_instructions(part) if step.opname != "EXTENDED_ARG"]
+            found += [(level.argval, step.argval, tuple(parts.argval or ()))
+                      for level, parts, step in zip(steps, steps[1:], steps[2:], strict=False)
+                      if step.opname == "IMPORT_NAME"]  # fmt: skip
+    return tuple(found)
+
+
+def attributes_set(code: types.CodeType) -> Iterator[str]:
+    """The attributes that the code sets of anything. Without `dis`, which would take 30 ms for a module of Pillow's."""
+    for part in with_inner(code):
+        operations, operands = part.co_code[::2], part.co_code[1::2]
+        place = operations.find(_STORE_ATTR)
+        while place >= 0:
+            more = operands[place - 1] << 8 if place and operations[place - 1] == dis.EXTENDED_ARG else 0
+            yield part.co_names[more + operands[place]]
+            place = operations.find(_STORE_ATTR, place + 1)
