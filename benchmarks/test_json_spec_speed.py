@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from backends.json_spec import load, saving
+from backends.json_spec import batches, load, saving, tensors
 from backends.json_spec.digests import cores, digest_named
 from harness import environment, speed_targets
 from harness.records import Record, RecordWriter
@@ -117,8 +117,17 @@ def interleaved(turns: dict[str, Turn], budget_s: float, settle: Callable[[], No
     return found
 
 
+def without_digests():
+    """While this lasts, tensors are written and no digest of them is computed."""
+    return mock.patch.object(tensors, "digest_named", return_value=lambda data: "")
+
+
 def saves(model: nn.Module, artifact: Path, data: memoryview) -> dict[str, Turn]:
     other = artifact.with_name(f"{artifact.name}.other")
+
+    def bare_write() -> dict[str, float]:
+        with without_digests(), mock.patch.object(batches, "begin"):  # nobody waits for the disk, so none is hurried
+            return {"json_spec_bare_write": parts("json_spec_bare", "sha256")["json_spec_bare_write"]}
 
     def parts(name: str, digest: str) -> dict[str, float]:
         other.mkdir()
@@ -136,6 +145,10 @@ def saves(model: nn.Module, artifact: Path, data: memoryview) -> dict[str, Turn]
         with mock.patch.object(saving, "verify_artifact"):
             saving.save(model, new, digest=digest)
 
+    def bare() -> None:
+        with without_digests():
+            unread("sha256")
+
     def digests(name: str) -> float:
         digest_of = digest_named(name)
         with ThreadPoolExecutor(cores()) as threads:
@@ -151,6 +164,8 @@ def saves(model: nn.Module, artifact: Path, data: memoryview) -> dict[str, Turn]
         "json_spec_blake3": lambda: anew(new, functools.partial(saving.save, digest="blake3"), model, new),
         "json_spec_unread": lambda: anew(new, unread, "sha256"),
         "json_spec_blake3_unread": lambda: anew(new, unread, "blake3"),
+        "json_spec_bare": lambda: anew(new, bare),
+        "bare_write": bare_write,
         "parts": lambda: parts("json_spec", "sha256"),
         "parts_blake3": lambda: parts("json_spec_blake3", "blake3"),
         "sha256": lambda: digests("sha256"),

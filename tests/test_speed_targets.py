@@ -44,6 +44,18 @@ def test_targets_of_other_models_and_of_memory():
     assert found["overhead / smallest pickle's"]["is"] == 2.0
 
 
+def test_a_save_is_held_against_a_file_that_waits_for_the_disk_too():
+    found = rows(
+        record("floor", save_s=[1.0]), record("floor_durable", save_s=[4.0]), record("json_spec_bare", save_s=[4.0]),
+        record("json_spec_unread", save_s=[6.0]), record("json_spec_write", save_s=[3.0]),
+    )  # fmt: skip
+    assert {name: row["target"] for name, row in found.items()} == {
+        "save json_spec_bare / floor_durable": "met",
+        "save json_spec_unread / floor_durable": "not met",
+        "save json_spec_write / floor": "",
+    }
+
+
 def test_the_tables_have_them_and_no_competitor_is_a_backend():
     records = [record("json_spec_write", save_s=[1.0, 1.0]), record("floor", save_s=[1.0, 2.0])]
     tables = every_table(records)

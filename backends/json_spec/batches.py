@@ -17,7 +17,7 @@ BATCH_BYTES = 1 << 24
 """After so many bytes a batch is written."""
 BATCH_PIECES = 1000
 """In one call; POSIX systems take 1,024 (IOV_MAX)."""
-_BEGIN = 2
+_WRITE = 2
 """SYNC_FILE_RANGE_WRITE: begin, and do not wait."""
 
 
@@ -46,14 +46,14 @@ class Batches:
             if done:
                 left[0] = left[0][done:]
         if self._bytes >= BATCH_BYTES:
-            _begin(self._file.fileno())
+            begin(self._file.fileno())
         self._pieces, self._bytes = [], 0
 
 
-def _begin(handle: int) -> None:
+def begin(handle: int) -> None:
     """Ask the system to bring to the disk what is in a file; nothing where it cannot be asked."""
     try:
         library = ctypes.CDLL(None)
-        library.sync_file_range(handle, ctypes.c_int64(0), ctypes.c_int64(0), _BEGIN)
+        library.sync_file_range(handle, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)
     except (AttributeError, OSError, TypeError):  # no such function here
         return

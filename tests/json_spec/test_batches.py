@@ -58,8 +58,8 @@ def test_what_the_system_takes_in_parts_is_gone_on_with(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sync_file_range(2) is of Linux")
 def test_the_disk_begins_before_all_is_written(tmp_path, monkeypatch):
-    sizes, begin = [], batches._begin
-    monkeypatch.setattr(batches, "_begin", lambda handle: (sizes.append(os.fstat(handle).st_size), begin(handle)))
+    sizes, begin = [], batches.begin
+    monkeypatch.setattr(batches, "begin", lambda handle: (sizes.append(os.fstat(handle).st_size), begin(handle)))
     monkeypatch.setattr(batches, "BATCH_BYTES", 1000)
     assert written(tmp_path / "file", [bytes(2000), bytes(100)]) == bytes(2100)
     assert sizes == [2000]
