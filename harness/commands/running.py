@@ -140,6 +140,12 @@ def bench(
 @_interpreters
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this kind of difficulty; repeatable.")
 @click.option("--trait", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option(
+    "--distinct",
+    "is_distinct",
+    is_flag=True,
+    help="One of those that all backends answered alike in the published run, and what is new since: half the time.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def traits(
     backends: tuple[str, ...],
@@ -147,6 +153,7 @@ def traits(
     interpreters: tuple[str, ...],
     families: tuple[str, ...],
     names: tuple[str, ...],
+    is_distinct: bool,
     output: Path | None,
 ) -> None:
     """Run the corpus: hundreds of tiny models, one difficulty each, against every backend.
@@ -156,10 +163,16 @@ def traits(
     from rich.console import Console
 
     from harness import corpus, registry
+    from harness.distinct import distinct
     from harness.matrix import ALL, Run, Settings
+    from harness.publishing import PUBLISHED
+    from harness.records import read_records
 
     wanted = [f"{registry.TRAIT_PREFIX}{name.removeprefix(registry.TRAIT_PREFIX)}" for name in names]
-    wanted = wanted or registry.trait_names(families)
+    wanted = every = wanted or registry.trait_names(families)
+    if is_distinct:
+        wanted = distinct(every, read_records(PUBLISHED).records)
+        click.echo(f"{len(wanted)} of {len(every)} traits: one for each pattern of outcomes.")
     chosen = conditions or corpus.DEFAULT_CONDITIONS
     settings = Settings(backends or (ALL,), conditions=chosen, interpreters=interpreters)
     run = Run(settings, output)
