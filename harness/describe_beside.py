@@ -28,6 +28,7 @@ _TO_PACKAGES = frozenset({"get_data", "files"})
 _NAMES = frozenset({"__name__", "__package__"})
 """By which code names its own place to a library."""
 _FILE = re.compile(r"[\w-][\w./-]*\.[A-Za-z]\w{0,7}")
+_FOLDER = re.compile(r"[\w-][\w./-]{0,63}")
 
 
 def described(function: types.FunctionType, used: Mapping[str, Any], builder: Builder) -> dict[str, bool]:
@@ -70,12 +71,22 @@ def _specs(names: set[Any], builder: Builder) -> Iterator[ModuleSpec | None]:
 
 @functools.lru_cache(maxsize=4096)
 def _files(code: types.CodeType) -> list[str]:
-    """The texts in the code that look like a file's name."""
-    return sorted(text for text in _constants(code)[0] if _FILE.fullmatch(text))
+    """What may be a file's path: a text that looks like its name, alone, behind one other text in the code, and behind
+    the two that come before it there (`HERE / "data" / "en" / "words.txt"`)."""
+    texts, found = _constants(code)[0], set()
+    if files := [text for text in texts if _FILE.fullmatch(text)]:
+        folders = [text for text in texts if text not in files and _FOLDER.fullmatch(text)]
+        order = list(texts)
+        for file in files:
+            before = [folder for folder in folders if order.index(folder) < order.index(file)][-2:]
+            found |= {file, "/".join([*before, file]), *(f"{folder}/{file}" for folder in folders)}
+    return sorted(found)
 
 
-def _constants(code: types.CodeType) -> tuple[set[str], set[str]]:
-    """The texts and the names in the code and in code inside it."""
+def _constants(code: types.CodeType) -> tuple[dict[str, None], set[str]]:
+    """The texts in the order of their first use, and the names, in the code and in code inside it."""
     parts = list(bytecode.with_inner(code))
-    texts = {constant for part in parts for constant in part.co_consts if isinstance(constant, str)}
+    constants = [constant for part in parts for constant in part.co_consts]
+    flat = [text for one in constants for text in (one if isinstance(one, tuple | frozenset) else (one,))]
+    texts = dict.fromkeys(text for text in flat if isinstance(text, str))
     return texts, {name for part in parts for name in part.co_names}

@@ -35,7 +35,8 @@ class Stage:
 def stage(source: ModelSource, into: Path) -> Stage:
     """Copy the model's file, and whatever neighbours it imports, into the new folder `into`/project.
 
-    A file inside a package keeps its dotted name. Beside Python files those travel that they name: see `data_of`.
+    A file inside a package keeps its dotted name. Beside Python files those travel that they name: see `data_of`. Of a
+    self-contained file it is the folder NAME_data.
     Raises ModelFileError for a file that is not valid Python.
     """
     root, module = source.path.parent, source.path.stem
@@ -47,7 +48,8 @@ def stage(source: ModelSource, into: Path) -> Stage:
     names = {module.partition(".")[0]}
     if source.self_contained:
         _check_syntax(source.path)
-        shutil.copy2(source.path, project / source.path.name)
+        data = _data_at(source.path.with_name(f"{source.path.stem}_data"))
+        _copy_files([source.path, *data], source.path.parent, project)
     else:
         names = _with_neighbours(source.path, root, names)
         for name in names:

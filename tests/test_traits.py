@@ -46,6 +46,8 @@ def load(tmp_path_factory):
     def imported(path: Path):
         folder = tmp_path_factory.mktemp(path.stem)
         shutil.copy(path, folder)
+        if (data := path.with_name(f"{path.stem}_data")).is_dir():
+            shutil.copytree(data, folder / data.name)
         sys.path.insert(0, str(folder))
         folders.append(str(folder))
         return importlib.import_module(path.stem)

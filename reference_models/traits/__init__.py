@@ -1,10 +1,11 @@
 """The corpus of traits: tiny models with one difficulty each, to see what a way of saving keeps, refuses or changes.
 
-A file `trait_*.py` holds the models of one family. It is a model's file as any other: self-contained, staged alone as a
-user's top-level module, and written as a user would write it. Each trait is one builder in it, a function without
-arguments that is annotated `-> nn.Module`; the models of a file share its `examples`. The difficulty shows in what a
-model answers wherever it can, and otherwise in its state. Some traits are controls: nothing in them should trouble
-anyone, and a backend that fails there fails at the convention itself. Their row begins with "control:".
+A file `trait_*.py` holds the models of one family. It is a model's file as any other: self-contained, staged alone as
+a user's top-level module (with the folder `trait_*_data` beside it, where there is one), and written as a user would
+write it. Each trait is one builder in it, a function without arguments that is annotated `-> nn.Module`; the models
+of a file share its `examples`. The difficulty shows in what a model answers wherever it can, and otherwise in its
+state. Some traits are controls: nothing in them should trouble anyone, and a backend that fails there fails at the
+convention itself. Their row begins with "control:".
 
 What the program changed while it ran (a global, a class, a patched method) is changed inside the builder, so that a
 fresh import of the file does not have it. Builders leave the global random state as it was. Models that draw numbers

@@ -119,4 +119,11 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "torch documentation: lr_scheduler",
         ),
     },
+    ("trait_beside.py", "files beside the code"): {
+        "file_beside_read_when_built": ("control: a list that was read from a file beside the code", "a usual way"),
+        "file_beside_read_at_each_call": ("a file that is found by `__file__`", "data model: __file__"),
+        "file_beside_the_class": ("a file that is found by the class's source file", "inspect documentation: getfile"),
+        "file_beside_read_as_a_resource": ("a file that the module's loader gives", "pkgutil documentation: get_data"),
+        "file_beside_read_by_a_rare_branch": ("such a file, read only for long inputs", "data model: __file__"),
+    },
 }

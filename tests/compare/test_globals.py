@@ -260,6 +260,45 @@ def test_files_beside_the_code_that_it_names(tmp_path, monkeypatch):
     }
 
 
+def test_files_in_folders_beside_the_code_of_which_a_path_is_made(tmp_path, monkeypatch):
+    """`HERE / "data" / "en" / "words.txt"` is three texts."""
+    source = """from pathlib import Path
+
+def in_a_folder():
+    return (Path(__file__).parent / "data" / "words.txt").read_text(encoding="utf-8")
+
+def in_two():
+    return (Path(__file__).parent / "data" / "en" / "words.txt").read_text(encoding="utf-8")
+
+def of_two_files():
+    return [(Path(__file__).parent / "data" / name).read_text() for name in ("absent.txt", "words.txt")]
+
+def by_another_order(name="words.txt"):
+    file, folder = "words.txt", "data"
+    return (Path(__file__).parent / folder / file).read_text()
+"""
+    (tmp_path / "folders_of_mine.py").write_text(source)
+    (tmp_path / "data" / "en").mkdir(parents=True)
+    for folder in ("data", "data/en"):
+        (tmp_path / folder / "words.txt").write_text("low")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("folders_of_mine")
+    monkeypatch.delitem(sys.modules, "folders_of_mine")
+    functions = [value for value in vars(module).values() if isinstance(value, types.FunctionType)]
+    before = [snapshot_model(one, own_modules=["folders_of_mine"]) for one in functions]
+    shutil.rmtree(tmp_path / "data")
+    after = [snapshot_model(one, own_modules=["folders_of_mine"]) for one in functions]
+    gone = {one.__name__: [found.path for found in compare(*pair)]
+            for one, *pair in zip(functions, before, after, strict=True)}  # fmt: skip
+    in_a_folder = ["model.__globals__.beside['data/words.txt']"]
+    assert gone == {
+        "in_a_folder": in_a_folder,
+        "in_two": ["model.__globals__.beside['data/en/words.txt']", *in_a_folder],
+        "of_two_files": in_a_folder,
+        "by_another_order": in_a_folder,
+    }
+
+
 def test_files_in_an_archive_of_code(tmp_path, monkeypatch):
     """A library reads them there, `open` does not."""
     (tmp_path / "files_of_mine.py").write_text(READS_FILES)
