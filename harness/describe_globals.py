@@ -37,8 +37,10 @@ _OTHER_WAYS = _ENVIRONMENT | {"__globals__", "import_module", "getmodule"}
 _EVALUATES = frozenset({"eval", "exec"})
 _TO_MODULES = frozenset({"modules", "import_module", "__import__", "getmodule"})
 """Ways to one of the user's modules that is no global of the code."""
-_TO_GLOBALS = _TO_MODULES | _EVALUATES | {"globals", "__globals__"}
-"""Ways to a global of the code's own module."""
+_TO_GLOBALS = _EVALUATES | {"globals", "__globals__"}
+"""Ways to a global of the code, wherever its module is: a copy by value has globals of its own."""
+_ITSELF = "['__name__']"
+"""The code's own module in a path, whatever its name."""
 _WORD = re.compile(r"\w+")
 _BARE = 10
 """A module without content has as many names, `__name__` and its like."""
@@ -71,7 +73,8 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
     builder.libraries |= {_home(part) for part in there.values()}
     found = {f"[{name!r}]": part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there) | describe_beside.described(function, there, builder)
-    found |= _of_own_modules(code, there, builder) | _of_the_environment(code, there) | _operators(code)
+    modules = {f"[{name!r}]": part for name, part in there.items() if isinstance(part, types.ModuleType)}
+    found |= _of_own_modules(function, code, modules, builder) | _of_the_environment(code, there) | _operators(code)
     found |= _codecs(code) | _can_import(code, builder)
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
 
@@ -143,12 +146,21 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
 
     They are imported as the code will, so that a copy that did not yet come there has what it will find.
     """
+    if not builder.imported:
+        return {}
     there = {}
-    for name in builder.imported and _imported_names(function, builder):
+    paths = {name: f"[{name!r}]" for name in _imported_names(function, builder)}
+    if _imports_itself(function.__code__):
+        paths[function.__globals__.get("__name__")] = _ITSELF
+    for name, path in paths.items():
         if name in builder.imported:
             with contextlib.suppress(Exception):  # the user's code; or it is not there
-                there[name] = _importer(function)(name, function.__globals__, None, ("__name__",))
-    return _of_own_modules(list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
+                there[path] = _importer(function)(name, function.__globals__, None, ("__name__",))
+    return _of_own_modules(function, list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
+
+
+def _imports_itself(code: types.CodeType) -> bool:
+    return bool(_ways(code) & {"import_module", "__import__"}) and "__name__" in bytecode.read(code, "LOAD_GLOBAL")
 
 
 def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
@@ -157,12 +169,15 @@ def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
     return (space if isinstance(space, dict) else vars(space))["__import__"]
 
 
-def _of_own_modules(code: list[types.CodeType], there: dict[str, Any], builder: Builder) -> dict[str, Any]:
-    """What the code reads of the user's other modules: `settings.SCALE`, `package.settings.SCALE`."""
+def _of_own_modules(
+    function: types.FunctionType, code: list[types.CodeType], modules: dict[str, types.ModuleType], builder: Builder
+) -> dict[str, Any]:
+    """What the code reads of the user's other modules, by their paths: `settings.SCALE`, `package.settings.SCALE`."""
     names = {name for part in code for name in part.co_names} | _texts(code)
-    left = [(f"[{name!r}]", part) for name, part in there.items() if isinstance(part, types.ModuleType)]
+    left = list(modules.items())
     if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
         left += [(".<own>", module) for module in own_modules(builder)]
+        left += [(_ITSELF, home) for home in _home_of(function)]  # comes first
     found: dict[str, Any] = {}
     seen = set()
     while left:
@@ -179,6 +194,12 @@ def _of_own_modules(code: list[types.CodeType], there: dict[str, Any], builder: 
         if "__getattr__" in vars(module) and names - vars(module).keys():
             found[f"{path}.__getattr__"] = vars(module)["__getattr__"]
     return found
+
+
+def _home_of(function: types.FunctionType) -> list[types.ModuleType]:
+    """The module that the function's name for its own stands for, where that is imported."""
+    home = sys.modules.get(function.__globals__.get("__name__"))
+    return [home] if isinstance(home, types.ModuleType) else []
 
 
 def _home(value: Any) -> str:
@@ -218,10 +239,12 @@ def by_data(function: types.FunctionType, texts: Set[str]) -> dict[str, Any]:
     """The globals and variables of the environment that the code may find by one of these texts, which are data."""
     ways = _ways(function.__code__)
     found: dict[str, Any] = {}
-    if ways & _TO_GLOBALS:
-        words = _words(texts) if ways & _EVALUATES else texts
-        named = {name: function.__globals__[name] for name in words & function.__globals__.keys()}
-        found |= {f"[{name!r}]": part for name, part in named.items() if not is_of_the_place(name, part)}
+    words = _words(texts) if ways & _EVALUATES else texts
+    spaces = [("[{!r}]", function.__globals__)] if ways & _TO_GLOBALS else []
+    spaces += [(f"{_ITSELF}.{{}}", vars(home)) for home in _home_of(function)] if ways & _TO_MODULES else []
+    for path, space in spaces:
+        named = {name: space[name] for name in words & space.keys()}
+        found |= {path.format(name): part for name, part in named.items() if not is_of_the_place(name, part)}
     if ways & _ENVIRONMENT:
         found |= {f".os.environ[{name!r}]": os.environ[name] for name in texts & os.environ.keys()}
     return found
@@ -229,7 +252,7 @@ def by_data(function: types.FunctionType, texts: Set[str]) -> dict[str, Any]:
 
 def looks_up(function: types.FunctionType) -> bool:
     """Whether the code may find a global, or a variable of the environment, by a text."""
-    return bool(_ways(function.__code__) & (_TO_GLOBALS | _ENVIRONMENT))
+    return bool(_ways(function.__code__) & (_TO_GLOBALS | _TO_MODULES | _ENVIRONMENT))
 
 
 def loaded(function: types.FunctionType) -> frozenset[str]:

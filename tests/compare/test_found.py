@@ -90,6 +90,38 @@ def test_a_global_that_is_found_otherwise_than_by_its_name(code, parts, monkeypa
     assert all(kind == "value" and "CHOSEN" in path for path, kind in found)
 
 
+def of_its_module_by_data(self):
+    return getattr(importlib.import_module(__name__), self.key)
+
+
+@pytest.mark.parametrize("code", [of_an_imported_module, of_its_module_by_text, of_its_module_by_data])
+def test_a_copy_with_globals_of_its_own_finds_its_module_as_it_is(code, monkeypatch):
+    used = {name: code.__globals__[name] for name in ("sys", "importlib", "__name__")}
+    copy = types.FunctionType(code.__code__, used, code.__name__)
+    copy.__module__ = __name__
+    before = described(code, key="CHOSEN")
+    assert seen(before, described(copy, key="CHOSEN")) == []
+    monkeypatch.setattr(sys.modules[__name__], "CHOSEN", 2)
+    assert {kind for _, kind in seen(before, described(copy, key="CHOSEN"))} == {"value"}
+    monkeypatch.delitem(sys.modules, __name__)
+    assert {kind for _, kind in seen(before, described(copy, key="CHOSEN"))} == {"missing"}
+
+
+def test_a_module_that_imports_itself_is_imported_as_the_code_will(monkeypatch, tmp_path):
+    text = "import importlib\nSCALE = 1\ndef scale(self): return importlib.import_module(__name__).SCALE\n"
+    (tmp_path / "roundtrip_test_itself.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("roundtrip_test_itself")
+    names = {"own_modules": [*OWN, module.__name__]}
+    before = snapshot_model(Model(module.scale), **names)
+    monkeypatch.delitem(sys.modules, module.__name__)
+    assert seen(before, snapshot_model(Model(module.scale), **names, imported=[module.__name__])) == []
+    monkeypatch.delitem(sys.modules, module.__name__)
+    (tmp_path / "roundtrip_test_itself.py").write_text(text.replace("1", "30"))
+    found = seen(before, snapshot_model(Model(module.scale), **names, imported=[module.__name__]))
+    assert ("model.rarely.__globals__['__name__'].SCALE", "value") in found
+
+
 def in_globals_and_by_name(self):
     return globals()[self.key], COUNT
 
