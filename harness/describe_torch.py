@@ -18,6 +18,9 @@ _BARE = frozenset(vars(torch.nn.Module()))
 """torch's own bookkeeping in a module's `__dict__`: described as parameters, buffers, hooks, not as attributes."""
 _REBUILT = frozenset({"_compiled_call_impl"})
 """What `Module.compile` leaves behind: an accelerated copy of `forward`, which torch itself never pickles."""
+_WRAPPED = frozenset({"forward", "get_compiler_config", "_torchdynamo_orig_callable", "_torchdynamo_wrapper_id"})
+"""What `torch.compile` notes on the module that it makes around another: which it wrapped, a child too, and under what
+number of the process; its `forward` is made anew of that child."""
 _TRACED = frozenset(
     {"_graph", "_code", "_lineno_map", "_prologue_start", "_graphmodule_cls_name", "_graphpair", "_replicate_hook"}
 )
@@ -173,6 +176,8 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
         return _script_module(value, builder)
     tables = attributes(value)
     skipped = _BARE | _REBUILT | (_TRACED if isinstance(value, torch.fx.GraphModule) else frozenset())
+    if type(value).__module__.startswith(_COMPILER):
+        skipped |= _WRAPPED
     parts: dict[str, Any] = {}
     roles: dict[str, str] = {}
     for role in ("parameter", "buffer", "submodule"):

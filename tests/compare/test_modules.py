@@ -311,3 +311,12 @@ def test_an_operator_of_a_traced_module_goes_by_its_name():
 
     relu_, tanh_ = torch.ops.aten.relu.default, torch.ops.aten.tanh.default
     assert seen(traced(relu_), traced(tanh_), snapshot_model) == [("model.graph[1][1]", "value")]
+
+
+def test_a_compiled_layer_that_came_through_pickle_is_the_same_layer():
+    layer = torch.compile(nn.Linear(2, 2), backend="eager")
+    copied = pickle.loads(pickle.dumps(layer))
+    assert seen(layer, copied, snapshot_model) == []
+    with torch.no_grad():
+        copied.weight[0, 0] += 1
+    assert {kind for _, kind in seen(layer, copied, snapshot_model)} == {"value"}
