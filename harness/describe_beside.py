@@ -27,7 +27,7 @@ _TO_PACKAGES = frozenset({"get_data", "files"})
 """Ways by which a library reads, from an archive too."""
 _NAMES = frozenset({"__name__", "__package__"})
 """By which code names its own place to a library."""
-_FILE = re.compile(r"[\w-][\w./-]*\.[A-Za-z]\w{0,7}")
+_FILE = re.compile(r"(?:\.\./)*[\w-][\w./-]*\.[A-Za-z]\w{0,7}")
 _FOLDER = re.compile(r"[\w-][\w./-]{0,63}")
 
 
@@ -46,7 +46,9 @@ def described(function: types.FunctionType, used: Mapping[str, Any], builder: Bu
     specs: list[ModuleSpec | None] = []
     if names & _TO_PACKAGES:
         specs = [getattr(module, "__spec__", None) for module in modules]
-        specs += _specs({*texts, *(function.__globals__.get(word) for word in names & _NAMES)}, builder)
+        if named := names & _NAMES:  # a name may lead nowhere, where code runs under a private one
+            specs.append(function.__globals__.get("__spec__"))
+        specs += _specs({*texts, *(function.__globals__.get(word) for word in named)}, builder)
     return {f".beside[{file!r}]": True for file in files
             if _is_in_folders(file, folders) or any(_is_in_package(file, spec) for spec in specs if spec)}  # fmt: skip
 

@@ -3,7 +3,8 @@
 A carried module `my_project.model` is executed as `<json_spec_0123abcd>.my_project.model`, where the digits are those
 of the digest of all carried source. What a carried module imports comes from the carried ones wherever they have that
 top-level name, by an `__import__` that only these modules see; so an importable module of the same name is neither used
-nor touched. Two artifacts that carry the same source share the modules.
+nor touched. Two artifacts that carry the same source share the modules, unless they carry files beside it too, which
+are read where they lie in an artifact.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import sys
 import threading
 import types
 from collections.abc import Mapping
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import Any
 
+from backends.json_spec import beside
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import SOURCE, check_folders, read_file
@@ -46,6 +48,12 @@ def plain_name(module: str) -> str:
 def file_of(module: str, is_package: bool) -> str:
     """Where a carried module lies in the artifact."""
     return f"{SOURCE}/{module.replace('.', '/')}{'/__init__' if is_package else ''}.py"
+
+
+def is_data(name: str) -> bool:
+    """Whether a file in `source/` is one beside the source."""
+    inner = name.removeprefix(f"{SOURCE}/")
+    return inner != name and beside.NAME.fullmatch(inner) is not None and not inner.endswith(beside.NO_DATA)
 
 
 class Bundle:
@@ -99,7 +107,8 @@ class Bundle:
         is_package = inner or file.endswith("/__init__.py")
         path = str(self.directory / file) if file is not None else None
         made = types.ModuleType(private)
-        made.__spec__ = ModuleSpec(private, None, origin=path, is_package=is_package)
+        loader = SourceFileLoader(private, path) if path is not None else None  # gives libraries the files beside it
+        made.__spec__ = ModuleSpec(private, loader, origin=path, is_package=is_package)
         made.__package__ = private if is_package else private.rpartition(".")[0]
         made.__builtins__ = self._builtins
         if is_package:
@@ -145,20 +154,24 @@ def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = 
     ArtifactError where a file is damaged.
     """
     files: dict[str, tuple[str, bytes]] = {}
+    has_data = False
     for name in sums:
         if not name.startswith(f"{SOURCE}/"):
             continue
         match = _FILE.fullmatch(name)
         module = match["module"].replace("/", ".") if match else ""
-        if match is None or module in files:
-            raise ArtifactError(f"{name!r} is not the one file of a module")
+        if module in files or (match is None and not is_data(name)):
+            raise ArtifactError(f"{name!r} is neither the one file of a module nor a file beside one")
         check_folders(directory, name)
-        data = read_file(directory / name, FILE_LIMIT)
+        data = read_file(directory / name, FILE_LIMIT if match else beside.LIMIT)
         check_file(name, data, sums)
-        files[module] = (name, data)
+        if match:
+            files[module] = (name, data)
+        else:
+            has_data = True
     if for_itself:
         return Bundle(files, directory, salt=os.urandom(16).hex())
-    bundle = Bundle(files, directory)
+    bundle = Bundle(files, directory, salt=str(directory) if has_data else "")
     return _RUNNING.setdefault(bundle.prefix, bundle)
 
 

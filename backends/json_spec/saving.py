@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.json_spec import bundle, drift, files, imported
+from backends.json_spec import beside, bundle, drift, files, imported
 from backends.json_spec.digests import SHA256, digest_named, digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
@@ -171,7 +171,8 @@ def spec_text(graph: dict[str, Any]) -> bytes:
 
 
 def _carried(names: set[str], project: Project) -> dict[str, bytes]:
-    """File in the artifact -> bytes, for the modules of the project that the names need. Raises Unsupported."""
+    """File in the artifact -> bytes, for the modules of the project that the names need and the files beside them that
+    these name. Raises Unsupported."""
     queue = sorted({name.partition(":")[0] for name in names})
     if missing := [module for module in queue if project.source(module) is None]:
         raise Unsupported(f"the module {missing[0]} has no source file to carry: define its classes in a file")
@@ -184,6 +185,7 @@ def _carried(names: set[str], project: Project) -> dict[str, bytes]:
             continue
         seen.add(module)
         carried[bundle.file_of(module, source.is_package)] = source.data
+        carried |= {f"{files.SOURCE}/{name}": path.read_bytes() for name, path in beside.files(source).items()}
         queue += [module.rpartition(".")[0], *imports(source, project)]
     return carried
 

@@ -14,16 +14,19 @@ D = "0" * 64
 
 
 def test_names_of_carried_files(tmp_path):
-    for name in ("source/a-b.py", "source/a.txt", "source/a/.py", "source/1.py"):
-        with pytest.raises(ArtifactError, match="not the one file of a module"):
+    for name in ("source/a-b.py", "source/.a.txt", "source/a/.py", "source/1.py", "source/a.so"):
+        with pytest.raises(ArtifactError, match="neither the one file of a module nor"):
             read_bundle(tmp_path, {name: D})
     (tmp_path / "source" / "a").mkdir(parents=True)
     for name in ("a.py", "a/__init__.py"):
         (tmp_path / "source" / name).write_bytes(b"")
-    with pytest.raises(ArtifactError, match="not the one file of a module"):
+    with pytest.raises(ArtifactError, match="neither the one file of a module nor"):
         read_bundle(tmp_path, {f"source/{name}": sha256(b"") for name in ("a.py", "a/__init__.py")})
     with pytest.raises(ArtifactError, match="damaged or was edited"):
         read_bundle(tmp_path, {"source/a.py": D})
+    (tmp_path / "source" / "a.txt").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="damaged or was edited"):
+        read_bundle(tmp_path, {"source/a.txt": D})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
