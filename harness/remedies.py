@@ -40,6 +40,7 @@ def _another_python(record: Record) -> bool:
     return record.outcome in ("crashed", "failed") and record.interpreter is not None
 
 
+_FILES = "Read the file when the model is built and keep what it says in the model: code that travels leaves it behind."
 RULES = (
     Rule(lambda record: record.outcome == "unavailable", "Install what the message names."),
     Rule(lambda record: record.outcome == "unsupported", "Change the named part of the model as the message says."),
@@ -82,6 +83,8 @@ RULES = (
         _at("", r"NameError"),
         "Let the format follow a function's globals (recurse=True), or import inside the function.",
     ),
+    Rule(_at("", r"FileNotFoundError|NotADirectoryError"), _FILES),
+    Rule(_wrong(r"\.beside\[|\.exists\(\)"), _FILES),
     Rule(_another_python, "Install in the other environment what the message names, or keep both on one version."),
     Rule(
         _wrong(r"shared one storage|aliasing|share memory|same object as"),

@@ -116,6 +116,14 @@ def test_every_published_failure_has_a_remedy():
         (cell(outcome="mismatch", message="model.a: shared one storage, no longer so: model.a, model.b"), "Tie"),
         (cell(outcome="mismatch", message="output: was 1, is now 2"), "Do not use"),
         (cell(outcome="mismatch", message="outputs equal, state differs: model.x: is gone"), "Outputs are right"),
+        (
+            cell(outcome="failed", stage="preprocess", error_type="FileNotFoundError", message="[Errno 2]"),
+            "Read the file",
+        ),
+        (
+            cell(outcome="mismatch", message="outputs equal, state differs: f.__globals__.beside['w.txt']"),
+            "Read the file",
+        ),
         (cell(outcome="exact", code_ran="edited"), "Tag the source"),
     ],
 )
