@@ -148,9 +148,12 @@ def describe_state(session: Session) -> None:
     session.state = _snapshot(session)
 
 
-def _snapshot(session: Session) -> dict[str, Any]:
+def _snapshot(session: Session, imported: Sequence[str] = ()) -> dict[str, Any]:
     return snapshot.snapshot_model(
-        session.model, own_modules=session.own_modules, set_in_libraries=session.set_in_libraries
+        session.model,
+        own_modules=session.own_modules,
+        set_in_libraries=session.set_in_libraries,
+        imported=imported,
     )
 
 
@@ -229,7 +232,7 @@ def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
 def changed_by_save(session: Session) -> list[dict[str, Any]]:
     """The differences that saving made to the original: there should be none."""
     session.stage = "save"
-    actual = _snapshot(session)
+    actual = _snapshot(session, session.imported)
     return [difference.to_dict() for difference in compare.compare(session.state, actual)]
 
 
@@ -239,7 +242,7 @@ def _example_batches(session: Session) -> tuple:
     Preprocessing may change the model (a counter). That is not the save's doing: the state is described again.
     """
     batches = inference.example_batches(session.model, list(session.user_module.examples())[:2])
-    session.state = _snapshot(session)
+    session.state = _snapshot(session, session.imported)
     return batches
 
 

@@ -4,7 +4,7 @@
 `self.settings.SCALE` one of a module that the model holds.
 
 *The user's modules that code imports itself*: where the copy was not yet there, they are not imported. Last, since
-importing one may change the others.
+importing one may change the others. And whether it would find them.
 
 *Variables*: a global that code rebinds (`global COUNT`) is one for all functions of its module. A copy by value may
 give each function its own, equal until one is written.
@@ -45,6 +45,7 @@ def add(builder: Builder, nodes: list[dict]) -> None:
     for function, node in builder.functions:
         _extend(node, builder.named(describe_globals.by_data(function, texts), ".__globals__"))
         _extend(node, builder.named(describe_globals.imported_late(function, builder), ".__globals__"))
+        _extend(node, builder.named(describe_globals.importable(function, builder), ".__globals__"))
         if rebound:
             _extend(node, builder.named(_variables(function, rebound, builder), ".<variables>"))
     for module, node in builder.modules:

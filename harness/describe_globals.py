@@ -14,6 +14,7 @@ import builtins
 import codecs
 import contextlib
 import functools
+import importlib.machinery
 import importlib.util
 import operator
 import os
@@ -118,27 +119,32 @@ def _beginnings(texts: set[str]) -> tuple[str, ...]:
 
 
 def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str, types.ModuleType]:
-    """The modules that the code imports itself, as far as they are imported."""
-    names = _imported_names(function, builder)
+    """The modules that the code imports itself, as far as they are imported.
+
+    Of the user's those alone that were imported when the original was described: whatever imported one since (saving or
+    loading it does), the code finds what it would have found.
+    """
+    names = [name for name in _imported_names(function, builder)
+             if not builder.imported or name in builder.imported or not builder.is_own(name)]  # fmt: skip
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 
 
-def _imported_names(function: types.FunctionType, builder: Builder) -> list[str]:
-    """The full names of the modules that the code imports itself, by a text too."""
-    names = [("." * level + name, parts) for level, name, parts in bytecode.imports(function.__code__)]
+def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str, bool]:
+    """The full names of the modules that the code imports itself, and whether by a statement or by a text."""
+    names = [("." * level + name, parts, True) for level, name, parts in bytecode.imports(function.__code__)]
     if _ways(function.__code__) & {"import_module", "__import__"}:
-        names += [(text, ()) for text in texts(function)]
+        names += [(text, (), False) for text in texts(function)]
     if not names:
-        return []
+        return {}
     space = function.__globals__
     home = space.get("__package__") or (space.get("__name__") or "").rpartition(".")[0]
-    found: dict[str, None] = {}
-    for name, parts in names:
+    found: dict[str, bool] = {}
+    for name, parts, stated in names:
         with contextlib.suppress(ImportError):  # relative to nothing
             full = builder.bare_name(importlib.util.resolve_name(name, home))
             inner = [f"{full}.{part}" for part in parts] if builder.is_own(full) else []
-            found |= dict.fromkeys([full, *inner])
-    return list(found)
+            found = dict.fromkeys([full, *inner], stated) | found
+    return found
 
 
 def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, Any]:
@@ -149,14 +155,53 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
     if not builder.imported:
         return {}
     there = {}
-    paths = {name: f"[{name!r}]" for name in _imported_names(function, builder)}
+    names = {name: (f"[{name!r}]", stated) for name, stated in _imported_names(function, builder).items()}
     if _imports_itself(function.__code__):
-        paths[function.__globals__.get("__name__")] = _ITSELF
-    for name, path in paths.items():
-        if name in builder.imported:
-            with contextlib.suppress(Exception):  # the user's code; or it is not there
-                there[path] = _importer(function)(name, function.__globals__, None, ("__name__",))
+        names[function.__globals__.get("__name__")] = (_ITSELF, False)
+    for name, (path, stated) in names.items():
+        if name in builder.imported and (module := _imported(name, function, stated)) is not None:
+            there[path] = module
     return _of_own_modules(function, list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
+
+
+def importable(function: types.FunctionType, builder: Builder) -> dict[str, int]:
+    """How many of the user's modules the code, which imports them itself, would find: a copy may be alone.
+
+    Their names are left out, for they may have others where the copy is. What runs from an artifact imports them: its
+    importer can be asked in no other way.
+    """
+    names = {name: stated for name, stated in _imported_names(function, builder).items() if builder.is_own(name)}
+    if not names:
+        return {}
+    of_an_artifact = _importer(function) is not builtins.__import__
+    found = [name for name, stated in names.items()
+             if name in sys.modules or (_imported(name, function) is not None if of_an_artifact and stated
+                                        else _is_findable(name))]  # fmt: skip
+    return {".import <own>": len(found)} if found else {}
+
+
+def _is_findable(name: str) -> bool:
+    """Whether a module is found where it would be looked for, without importing what it is in."""
+    where, steps = None, name.split(".")
+    for place in range(len(steps)):
+        full = ".".join(steps[: place + 1])
+        if place and where is None:
+            return False
+        if full in sys.modules:
+            where = getattr(sys.modules[full], "__path__", None)
+        elif (spec := importlib.machinery.PathFinder.find_spec(full, where)) is not None:
+            where = spec.submodule_search_locations
+        else:
+            return False
+    return True
+
+
+def _imported(name: str, function: types.FunctionType, stated: bool = True) -> types.ModuleType | None:
+    """The module, imported as the function does by a statement or by a text."""
+    importer = _importer(function) if stated else builtins.__import__
+    with contextlib.suppress(Exception):  # the user's code; or it is not there
+        return importer(name, function.__globals__, None, ("__name__",))
+    return None
 
 
 def _imports_itself(code: types.CodeType) -> bool:
@@ -188,12 +233,19 @@ def _of_own_modules(
         for key in sorted(names & vars(module).keys()):
             part = vars(module)[key]
             if isinstance(part, types.ModuleType):
-                left.append((f"{path}.{key}", part))
+                if _was_imported(part, builder):
+                    left.append((f"{path}.{key}", part))
             elif not is_of_the_place(key, part):
                 found.setdefault(f"{path}.{key}", part)
         if "__getattr__" in vars(module) and names - vars(module).keys():
             found[f"{path}.__getattr__"] = vars(module)["__getattr__"]
     return found
+
+
+def _was_imported(module: types.ModuleType, builder: Builder) -> bool:
+    """Whether a module in a package of the user's was when the original was described, whatever the package's name."""
+    inside = module.__name__.partition(".")[2]
+    return not builder.imported or not inside or any(name.partition(".")[2] == inside for name in builder.imported)
 
 
 def _home_of(function: types.FunctionType) -> list[types.ModuleType]:

@@ -41,8 +41,8 @@ Not seen, unless an output of the model's own examples changes by it:
 
 - what hangs on the seed of texts' hashes without being kept (`hash(word) % n`, the order of a set): no reading of the
   code tells a text from a number, for whose hash the same words are right;
-- a global, variable or file whose name is put together when it is called (`globals()[a + b]`), but where it begins as
-  a text that ends in `_`;
+- a global, variable, module or file whose name is put together when it is called (`globals()[a + b]`), but where it
+  begins as a text that ends in `_`;
 - what the program set in private names of a library's module, in torch's or NumPy's own namespaces, or in a library
   that the project imports only inside functions;
 - how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
@@ -107,7 +107,7 @@ def snapshot_model(
     """Describe everything of a model that should come back: see `describe_torch.module`.
 
     `set_in_libraries`: names of what the program set there, as the process knows that built the model; `imported`, for
-    a copy: the user's modules that this process had imported.
+    a copy, and for the original once more: the user's modules that were imported when the original was described.
 
     Never raises for what the model holds: a part that cannot be read becomes a node of kind `unreadable`, which
     compares as a difference.

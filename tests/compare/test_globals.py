@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import enum
 import importlib
@@ -12,12 +13,15 @@ import random
 import shutil
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from harness import calls_save
 from harness.compare import compare
+from harness.session import Session
 from harness.snapshot import snapshot_model
 
 OWN = [__name__.partition(".")[0], "settings_of_mine", "package_of_mine"]
@@ -200,6 +204,49 @@ def test_an_own_module_that_a_copy_has_not_imported_yet(project, name):
     del sys.modules["package_of_mine.inside"], sys.modules["package_of_mine"].inside
     assert differences(before, every) == []
     assert differences(changed, every) == [("model.__globals__['package_of_mine.inside'].LIMIT", "value")]
+
+
+@pytest.mark.parametrize("name", ["by_name", "relative", "relative_module", "by_text"])
+def test_an_own_module_that_was_imported_in_the_meantime(project, name):
+    function, every = getattr(project, name), [name for name in sys.modules if name.startswith("package_of_mine")]
+    before = snapshot_model(function, own_modules=OWN)
+    importlib.import_module("package_of_mine.inside")
+    assert compare(before, snapshot_model(function, own_modules=OWN, imported=every)) == []
+
+
+def test_a_save_that_imports_an_own_module_leaves_the_original_as_it_was(project):
+    session = Session(own_modules=("package_of_mine",), model=project.relative)
+    calls_save.describe_state(session)
+    importlib.import_module("package_of_mine.inside")
+    assert calls_save.changed_by_save(session) == []
+
+
+@pytest.mark.parametrize("name", ["by_name", "relative", "relative_module", "by_text"])
+def test_an_own_module_that_a_copy_will_not_find(project, name):
+    function = getattr(project, name)
+    before = snapshot_model(function, own_modules=OWN)
+    Path(project.__file__).with_name("inside.py").unlink()
+    importlib.invalidate_caches()
+    (found,) = compare(before, snapshot_model(function, own_modules=OWN))
+    assert found.path == "model.__globals__.import <own>" and found.kind in ("missing", "value")
+
+
+@pytest.mark.parametrize(("name", "finds"), [("relative", True), ("by_text", False)])
+def test_an_own_module_that_an_importer_of_an_artifact_finds(project, name, finds):
+    """It is asked by statements alone."""
+
+    def from_artifact(name, globals=None, locals=None, fromlist=(), level=0):
+        if name != "package_of_mine.inside":
+            raise ImportError(name)
+        return types.ModuleType(name)
+
+    function = getattr(project, name)
+    before = snapshot_model(function, own_modules=OWN)
+    Path(project.__file__).with_name("inside.py").unlink()
+    importlib.invalidate_caches()
+    space = vars(project) | {"__builtins__": vars(builtins) | {"__import__": from_artifact}}
+    copy = types.FunctionType(function.__code__, space, name)
+    assert (compare(before, snapshot_model(copy, own_modules=OWN)) == []) is finds
 
 
 READS_FILES = """
