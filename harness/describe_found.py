@@ -1,7 +1,7 @@
 """What can be told of a model's code only when all of the model was seen: a second look, at what the first one noted.
 
 *Names that are data*: `globals()[self.key]` reads the global that a text among the model's values names, and
-`self.settings.SCALE` one of a module that the model holds.
+`self.settings.SCALE` one of a module that the model holds. Paths that are data: see `describe_paths`.
 
 *The user's modules that code imports itself*: where the copy was not yet there, they are not imported. Last, since
 importing one may change the others. And whether it would find them.
@@ -24,7 +24,7 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_globals, library_settings
+from harness import describe_globals, describe_paths, library_settings
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -48,6 +48,8 @@ def add(builder: Builder, nodes: list[dict]) -> None:
         _extend(node, builder.named(describe_globals.importable(function, builder), ".__globals__"))
         if rebound:
             _extend(node, builder.named(_variables(function, rebound, builder), ".<variables>"))
+    if not describe_paths.WAYS.isdisjoint(builder.read):
+        _extend(nodes[0], builder.named(describe_paths.described(builder, _texts(nodes)), ".<paths>"))
     for module, node in builder.modules:
         read = {name: vars(module)[name] for name in sorted(builder.read & vars(module).keys())}
         _extend(node, builder.named({name: part for name, part in read.items()

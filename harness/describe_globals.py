@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 _BUILTIN_WAYS = frozenset("globals vars getattr eval exec __import__".split())  # noqa: SIM905
 _ENVIRONMENT = frozenset({"environ", "getenv", "environb", "expandvars"})
-_OTHER_WAYS = _ENVIRONMENT | {"__globals__", "import_module", "getmodule"}
+_OTHER_WAYS = _ENVIRONMENT | {"__globals__", "import_module", "getmodule", "attrgetter"}
 _EVALUATES = frozenset({"eval", "exec"})
+_OF_WORDS = _EVALUATES | {"attrgetter"}
+"""Ways of which a text has several names."""
 _TO_MODULES = frozenset({"modules", "import_module", "__import__", "getmodule"})
 """Ways to one of the user's modules that is no global of the code."""
 _TO_GLOBALS = _EVALUATES | {"globals", "__globals__"}
@@ -107,7 +109,7 @@ def _texts(code: list[types.CodeType]) -> set[str]:
     if not ways:
         return set()
     texts = {constant for part in code for constant in part.co_consts if isinstance(constant, str)}
-    return texts | (_words(texts) if ways & _EVALUATES else set())
+    return texts | (_words(texts) if ways & _OF_WORDS else set())
 
 
 def _words(texts: Iterable[str]) -> set[str]:
@@ -176,11 +178,11 @@ def importable(function: types.FunctionType, builder: Builder) -> dict[str, int]
     of_an_artifact = _importer(function) is not builtins.__import__
     found = [name for name, stated in names.items()
              if name in sys.modules or (_imported(name, function) is not None if of_an_artifact and stated
-                                        else _is_findable(name))]  # fmt: skip
+                                        else is_findable(name))]  # fmt: skip
     return {".import <own>": len(found)} if found else {}
 
 
-def _is_findable(name: str) -> bool:
+def is_findable(name: str) -> bool:
     """Whether a module is found where it would be looked for, without importing what it is in."""
     where, steps = None, name.split(".")
     for place in range(len(steps)):

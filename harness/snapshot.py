@@ -31,11 +31,11 @@ class is found, the level of a logger, what lies around a view, whether processe
 numbers are one object.
 
 Of what lies outside the model its state has the globals that the user's code names (`describe_globals`) or finds by a
-text that is among the model's values (`describe_found`), what it set on libraries (`describe_reached`,
-`library_settings`), variables of the environment that it set while it built the model, and settings of the process
-(`describe_process`), whether the examples reach them or not. A difference there is a mismatch even where no answer
-depends on it: a pure patch of a library's class, a filled cache among the globals. What `functools.lru_cache` has
-remembered counts where computing it anew would give something else (`describe_caches`).
+text that is among the model's values (`describe_found`, `describe_paths`), what it set on libraries
+(`describe_reached`, `library_settings`), variables of the environment that it set while it built the model, and
+settings of the process (`describe_process`), whether the examples reach them or not. A difference there is a mismatch
+even where no answer depends on it: a pure patch of a library's class, a filled cache among the globals. What
+`functools.lru_cache` has remembered counts where computing it anew would give something else (`describe_caches`).
 
 Not seen, unless an output of the model's own examples changes by it:
 
