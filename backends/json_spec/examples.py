@@ -174,9 +174,13 @@ def _wrappers(model: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _same_conditions() -> Iterator[None]:
     numpy_state, python_state, threads = np.random.get_state(), random.getstate(), torch.get_num_threads()
+    if torch.accelerator.is_available():
+        forked, seed = torch.random.fork_rng(), torch.manual_seed
+    else:  # to seed devices that are not there takes longer than a tiny model does, and is noted for each time
+        forked, seed = torch.random.fork_rng(devices=()), torch.default_generator.manual_seed
     try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with forked:
+            seed(0)
             torch.set_num_threads(1)
             np.random.seed(0)
             random.seed(0)

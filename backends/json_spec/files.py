@@ -13,7 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from backends.json_spec.errors import ArtifactError
@@ -96,12 +96,22 @@ def aside(directory: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def make_durable(directory: Path) -> None:
-    """Return when all files of a directory, and their names, are on the disk."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            _sync(Path(folder, name))
-        if os.name == "posix":
+def files_durable(directory: Path, there: Collection[Path] = ()) -> set[Path]:
+    """Return when the bytes of all files in a directory are on the disk; which files that are.
+
+    `there`: files that are on the disk already, to which nobody wrote since. To ask again would be to wait again.
+    """
+    found = {Path(folder, name) for folder, _, names in os.walk(directory) for name in names}
+    for path in sorted(found.difference(there)):
+        _sync(path)
+    return found
+
+
+def make_durable(directory: Path, there: Collection[Path] = ()) -> None:
+    """Return when all files of a directory, and their names, are on the disk. `there` is as for `files_durable`."""
+    files_durable(directory, there)
+    if os.name == "posix":
+        for folder, _, _ in os.walk(directory):
             _sync(Path(folder))
 
 

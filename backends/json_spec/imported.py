@@ -13,15 +13,10 @@ import contextlib
 import enum
 import hashlib
 import importlib
-import json
 import os
-import select
-import signal
 import sys
-import time
 import types
-import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +26,10 @@ import torch
 from backends.json_spec import script
 from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import Unsupported
+from backends.json_spec.forked import Copy
 from backends.json_spec.regions import plain_bytes
 from backends.json_spec.sources import Project, is_library
 
-TIMEOUT_S = 20.0
 LENGTH = 2000
 """Elements of a container that are looked at one by one."""
 QUIET = frozenset(
@@ -59,7 +54,7 @@ class Check:
 
         `unchecked` are paths, as the message of `finish` gives them, of which the caller says that they do not matter.
         """
-        self._copy: _Copy | None = None
+        self._copy: Copy | None = None
         self._unchecked = tuple(unchecked)
         for module in sorted({name.partition(":")[0] for name in names}):
             if not _can_be_found(module.partition(".")[0]):
@@ -67,8 +62,13 @@ class Check:
         names = sorted(name for name in names if project.own(name.partition(":")[0]) is not None)
         self._of_script = [name for name in names if script.module_of(name.partition(":")[0]) is not None]
         if names and hasattr(os, "fork"):
-            self._now = describe(names, project)
-            self._copy = _Copy(lambda: _fresh(names, project))
+            own = own_modules(project)  # here, because the copy gets a copy of all memory that it counts a use in
+            self._copy = Copy(lambda: _fresh(names, project, own))
+            try:
+                self._now = describe(names, project)
+            except BaseException:
+                self.stop()
+                raise
 
     def finish(self) -> None:
         """Wait for the copy. Raises Unsupported where something is not as a fresh import defines it."""
@@ -140,6 +140,30 @@ def is_own(module: Any, project: Project) -> bool:
         return False
     path = Path(file)
     return any(path.is_relative_to(root) for root in near)
+
+
+_libraries: dict[str, types.ModuleType] = {}
+"""Name -> imported module, of those that the last save found to be libraries'."""
+
+
+def own_modules(project: Project) -> list[str]:
+    """The names of the imported modules that belong to the project.
+
+    Of more than a thousand modules nearly all are libraries', and the very ones that they were at the last save: they
+    need not be looked into again.
+    """
+    global _libraries
+    own, libraries = [], {}
+    for name, module in list(sys.modules.items()):
+        if _libraries.get(name) is module:
+            libraries[name] = module
+        elif isinstance(file := getattr(module, "__file__", None), str):
+            if is_library(file):
+                libraries[name] = module
+            elif is_own(name, project):
+                own.append(name)
+    _libraries = libraries
+    return own
 
 
 class _Walk:
@@ -323,9 +347,12 @@ def _brief(text: str | None) -> str:
     return "nothing" if text is None else text if len(text) <= 80 else text[:77] + "..."
 
 
-def _fresh(names: list[str], project: Project) -> dict[str, str] | str | None:
-    """In the copy: import anew and describe. The name of a module that is not there, None where an import fails."""
-    for module in [name for name in sys.modules if is_own(name, project)]:
+def _fresh(names: list[str], project: Project, own: list[str]) -> dict[str, str] | str | None:
+    """In the copy: import anew and describe. The name of a module that is not there, None where an import fails.
+
+    `own` are the imported modules of the project.
+    """
+    for module in own:
         del sys.modules[module]
     importlib.invalidate_caches()
     for module in dict.fromkeys(name.partition(":")[0] for name in names):
@@ -336,49 +363,3 @@ def _fresh(names: list[str], project: Project) -> dict[str, str] | str | None:
         except BaseException:
             return None
     return describe(names, project, environment_at_start())
-
-
-class _Copy:
-    """A copy of this process (`fork`) at work, and what it finds out."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self._reading, writing = os.pipe()
-        self._deadline = time.monotonic() + TIMEOUT_S
-        sys.stdout.flush()
-        sys.stderr.flush()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there are threads: the copy uses none of what they hold
-            self._child = os.fork()
-        if self._child == 0:
-            try:
-                quiet = os.open(os.devnull, os.O_RDWR)
-                for descriptor in (0, 1, 2):
-                    os.dup2(quiet, descriptor)
-                data = json.dumps(work()).encode()
-                while data:
-                    data = data[os.write(writing, data) :]
-            finally:
-                os._exit(0)
-        os.close(writing)
-
-    def result(self) -> Any:
-        """What `work` returned; None where it failed, or took longer than TIMEOUT_S."""
-        data = b""
-        try:
-            while select.select([self._reading], [], [], max(self._deadline - time.monotonic(), 0))[0]:
-                piece = os.read(self._reading, 1 << 16)
-                if not piece:
-                    return json.loads(data) if data else None
-                data += piece
-            return None
-        finally:
-            self.stop()
-
-    def stop(self) -> None:
-        """End the copy. Once it was stopped there is nothing left to do."""
-        if self._child:
-            os.close(self._reading)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child, signal.SIGKILL)
-            os.waitpid(self._child, 0)
-            self._child = 0

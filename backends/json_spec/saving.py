@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from backends.json_spec.writer import Writer
 
 COMPARED_BYTES = 1 << 20
 """Memory is compared in steps of this size, so that comparing takes no memory of its own."""
+
+THREAD_BYTES = 1 << 20
+"""Of tensors: with fewer of them a save starts no thread."""
 
 
 def save(
@@ -60,21 +63,39 @@ def save(
     with files.aside(directory) as beside, collector_paused(), contextlib.ExitStack() as end:
         written = write_artifact(model, beside, bundle_source, tuple(unchecked), digest)
         end.callback(written.forget)
-        with ThreadPoolExecutor(1) as thread:  # the disk works while the processor compares
-            durable = thread.submit(files.make_durable, beside)
+        with beside_the_rest(written.regions) as other:  # the disk works while the processor compares
+            durable = other.submit(files.files_durable, beside)
             copies = [verify_artifact(written, beside)]
             if bundle_source or examples is not None:
                 copies.append(verify_artifact(written, beside, carried=bundle_source))
             if written.check is not None:
                 written.check.finish()
-            durable.result()
+            there = durable.result()
         written.seal(beside)  # by now the digests are there: they were computed meanwhile
         if examples is not None and (examples := list(examples)):
             from backends.json_spec.examples import write_examples
 
             write_examples(written, beside, copies, examples)
-        files.make_durable(beside)
+        files.make_durable(beside, there)
         files.put_in_place(beside, directory)
+
+
+class AtOnce(Executor):
+    """Does what it is given before `submit` returns."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future:
+        done: Future = Future()
+        try:
+            done.set_result(function(*arguments, **named))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+def beside_the_rest(regions: list[Region]) -> Executor:
+    """What works beside this thread, where there is enough to do: to start a thread, and to pass the interpreter's lock
+    to and fro, takes as long as to write a small model."""
+    return ThreadPoolExecutor(1) if sum(region.size for region in regions) >= THREAD_BYTES else AtOnce()
 
 
 @dataclass
@@ -150,8 +171,8 @@ def write_artifact(
     if home is None:
         written.check = imported.Check(names, project, unchecked)
     try:
-        with ThreadPoolExecutor(1) as thread:  # the disk works while the texts are made
-            tensors = thread.submit(write, regions, directory / files.WEIGHTS, digest)
+        with beside_the_rest(regions) as other:  # the disk works while the texts are made
+            tensors = other.submit(write, regions, directory / files.WEIGHTS, digest)
             texts = {files.SPEC: spec_text(graph)}
             if (definitions := drift.definitions_text(names, project)) is not None:
                 texts[files.DEFINITIONS] = definitions

@@ -28,6 +28,9 @@ ALWAYS = "*"
 LAYOUT = {tokenize.NEWLINE: "\n", tokenize.INDENT: "\t", tokenize.DEDENT: "\b"}
 """How tokens without a text of their own count."""
 
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where a statement has others in it."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -67,8 +70,14 @@ class Source:
         return found
 
     @cached_property
-    def tokens(self) -> list[tokenize.TokenInfo]:
-        return list(_tokens(self.data.replace(b"\r\n", b"\n"), self.tree))
+    def tokens(self) -> dict[int, list[tuple[bool, int, bytes]]]:
+        """Line -> the tokens that begin in it: whether one ends a block, its last line, and how it is digested."""
+        found: dict[int, list[tuple[bool, int, bytes]]] = {}
+        for token in _tokens(self.data.replace(b"\r\n", b"\n"), self.tree):
+            text = LAYOUT.get(token.type, token.string).encode()
+            one = (token.type == tokenize.DEDENT, token.end[0], b"%d %b" % (len(text), text))
+            found.setdefault(token.start[0], []).append(one)
+        return found
 
     def digest(self, name: str) -> str | None:
         """The digest of a definition; None where there is no such name."""
@@ -77,15 +86,16 @@ class Source:
         digest = hashlib.sha256()
         for statement in self.statements[name]:
             first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
-            for token in self.tokens:
-                inside = token.type != tokenize.DEDENT or token.start[0] > first  # else it ends what came before
-                if inside and first <= token.start[0] and token.end[0] <= statement.end_lineno:
-                    digest.update(f"{len(token.string.encode())} ".encode() + token.string.encode())
+            for line in range(first, statement.end_lineno + 1):
+                for ends_block, last, text in self.tokens.get(line, ()):
+                    inside = not ends_block or line > first  # else it ends what came before
+                    if inside and last <= statement.end_lineno:
+                        digest.update(text)
         return digest.hexdigest()
 
     def imported(self, statement: ast.AST) -> Iterator[tuple[str, str | None, str]]:
         """(module, name in it or None, name here) for every import in a statement."""
-        for node in ast.walk(statement):
+        for node in _statements(statement):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     if alias.asname:
@@ -113,6 +123,15 @@ def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A statement, or a module, and every statement inside it; handlers and cases too, which hold some."""
+    found = [node]
+    for one in found:
+        yield one
+        for name in BLOCKS:
+            found += getattr(one, name, ())
+
+
 def _bound(node: ast.AST) -> Iterator[str]:
     """The names that a statement binds where it stands, not what functions and classes bind inside."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -130,9 +149,9 @@ def _bound(node: ast.AST) -> Iterator[str]:
 def _tokens(data: bytes, tree: ast.Module) -> Iterator[tokenize.TokenInfo]:
     """The tokens that count. Strings with replacement fields are one token, as they were before Python 3.12."""
     docstrings = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_text(body[0]) and isinstance(body[0].value.value, str):
+        if body and _is_text(body[0]) and isinstance(body[0].value.value, str):
             docstrings.add((body[0].lineno, body[0].col_offset))
     encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
     lines = io.StringIO(data.decode(encoding), newline="\n").readlines()
@@ -154,7 +173,7 @@ def _tokens(data: bytes, tree: ast.Module) -> Iterator[tokenize.TokenInfo]:
         elif in_docstring and token.type == tokenize.NEWLINE:
             in_docstring = False
         else:
-            yield token._replace(string=LAYOUT.get(token.type, token.string))
+            yield token
 
 
 def _joined(first: tokenize.TokenInfo, last: tokenize.TokenInfo, lines: list[str]) -> tokenize.TokenInfo:
@@ -254,7 +273,20 @@ def definitions(names: Iterable[str], project: Project) -> dict[str, dict[str, s
 
 
 def _used(statement: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    """The names that a statement mentions."""
+    used, left = set(), [statement]
+    while left:  # as `ast.walk`, in half the time: this is much of what a save of a small model does
+        node = left.pop()
+        if type(node) is ast.Name:
+            used.add(node.id)
+            continue
+        for name in node._fields:
+            part = getattr(node, name, None)
+            if isinstance(part, list):
+                left += [one for one in part if isinstance(one, ast.AST)]
+            elif isinstance(part, ast.AST):
+                left.append(part)
+    return used
 
 
 def _targets(base: str, item: str | None, project: Project) -> list[tuple[str, str]]:

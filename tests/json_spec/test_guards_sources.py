@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import imported, sources
+from backends.json_spec import forked, imported, sources
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
@@ -209,6 +211,35 @@ def test_whose_modules_are_the_projects(monkeypatch):
         monkeypatch.setitem(sys.modules, "json_spec_made_up", types.SimpleNamespace(__file__=file))
         assert imported.is_own("json_spec_made_up", project) is own, file
     assert not imported.is_own("json_spec_gone", project) and not imported.is_own(None, project)
+
+
+def test_a_module_in_the_place_of_a_librarys_is_looked_at(monkeypatch):
+    project = types.SimpleNamespace(roots=[Path("/x/here")])
+    for file, own in [("/x/site-packages/a.py", False), ("/x/here/a.py", True), (None, False)]:
+        monkeypatch.setitem(sys.modules, "json_spec_made_up", types.SimpleNamespace(__file__=file))
+        for _ in range(2):  # the second time it is remembered
+            assert ("json_spec_made_up" in imported.own_modules(project)) is own, file
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@needs_fork
+def test_a_copys_answer_does_not_wait_for_what_it_started():
+    """It was waited for the end of every process that had the pipe, and after 20 seconds nothing had been said."""
+
+    def work():
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        return child
+
+    copy = forked.Copy(work)
+    child = copy.result()
+    copy.stop()
+    assert isinstance(child, int)
+    os.kill(child, signal.SIGKILL)
 
 
 def test_tensors_are_told_apart_as_far_as_they_can_be_read():

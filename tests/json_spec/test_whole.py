@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ from forging import vouch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from backends.json_spec import ArtifactError, files, load, save
+from backends.json_spec import ArtifactError, files, load, save, saving
 from backends.json_spec.digests import digests_text
 
 TRUST = ["json_spec_things"]
@@ -136,6 +137,31 @@ def test_a_killed_save_leaves_a_whole_artifact(tmp_path, when):
     assert died == -signal.SIGKILL
     expected = 2 if when == "the old one is about to be removed" else 1
     assert load(tmp_path / "artifact", trust=TRUST).a == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are not synchronised elsewhere")
+@pytest.mark.parametrize("thread_bytes", [0, saving.THREAD_BYTES])
+def test_all_is_on_the_disk_as_it_is_before_it_is_put_in_place(tmp_path, monkeypatch, thread_bytes):
+    def now(path):
+        return path.read_bytes() if path.is_file() else sorted(os.listdir(path))
+
+    def sync(path):
+        times[path] += 1
+        on_disk[path] = now(path)
+
+    def put(beside, directory):
+        there = {path: now(path) for path in [beside, *beside.rglob("*")]}
+        assert {path: on_disk[path] for path in there} == there and {path.name for path in there} >= files.NAMES
+        assert set(times.values()) == {1}  # each waits for the disk
+        real(beside, directory)
+        assert directory.name in on_disk[directory.parent]
+
+    on_disk, times, real = {}, collections.Counter(), files.put_in_place
+    monkeypatch.setattr(files, "_sync", sync)
+    monkeypatch.setattr(files, "put_in_place", put)
+    monkeypatch.setattr(saving, "THREAD_BYTES", thread_bytes)
+    save(things.Staged(), tmp_path / "artifact", bundle_source=True, examples=["abc", "ga"])
+    assert on_disk
 
 
 def test_where_names_cannot_be_exchanged_the_old_artifact_is_renamed_away(tmp_path, monkeypatch):
