@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import forked, imported, sources
+from backends.json_spec import forked, imported, save, sources
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
@@ -240,6 +241,58 @@ def test_a_copys_answer_does_not_wait_for_what_it_started():
     copy.stop()
     assert isinstance(child, int)
     os.kill(child, signal.SIGKILL)
+
+
+@needs_fork
+def test_a_copy_makes_no_copies():
+    """A module that saved when it was imported would be imported in each for the next one, without end."""
+
+    def work():
+        with pytest.raises(RuntimeError, match="makes no copies"):
+            forked.Copy(lambda: None)
+        return "refused"
+
+    copy = forked.Copy(work)
+    try:
+        assert copy.result() == "refused"
+    finally:
+        copy.stop()
+
+
+@needs_fork
+def test_a_module_may_be_saved_from_while_it_is_imported(tmp_path, monkeypatch):
+    """Its lock is its importer's, which is another thread than the one that imports it in a copy."""
+    (tmp_path / "saves_at_import.py").write_text(
+        "import os\nSCALE = 1.0\nclass Part:\n    def forward(self, x):\n        return x * SCALE\n"
+        f"if os.getpid() == {os.getpid()}:\n    from backends.json_spec import save\n"
+        f"    save(Part(), {str(tmp_path / 'a')!r})\n    SCALE = 2.0\n    save(Part(), {str(tmp_path / 'b')!r})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Unsupported, match="saves_at_import:SCALE was changed"):
+        importlib.import_module("saves_at_import")
+    assert (tmp_path / "a").exists()
+
+
+@needs_fork
+def test_a_copy_may_compute_with_as_many_threads_as_its_maker(tmp_path, monkeypatch):
+    """The threads of a computation do not come along, and the import waited for them: nothing was compared."""
+    (tmp_path / "computes_at_import.py").write_text(
+        "import signal, torch\nsignal.signal(signal.SIGUSR1, signal.SIG_DFL)  # which the main thread may\n"
+        "TABLE = torch.arange(1 << 20).sin()\nTOTAL = TABLE.sum()\nSCALE = 1.0\n"
+        "class Part:\n    def forward(self, x):\n        return x * SCALE + TOTAL\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        module = importlib.import_module("computes_at_import")
+        save(module.Part(), tmp_path / "a")
+        module.SCALE = 2.0
+        with pytest.raises(Unsupported, match="computes_at_import:SCALE was changed"):
+            save(module.Part(), tmp_path / "a")
+    finally:
+        torch.set_num_threads(threads)
+        sys.modules.pop("computes_at_import", None)
 
 
 def test_tensors_are_told_apart_as_far_as_they_can_be_read():
