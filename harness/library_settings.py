@@ -40,8 +40,9 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OF_THE_PROCESS = frozenset(
     {"sys", "os", "time", "builtins", "gc", "threading", "warnings", "typing", "random", "logging"}
 )
-_LAZILY_SET = frozenset({"inited", "next_id", "EXTENSION", "ID", "MIME"})
-"""What a library sets of its own accord when it is first used; the last three hold Pillow's formats of files."""
+_LAZILY_SET = frozenset({"inited", "next_id", "cls_counter", "EXTENSION", "ID", "MIME"})
+"""What a library sets of its own accord when it is used: `attrs` counts the fields of all classes that were made, the
+last three hold Pillow's formats of files."""
 _DEFAULTS = ("__defaults__", "__kwdefaults__")
 _ENVIRONMENT = ("os", "environ")
 _CHANGES_NO_ANSWER = re.compile(r"_THREADS$|VERBOSITY$|LOG_LEVEL$|^TOKENIZERS_PARALLELISM$")
@@ -178,6 +179,8 @@ def _entries(module: types.ModuleType) -> Iterator[tuple[Name, Any]]:
 
 def _of_class(name: Name, cls: type) -> Iterator[tuple[Name, Any]]:
     for key, value in list(vars(cls).items()):
+        if key in _LAZILY_SET:
+            continue
         if isinstance(value, types.FunctionType):
             if not key.startswith("_"):
                 yield (*name, key), _Another(value)

@@ -61,7 +61,7 @@ def library(monkeypatch):
 WIDTH, NAMES, EMPTY, _PRIVATE, inited = 1, ["a"], [], 1, False
 EXTENSION, ID, MIME = {".png": "PNG"}, ["PNG"], {"PNG": "image/png"}
 class Wrapper:
-    indent, _strict, _count, __scale = 4, True, 0, 1
+    indent, _strict, _count, __scale, cls_counter = 4, True, 0, 1, 0
     def wrap(self, x, width=3, *, sep=" "): return x
 def wrap(x, width=3, *, sep=" "): return x
 wrapper = Wrapper()
@@ -90,6 +90,7 @@ NO_SETTINGS = {
     "what is private to the module": lambda lib: setattr(lib, "_PRIVATE", 2),
     "a counter of a class": lambda lib: setattr(lib.Wrapper, "_count", 2),
     "a number that counts": lambda lib: setattr(lib.wrapper, "next_id", 7),
+    "a number of a class that counts": lambda lib: setattr(lib.Wrapper, "cls_counter", 7),
     "that it began": lambda lib: setattr(lib, "inited", True),
     "formats of files": lambda lib: (
         lib.EXTENSION.update({".bmp": "BMP"}),
