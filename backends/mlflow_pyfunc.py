@@ -16,6 +16,7 @@ Source: https://mlflow.org/docs/latest/ml/traditional-ml/tutorials/creating-cust
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 from importlib.metadata import version
@@ -27,6 +28,12 @@ from backends.project import own_sources
 
 SCRIPT = Path(__file__).with_name("carried") / "mlflow_model.py"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@functools.cache
+def _requirements() -> tuple[str, ...]:
+    """What a load needs, in the versions that are here; to look for these takes a tenth of a small model's save."""
+    return tuple(f"{name}=={version(name)}" for name in ("mlflow-skinny", "torch", "cloudpickle"))
 
 
 class MlflowPyfunc(Backend):
@@ -42,7 +49,7 @@ class MlflowPyfunc(Backend):
         mlflow.pyfunc.save_model(
             directory / "model",
             code_paths=[str(path) for path in own_sources(model)] or None,
-            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow-skinny", "torch", "cloudpickle")],
+            pip_requirements=list(_requirements()),
             **what,
         )
 

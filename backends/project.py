@@ -17,13 +17,14 @@ def own_modules(model):
     project = Path(origin).parent
     if project.name == top:  # a package: its modules lie one level deeper
         project = project.parent
+    inside = f"{project}{os.sep}"
     installed = tuple(f"{sysconfig.get_path(key)}{os.sep}" for key in ("stdlib", "purelib", "platlib"))
     folders = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))  # of other environments
     return [
         module
         for module in list(sys.modules.values())
         if (file := getattr(module, "__file__", None))
-        and file.startswith(f"{project}{os.sep}")
+        and file.startswith(inside)
         and not file.startswith(installed)
         and not any(folder in file for folder in folders)
         and module.__name__ != "__main__"
