@@ -44,8 +44,9 @@ def add(builder: Builder, nodes: list[dict]) -> None:
     rebound = {name for function, _ in builder.functions for name in describe_globals.written(function)}
     for function, node in builder.functions:
         _extend(node, builder.named(describe_globals.by_data(function, texts), ".__globals__"))
-        _extend(node, builder.named(describe_globals.imported_late(function, builder), ".__globals__"))
-        _extend(node, builder.named(describe_globals.importable(function, builder), ".__globals__"))
+        if describe_globals.imports(function.__code__):
+            _extend(node, builder.named(describe_globals.imported_late(function, builder), ".__globals__"))
+            _extend(node, builder.named(describe_globals.importable(function, builder), ".__globals__"))
         if rebound:
             _extend(node, builder.named(_variables(function, rebound, builder), ".<variables>"))
     if not describe_paths.WAYS.isdisjoint(builder.read):

@@ -38,6 +38,7 @@ _OTHER_WAYS = _ENVIRONMENT | {"__globals__", "import_module", "getmodule", "attr
 _EVALUATES = frozenset({"eval", "exec"})
 _OF_WORDS = _EVALUATES | {"attrgetter"}
 """Ways of which a text has several names."""
+_IMPORTS = frozenset({"import_module", "__import__"})
 _TO_MODULES = frozenset({"modules", "import_module", "__import__", "getmodule"})
 """Ways to one of the user's modules that is no global of the code."""
 _TO_GLOBALS = _EVALUATES | {"globals", "__globals__"}
@@ -134,7 +135,7 @@ def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str
 def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str, bool]:
     """The full names of the modules that the code imports itself, and whether by a statement or by a text."""
     names = [("." * level + name, parts, True) for level, name, parts in bytecode.imports(function.__code__)]
-    if _ways(function.__code__) & {"import_module", "__import__"}:
+    if _ways(function.__code__) & _IMPORTS:
         names += [(text, (), False) for text in texts(function)]
     if not names:
         return {}
@@ -147,6 +148,12 @@ def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str,
             inner = [f"{full}.{part}" for part in parts] if builder.is_own(full) else []
             found = dict.fromkeys([full, *inner], stated) | found
     return found
+
+
+@functools.lru_cache(maxsize=4096)
+def imports(code: types.CodeType) -> bool:
+    """Whether the code imports a module itself, by a statement or by a text."""
+    return bool(bytecode.imports(code)) or bool(_ways(code) & _IMPORTS)
 
 
 def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, Any]:
@@ -207,7 +214,7 @@ def _imported(name: str, function: types.FunctionType, stated: bool = True) -> t
 
 
 def _imports_itself(code: types.CodeType) -> bool:
-    return bool(_ways(code) & {"import_module", "__import__"}) and "__name__" in bytecode.read(code, "LOAD_GLOBAL")
+    return bool(_ways(code) & _IMPORTS) and "__name__" in bytecode.read(code, "LOAD_GLOBAL")
 
 
 def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
