@@ -272,10 +272,12 @@ def _home(value: Any) -> str:
 
 
 def own_modules(builder: Builder) -> list[types.ModuleType]:
-    """Those of the user's that are imported, `__main__` too where it has something."""
+    """Those of the user's that are imported, `__main__` too where it has something; of a copy, that were so before."""
     modules = [(name, module) for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)]
+    known = builder.imported if not builder.imported.isdisjoint(sys.modules) else None  # they may have other names here
     return [module for name, module in sorted(modules, key=operator.itemgetter(0))
-            if builder.is_own(name) and len(vars(module)) > _BARE]  # fmt: skip
+            if builder.is_own(name) and len(vars(module)) > _BARE
+            and (known is None or name == "__main__" or builder.bare_name(name) in known)]  # fmt: skip
 
 
 def _can_import(code: list[types.CodeType], builder: Builder) -> dict[str, bool]:

@@ -192,7 +192,7 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["by_name", "relative", "relative_module", "by_text"])
 def test_an_own_module_that_a_copy_has_not_imported_yet(project, name):
     inside = importlib.import_module("package_of_mine.inside")
-    function, every = getattr(project, name), [name for name in sys.modules if name.startswith("package_of_mine")]
+    function, every = getattr(project, name), [name for name in sys.modules if name.partition(".")[0] in OWN]
 
     def differences(before, imported):
         now = snapshot_model(function, own_modules=OWN, imported=imported)
@@ -208,9 +208,9 @@ def test_an_own_module_that_a_copy_has_not_imported_yet(project, name):
 
 @pytest.mark.parametrize("name", ["by_name", "relative", "relative_module", "by_text"])
 def test_an_own_module_that_was_imported_in_the_meantime(project, name):
-    function, every = getattr(project, name), [name for name in sys.modules if name.startswith("package_of_mine")]
+    function, every = getattr(project, name), [name for name in sys.modules if name.partition(".")[0] in OWN]
     before = snapshot_model(function, own_modules=OWN)
-    importlib.import_module("package_of_mine.inside")
+    vars(importlib.import_module("package_of_mine.inside")).update({f"MORE_{number}": number for number in range(20)})
     assert compare(before, snapshot_model(function, own_modules=OWN, imported=every)) == []
 
 
