@@ -82,6 +82,8 @@ def _array(value: Any, builder: Builder) -> dict:
         if value.size == 0:
             facts["stride"] = []
         node |= _memory(value, builder)
+        if "storage" in node:
+            builder.arrays.append((*_extent(value), node["storage"]))
     if isinstance(value, numpy.ma.MaskedArray):
         parts = {"data": value.data, "mask": value.mask, "fill_value": value.fill_value}
         own = {name: part for name, part in attributes(value).items() if name not in _OF_A_MASK}
@@ -128,6 +130,14 @@ def _memory(value: Any, builder: Builder) -> dict:
     address = owner.__array_interface__["data"][0]
     start = owner.base.untyped_storage().data_ptr() if hasattr(owner.base, "untyped_storage") else address
     return {"storage": [builder.storage(("cpu", start), owner), value.__array_interface__["data"][0] - start]}
+
+
+def _extent(value: Any) -> tuple[int, int]:
+    """Where an array's first byte lies in memory, and where its last one ends."""
+    steps = [(size - 1) * stride for size, stride in zip(value.shape, value.strides, strict=True)]
+    address = value.__array_interface__["data"][0]
+    low, high = (sum(step for step in steps if step * sign > 0) for sign in (-1, 1))
+    return address + low, address + high + value.itemsize
 
 
 # --- pandas

@@ -57,6 +57,7 @@ import hashlib
 import importlib.util
 import re
 import types
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -164,7 +165,10 @@ class Builder:
         self._nodes: list[dict] = []
         self._places: dict[int, int] = {}
         self._pending: list[tuple[int, Any]] = []
+        self.arrays: list[tuple[int, int, list[int]]] = []
+        """NumPy's: where the first byte lies and the last one ends, and `storage` of the node."""
         self._storages: dict[Any, int] = {}
+        self._views_of: Counter[int] = Counter()
         self._pointers: dict[int, str] = {}
         self._alive: list[Any] = []  # ids and addresses are only unique while their owners live
 
@@ -180,6 +184,7 @@ class Builder:
             if self.holds_decimals:
                 around.append(self.named(describe_reached.decimal_context(), ".<context>"))
                 self._describe_pending()
+            self._tell_pieces_apart()
             snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
             snapshot_atoms.replace(self._nodes, self.watched, self.compared)
             describe_asked.add(self)
@@ -277,8 +282,27 @@ class Builder:
         """The number of a piece of memory, in the order of first sight; `owner` keeps it from being reused."""
         self._alive.append(owner)
         number = self._storages.setdefault(key, len(self._storages))
+        self._views_of[number] += 1
         self._pointers[key[1]] = f"the address of memory {number}"
         return number
+
+    def _tell_pieces_apart(self) -> None:
+        """NumPy arrays that are views of one array without a byte in common share nothing that the model could change.
+
+        scikit-learn's LogisticRegression has coefficients and intercept so, and a pickle of it two arrays. Tensors do
+        share a storage: who has the one can resize it, and reads the other by `set_`.
+        """
+        pieces: dict[int, list[tuple[int, int, list[int]]]] = defaultdict(list)
+        for piece in self.arrays:
+            pieces[piece[2][0]].append(piece)
+        for number, members in pieces.items():
+            if len(members) == self._views_of[number] > 1:
+                members.sort(key=lambda piece: piece[:2])
+                now, end = number, members[0][1]
+                for low, high, storage in members[1:]:
+                    if low >= end:
+                        now = self._storages[low, number] = len(self._storages)
+                    storage[0], end = now, max(end, high)
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""

@@ -180,6 +180,29 @@ def test_a_tensor_and_an_array_that_share_memory():
     assert seen(pair(False), pair(True), snapshot_model) == [("model.array", "aliasing")]
 
 
+def test_pieces_of_one_array_that_have_no_byte_in_common():
+    """A pickle of scikit-learn's LogisticRegression gives two arrays where it had two pieces of one."""
+    whole = np.arange(6.0)
+    low, high, middle, tensor = whole[:4], whole[4:], whole[3:5], torch.from_numpy(whole)[5:]
+    reversed_ = low[::-1]
+
+    def copied(part):
+        if torch.is_tensor(part):
+            return part.clone()
+        return part.copy() if part.strides[0] > 0 else part[::-1].copy()[::-1]
+
+    def found(*parts):
+        copies = [copied(part) for part in parts]
+        before, after = (Plain(**dict(zip("abc", those, strict=False))) for those in (parts, copies))
+        assert seen(after, before, snapshot_model) == seen(before, after, snapshot_model)
+        return seen(before, after, snapshot_model)
+
+    assert found(low, high) == found(high, low) == found(reversed_, high) == []
+    assert found(low, middle, high) == found(low, high, middle) == [("model.a", "aliasing")]
+    assert found(low, high, whole) == found(high, low, tensor) == found(reversed_, middle) == [("model.a", "aliasing")]
+    assert found(low[:1], low[1:], low[1:3]) == [("model.b", "aliasing")]
+
+
 @pytest.mark.parametrize(
     "make", [bytearray, lambda data: array.array("B", data), lambda data: memoryview(bytearray(data))]
 )
