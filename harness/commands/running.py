@@ -144,7 +144,7 @@ def bench(
     "--distinct",
     "is_distinct",
     is_flag=True,
-    help="One of those that all backends answered alike in the published run, and what is new since: half the time.",
+    help="One of those that all backends answered alike in the published run, and what is new since: 0.6 of the time.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def traits(
