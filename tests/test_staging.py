@@ -80,3 +80,10 @@ def test_data_are_none_of_the_users_modules(tmp_path):
     assert (staged.folder / "labels.txt").exists() and (staged.folder / "assets" / "words.txt").exists()
     world = conditions.prepare(conditions.condition("class_moved"), staged, tmp_path / "world")
     assert "net" in world.own_modules and not {"labels", "assets"} & set(world.own_modules)
+
+
+def test_the_folder_of_data_of_a_file_of_traits(tmp_path):
+    source = registry.model_source("trait/file_beside_read_at_each_call")
+    staged = staging.stage(source, tmp_path)
+    found = sorted(path.relative_to(staged.folder).as_posix() for path in staged.folder.rglob("*") if path.is_file())
+    assert found == ["trait_beside.py", "trait_beside_data/words.txt"]

@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import Any
 
-from backends.json_spec import beside
+from backends.json_spec import datafiles
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import SOURCE, check_folders, read_file
@@ -53,7 +53,7 @@ def file_of(module: str, is_package: bool) -> str:
 def is_data(name: str) -> bool:
     """Whether a file in `source/` is one beside the source."""
     inner = name.removeprefix(f"{SOURCE}/")
-    return inner != name and beside.NAME.fullmatch(inner) is not None and not inner.endswith(beside.NO_DATA)
+    return inner != name and datafiles.NAME.fullmatch(inner) is not None and not inner.endswith(datafiles.NO_DATA)
 
 
 class Bundle:
@@ -154,7 +154,7 @@ def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = 
     ArtifactError where a file is damaged.
     """
     files: dict[str, tuple[str, bytes]] = {}
-    has_data = False
+    directory, has_data = directory.absolute(), False  # files beside the source are read later, wherever one is then
     for name in sums:
         if not name.startswith(f"{SOURCE}/"):
             continue
@@ -163,7 +163,7 @@ def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = 
         if module in files or (match is None and not is_data(name)):
             raise ArtifactError(f"{name!r} is neither the one file of a module nor a file beside one")
         check_folders(directory, name)
-        data = read_file(directory / name, FILE_LIMIT if match else beside.LIMIT)
+        data = read_file(directory / name, FILE_LIMIT if match else datafiles.LIMIT)
         check_file(name, data, sums)
         if match:
             files[module] = (name, data)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.json_spec import beside, bundle, drift, files, imported
+from backends.json_spec import bundle, datafiles, drift, files, imported
 from backends.json_spec.digests import SHA256, digest_named, digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
@@ -206,7 +206,7 @@ def _carried(names: set[str], project: Project) -> dict[str, bytes]:
             continue
         seen.add(module)
         carried[bundle.file_of(module, source.is_package)] = source.data
-        carried |= {f"{files.SOURCE}/{name}": path.read_bytes() for name, path in beside.files(source).items()}
+        carried |= {f"{files.SOURCE}/{name}": path.read_bytes() for name, path in datafiles.files(source).items()}
         queue += [module.rpartition(".")[0], *imports(source, project)]
     return carried
 

@@ -346,6 +346,22 @@ def by_another_order(name="words.txt"):
     }
 
 
+def test_files_beside_code_that_runs_under_a_private_name(tmp_path):
+    """Its name leads nowhere, its loader has them: as json_spec runs carried source."""
+    file = tmp_path / "files_of_mine.py"
+    file.write_text(READS_FILES)
+    (tmp_path / "words.txt").write_text("low")
+    name = "<json_spec_0123abcd>.files_of_mine"
+    loader = importlib.machinery.SourceFileLoader(name, str(file))
+    spec = importlib.machinery.ModuleSpec(name, loader, origin=str(file))
+    space = {"__name__": name, "__file__": str(file), "__spec__": spec}
+    exec(READS_FILES, space)
+    before = snapshot_model(space["by_module"], own_modules=["files_of_mine"])
+    (tmp_path / "words.txt").unlink()
+    after = snapshot_model(space["by_module"], own_modules=["files_of_mine"])
+    assert [one.path for one in compare(before, after)] == ["model.__globals__.beside['words.txt']"]
+
+
 def test_files_in_an_archive_of_code(tmp_path, monkeypatch):
     """A library reads them there, `open` does not."""
     (tmp_path / "files_of_mine.py").write_text(READS_FILES)

@@ -21,7 +21,7 @@ LIMIT = 1 << 26
 """Bytes that one such file may have."""
 NAME = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*")
 """Of such a file, below the project's folder."""
-_WAYS = frozenset({"__file__", "__path__", "getfile", "getsourcefile", "get_data", "files", "read_text", "open_text"})
+_WAYS = frozenset({"__file__", "__path__", "getfile", "getsourcefile", "get_data", "resources"})
 _FILE = re.compile(r"(?:\.\./)*[\w-][\w./-]*\.[A-Za-z]\w{0,7}")
 _FOLDER = re.compile(r"[\w-][\w./-]{0,63}")
 NO_DATA = (".py", ".pyc", ".pyo", ".pyd", ".so")
@@ -58,6 +58,8 @@ def _names(tree: ast.Module) -> Iterator[str]:
             yield node.attr
         elif isinstance(node, ast.alias):
             yield node.name.rpartition(".")[2]
+        elif isinstance(node, ast.ImportFrom) and node.module:  # `from importlib.resources import files`
+            yield node.module.rpartition(".")[2]
 
 
 def _texts(tree: ast.Module) -> list[str]:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from backends.base import UnsupportedModel
-from backends.json_spec import ArtifactError, beside, load, save
+from backends.json_spec import ArtifactError, datafiles, load, save
 from backends.json_spec.sources import Source
 
 MODEL = """\
@@ -89,6 +89,15 @@ def test_two_artifacts_with_one_source_read_each_its_own(model, project, tmp_pat
     assert (one.from_the_project(), two.from_the_project()) == ("few many", "others")
 
 
+def test_they_are_found_wherever_the_process_goes(model, tmp_path, monkeypatch):
+    save(model, tmp_path / "artifact", bundle_source=True)
+    monkeypatch.chdir(tmp_path)
+    again = load("artifact", trust="bundled")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert again.by_file() == "low high"
+
+
 def test_a_damaged_one_is_reported(model, tmp_path):
     save(model, tmp_path / "artifact", bundle_source=True)
     (tmp_path / "artifact" / "source" / "labels.txt").write_text("few, many")
@@ -102,18 +111,24 @@ def test_without_its_source_none_travels(model, tmp_path):
 
 
 def test_too_large_a_one_is_refused(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(beside, "LIMIT", 4)
+    monkeypatch.setattr(datafiles, "LIMIT", 4)
     with pytest.raises(UnsupportedModel, match=r"model\.py names .*words\.txt, a file beside it of more than .* MiB"):
         save(model, tmp_path / "artifact", bundle_source=True)
     assert not (tmp_path / "artifact").exists()
 
 
-@pytest.mark.parametrize("way", ["__file__", "inspect.getfile(f)", "pkgutil.get_data(__name__, 'x')", "m.__path__"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "__file__", "inspect.getfile(f)", "pkgutil.get_data(__name__, 'x')", "m.__path__", "resources.files(m)",
+        "0\nfrom importlib.resources import files",
+    ],
+)  # fmt: skip
 def test_only_a_module_that_names_its_own_place_names_files(way, tmp_path):
     (tmp_path / "words.txt").write_text("low")
-    text = "A = open('words.txt')\n"
-    assert beside.files(source(tmp_path, text)) == {}
-    assert beside.files(source(tmp_path, f"{text}B = {way}\n")) == {"words.txt": tmp_path / "words.txt"}
+    text = "import files\nA = files.Path('words.txt').read_text()\n"
+    assert datafiles.files(source(tmp_path, text)) == {}
+    assert datafiles.files(source(tmp_path, f"{text}B = {way}\n")) == {"words.txt": tmp_path / "words.txt"}
 
 
 def test_what_a_path_may_be_made_of(tmp_path):
@@ -121,7 +136,7 @@ def test_what_a_path_may_be_made_of(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "dir.d").mkdir()
-    found = beside.files(source(tmp_path, "__file__, 'other', 'one', 'two', 'a.txt', 'code.py', 'lib.so', 'dir.d'"))
+    found = datafiles.files(source(tmp_path, "__file__, 'other', 'one', 'two', 'a.txt', 'code.py', 'lib.so', 'dir.d'"))
     assert sorted(found) == ["a.txt", "one/a.txt", "one/two/a.txt", "other/a.txt"]
 
 
