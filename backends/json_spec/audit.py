@@ -12,7 +12,7 @@ from typing import Any
 
 from backends.json_spec.codecs import CODECS
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.forms import FORMS, NAMED, PLAIN_TENSORS, sizes, table, tag_of
+from backends.json_spec.forms import DIMENSIONS, FORMS, NAMED, SIZE_LIMIT, is_plain_tensor, table, tag_of
 from backends.json_spec.text import DEPTH_LIMIT
 from backends.json_spec.trust import check_name
 
@@ -110,8 +110,8 @@ class _Walk:
                     if type(item) in _INNER:
                         if type(item) is not dict or len(item) != 1:
                             return False
-                        if type(name := item.get("$ref")) is str:
-                            if name not in objects:
+                        if "$ref" in item:
+                            if type(name := item["$ref"]) is not str or name not in objects:
                                 return False
                         elif type(items := item.get("$tuple")) is not list or not _INNER.isdisjoint(map(type, items)):
                             return False
@@ -128,24 +128,27 @@ class _Walk:
         return True
 
     def is_plain_tensor(self, node: dict[str, Any]) -> bool:
-        """Whether a node has the fields of PLAIN_TENSORS, and their values fit the form of `$tensor` and hold no nodes.
+        """Whether a tensor fills its entry, and its fields fit the form of `$tensor` and hold no nodes.
 
         Where it is not so, nothing is said against it, and no key is counted.
         """
-        if tuple(node) not in PLAIN_TENSORS:
+        if "$tensor" not in node or not is_plain_tensor(node):
             return False
         dtype, shape = node["$tensor"], node["shape"]
-        if (
+        if not (
             type(dtype) is str
             and dtype in _DTYPES
             and type(node["entry"]) is str
-            and node.get("parameter", True) is True
-            and sizes(shape)
-            and 0 not in shape
+            and ("parameter" not in node or node["parameter"] is True)
+            and type(shape) is list
+            and len(shape) <= DIMENSIONS
         ):
-            self.keys += len(node)
-            return True
-        return False
+            return False
+        for size in shape:
+            if type(size) is not int or not 0 < size < SIZE_LIMIT:
+                return False
+        self.keys += len(node)
+        return True
 
     def _check_tagged(self, tag: str, node: dict[str, Any], where: str) -> None:
         """Check a tagged value, but for the nodes in it."""

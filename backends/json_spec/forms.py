@@ -354,8 +354,6 @@ FORMS: dict[str, Form] = {
 }
 """Tag -> the form of its payload and of the fields that must and that may stand beside it."""
 
-PLAIN_TENSORS = frozenset([("$tensor", "shape", "parameter", "entry"), ("$tensor", "shape", "entry")])
-"""Fields, in the writer's order, of tensors that fill their entry and have nothing else to tell."""
 NAMED = {tag: tag[1:] for tag in ("$enum", "$namedtuple", "$module", "$object", "$class", "$function")}
 """Tags whose payload is a name, and what the name stands for."""
 
@@ -366,3 +364,8 @@ def tag_of(node: dict[str, Any]) -> str | None:
         if key[:1] == "$":
             return key
     return None
+
+
+def is_plain_tensor(node: dict[str, Any]) -> bool:
+    """Whether a node with the key `$tensor` has no field but those of a tensor that fills its entry."""
+    return "shape" in node and "entry" in node and len(node) == (4 if "parameter" in node else 3)

@@ -22,7 +22,8 @@ HEADER_LIMIT = 100_000_000
 """Bytes, as in safetensors."""
 SCALARS = (1, 2, 4, 8, 16)
 """Bytes of a single element, which may also start at a multiple of its own size."""
-_FIELDS = {"dtype", "shape", "data_offsets"}
+FIELDS = 3
+"""Of an entry: dtype, shape, data_offsets."""
 
 
 def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> dict[str, tuple[int, int]]:
@@ -39,30 +40,27 @@ def read_header(data: Any, size: int, what: str, itemsizes: dict[str, int]) -> d
         raise ArtifactError(f"the header of {what} is not an object")
     entries, end, first = {}, 0, 8 + length
     for name, entry in header.items():
-        if type(entry) is not dict or entry.keys() != _FIELDS:
+        if type(entry) is not dict or len(entry) != FIELDS:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has other fields than dtype, shape, data_offsets")
-        offsets, shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
+        try:
+            dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+        except KeyError as error:
+            raise ArtifactError(f"entry {name[:200]!r} of {what} lacks {error}") from error
         if type(dtype) is not str or (itemsize := itemsizes.get(dtype)) is None:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has an unknown dtype")
         if not sizes(shape):
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that is none")
-        if not (
-            type(offsets) is list
-            and len(offsets) == 2
-            and type(offsets[0]) is type(offsets[1]) is int
-            and offsets[0] == end < offsets[1]
-        ):
+        start, stop = offsets if type(offsets) is list and len(offsets) == 2 else (None, None)
+        if type(start) is not int or type(stop) is not int or not start == end < stop:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has offsets that overlap, leave a gap or run back")
-        held = offsets[1] - offsets[0]
+        held, place = stop - start, first + start
         if math.prod(shape) * itemsize != held:
             raise ArtifactError(f"entry {name[:200]!r} of {what} has a shape that does not fit its bytes")
-        if (first + end) % ALIGNMENT and not (
-            name.startswith(FILLER) or (held in SCALARS and (first + end) % held == 0)
-        ):
+        if place % ALIGNMENT and not (name.startswith(FILLER) or (held in SCALARS and place % held == 0)):
             raise ArtifactError(f"entry {name[:200]!r} of {what} does not start at a multiple of {ALIGNMENT} bytes")
-        entries[name] = (first + offsets[0], held)
-        end = offsets[1]
-    if keys != len(header) * (1 + len(_FIELDS)):
+        entries[name] = (place, held)
+        end = stop
+    if keys != len(header) * (1 + FIELDS):
         parse(text, f"the header of {what}", flat=True)
     if first + end != size:
         raise ArtifactError(f"{what} has {size} bytes where its header describes {first + end}")

@@ -13,7 +13,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from backends.json_spec.errors import ArtifactError, refuse
-from backends.json_spec.forms import DIMENSIONS, PLAIN_TENSORS
+from backends.json_spec.forms import DIMENSIONS, is_plain_tensor
 from backends.json_spec.regions import View, view_of_tensor
 from backends.json_spec.tensors import DTYPES, Weights
 
@@ -141,13 +141,12 @@ _Parameter = torch.nn.Parameter
 
 def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
     """The Parameter or tensor that fills its entry and has nothing else to tell; None where it is not so simple."""
-    if tuple(node) not in PLAIN_TENSORS:
+    if not is_plain_tensor(node):
         return None
-    dtype = PLAIN_DTYPES.get(node["$tensor"])
-    tensor = None if dtype is None else weights.whole(node["entry"], dtype, node["shape"])
+    tensor = weights.whole(node["entry"], node["$tensor"], node["shape"])
     if tensor is None or "parameter" not in node:
         return tensor
-    if not (dtype.is_floating_point or dtype.is_complex):
+    if node["$tensor"] not in _CONTINUOUS:
         return finish(tensor, node, None)
     tensor.requires_grad = True
     tensor.__class__ = _Parameter  # as UninitializedParameter.materialize does: it saves a second tensor
@@ -155,14 +154,17 @@ def read_plain(node: dict[str, Any], weights: Weights) -> torch.Tensor | None:
 
 
 PLAIN_FIELDS = frozenset(["$tensor", "shape", "entry", "parameter", "requires_grad", "attributes", "grad", "class"])
-PLAIN_DTYPES = {name: getattr(torch, name) for name in DTYPES}
 """What a tensor that fills its entry is described with: most are, and they take the short way."""
+_CONTINUOUS = frozenset(
+    name for name in DTYPES if getattr(torch, name).is_floating_point or getattr(torch, name).is_complex
+)
+"""Names of the dtypes of which a tensor may require a gradient."""
 
 
 def read_strided(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     """The plain tensor of a `$tensor`. Raises ArtifactError where the description makes no sense."""
-    if node.keys() <= PLAIN_FIELDS and "entry" in node and (plain := PLAIN_DTYPES.get(node["$tensor"])) is not None:
-        tensor = weights.whole(node["entry"], plain, node["shape"])
+    if node.keys() <= PLAIN_FIELDS and "entry" in node:
+        tensor = weights.whole(node["entry"], node["$tensor"], node["shape"])
         if tensor is not None:
             return tensor
     dtype = vars(torch).get(node["$tensor"])

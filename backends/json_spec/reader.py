@@ -37,7 +37,9 @@ from backends.json_spec.values import CONTAINERS, VALUES, Tag
 VALUE_TAGS: dict[str, Tag] = {tag.key: tag for tag in [*VALUES.values(), *CONTAINERS.values()]}
 MEMBERS = {"parameters": torch.Tensor, "buffers": torch.Tensor, "modules": nn.Module}
 """Tables of a module, and what they hold beside None."""
-_MEMBERS = [(key, "_" + key, kind) for key, kind in MEMBERS.items()]
+TENSORS = frozenset([torch.Tensor, nn.Parameter])
+"""Of which most are; to ask whether a Parameter is a tensor takes torch longer than to find its class here."""
+_MEMBERS = [(key, "_" + key, kind, TENSORS if kind is torch.Tensor else ()) for key, kind in MEMBERS.items()]
 LEAVES = frozenset([str, int, float, bool, type(None)])
 """Nodes that stand for themselves."""
 _BARE = [(key, type(value)) for key, value in BARE.items() if hasattr(value, "__len__")]
@@ -86,7 +88,7 @@ class Reader:
 
     def _make_in_order(self) -> None:
         """Make the tensors and modules that come by a short way; all else is made where something refers to it."""
-        built, weights = self._built, self._weights
+        built, weights, modules = self._built, self._weights, self._modules
         for name, node in self._objects.items():
             if type(node) is not dict or name in built:
                 continue
@@ -95,8 +97,10 @@ class Reader:
                     built[name] = tensor
             elif "$module" in node and (cls := self._plain_class(node["$module"])) is not None:
                 module = built[name] = object.__new__(cls)
-                self._modules.append((module, node))
-                self._fill_object(module, node)
+                modules.append((module, node))
+                self._fill_module(module, node)
+                if "call" in node or "slots" in node:
+                    self._fill_rest(module, node)
 
     def _plain_class(self, name: str) -> type | None:
         """The class of modules that have no built-in type under them; None where a name is of another kind."""
@@ -317,8 +321,8 @@ class Reader:
         return made
 
     def _fill_module(self, made: nn.Module, node: dict[str, Any]) -> None:
-        """Give a module what every module has."""
-        state, built = vars(made), self._built
+        """Give a module what every module has, and its attributes."""
+        state, built = made.__dict__, self._built
         state.update(BARE)
         for key, make in _BARE:
             state[key] = make()
@@ -326,9 +330,10 @@ class Reader:
         if "full_backward" in node:
             state["_is_full_backward_hook"] = node["full_backward"]
         attributes, members = node.get("attributes", _NOTHING), _NOTHING
-        for key, own, kind in _MEMBERS:
-            if not (nodes := node.get(key)):
+        for key, own, kind, classes in _MEMBERS:
+            if key not in node:
                 continue
+            nodes = node[key]
             if not self._member_names.issuperset(nodes):
                 self._check_names(nodes)
             if not (attributes.keys().isdisjoint(nodes) and (not members or members.keys().isdisjoint(nodes))):
@@ -342,23 +347,28 @@ class Reader:
                     continue
                 else:  # not yet made
                     value = self.decode(item)
-                if not isinstance(value, kind):
+                if type(value) not in classes and not isinstance(value, kind):
                     raise ArtifactError(f"the {key} of a module hold something else")
                 table[name] = value
         if "non_persistent" in node:
             state["_non_persistent_buffers_set"].update(node["non_persistent"])
         if "hooks" in node:
             restore_hooks(made, node["hooks"], self.decode, self._handles)
+        if attributes:
+            self._attributes(attributes, state)
+            if len(state) != len(BARE) + len(attributes):
+                raise ArtifactError(_ONE_NAME)
 
     def _fill_object(self, made: Any, node: dict[str, Any]) -> None:
         """Give an object all that its node tells."""
-        is_module = isinstance(made, nn.Module)
-        if is_module:
+        if isinstance(made, nn.Module):
             self._fill_module(made, node)
-        if "attributes" in node:
+        elif "attributes" in node:
             self._attributes(node["attributes"], vars(made))
-            if is_module and len(vars(made)) != len(BARE) + len(node["attributes"]):
-                raise ArtifactError(_ONE_NAME)
+        self._fill_rest(made, node)
+
+    def _fill_rest(self, made: Any, node: dict[str, Any]) -> None:
+        """Give an object the call that made it, and its slots."""
         if "call" in node:
             called = node.get("caller", node.get("$module", node.get("$object")))
             vars(made)[CALL] = {"of": called, "arguments": self._attributes(node["call"])}

@@ -38,8 +38,11 @@ DTYPES = {
 }  # fmt: skip
 """torch's name -> safetensors' name; everything else is written as U8 bytes."""
 SIZES = {code: getattr(torch, name).itemsize for name, code in DTYPES.items()}
-_AS_NUMPY = {getattr(torch, name): np.dtype(name) for name in DTYPES if hasattr(np, name)}
-"""torch's dtypes that NumPy has too -> NumPy's."""
+_WHOLE = {
+    name: (getattr(torch, name), getattr(torch, name).itemsize, np.dtype(name) if hasattr(np, name) else None)
+    for name in DTYPES if name != "bool"
+}  # fmt: skip
+"""torch's name -> its dtype, bytes of an element, NumPy's dtype; of all that any bytes make a value of."""
 
 
 def write(regions: list[Region], path: Path, digest: str = SHA256) -> Callable[[], dict[str, Any]]:
@@ -191,19 +194,22 @@ class Weights:
             self._checking.check(entry)
         return data.numpy().tobytes()
 
-    def whole(self, entry: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor | None:
+    def whole(self, entry: str, dtype: str, shape: list[int]) -> torch.Tensor | None:
         """The contiguous tensor that fills an entry, by the shortest way; None where that is not the way.
 
         That is by NumPy, where it has the dtype: an array has its shape at once, a tensor from a buffer only by a
         second operation of torch's, and one operation takes as long as all else that is done for a tensor.
         """
-        start, size = self._fresh.pop(entry, _NOWHERE)
-        if math.prod(shape) * dtype.itemsize != size or dtype is torch.bool:
+        if dtype not in _WHOLE:
             return None
-        if (same := _AS_NUMPY.get(dtype)) is not None and len(shape) <= NUMPY_DIMENSIONS:
+        start, size = self._fresh.pop(entry, _NOWHERE)
+        own, itemsize, same = _WHOLE[dtype]
+        if math.prod(shape) * itemsize != size:
+            return None
+        if same is not None and len(shape) <= NUMPY_DIMENSIONS:
             tensor = _from_numpy(_ndarray(shape, same, self._map, start))
         else:
-            tensor = _frombuffer(self._map, dtype=dtype, offset=start, count=size // dtype.itemsize).resize_(shape)
+            tensor = _frombuffer(self._map, dtype=own, offset=start, count=size // itemsize).resize_(shape)
         self._whole[entry] = tensor
         return tensor
 

@@ -22,6 +22,7 @@ HEADERS = {
     "an entry that is none": ({"a": [1]}, 8, "other fields"),
     "another field": ({"a": entry(name="b")}, 8, "other fields"),
     "a field that is not there": ({"a": {"dtype": "F32", "shape": [2]}}, 8, "other fields"),
+    "another in its place": ({"a": {"dtype": "F32", "shape": [2], "offsets": [0, 8]}}, 8, "lacks 'data_offsets'"),
     "an unknown dtype": ({"a": entry(dtype="F33")}, 8, "unknown dtype"),
     "a dtype that is no text": ({"a": entry(dtype=["F32"])}, 8, "unknown dtype"),
     "a negative size": ({"a": entry(shape=(-1, -2))}, 8, "a shape that is none"),
