@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.errors import RecordsError
 from harness.records import Record, RecordWriter, read_records
@@ -13,6 +15,8 @@ from harness.registry import ROOT
 from harness.report import read_environment
 
 PROBLEMS_SHOWN = 5
+_OF_A_RUN = {"merged_from", "left_out", "elsewhere", "measured"}
+"""What `environment.json` says of a run that was put together, beside the environment."""
 
 
 def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: bool = False) -> tuple[Path, list[str]]:
@@ -22,9 +26,9 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: boo
     model have many records, it is taken as a whole.
 
     The merged run has the id, with `-merged`, and the environment of the part with the most records, and the parts'
-    ids. A part that ended before it had a record is left out, with a note. Raises RecordsError where a folder is
-    not there, none has a record, or, without `replace`, a cell is in two parts (these are no shards of one run);
-    OutputExists where the output is not empty.
+    ids; what was measured in another environment is told as `elsewhere`. A part that ended before it had a record is
+    left out, with a note. Raises RecordsError where a folder is not there, none has a record, or, without `replace`, a
+    cell is in two parts (these are no shards of one run); OutputExists where the output is not empty.
     """
     parts: dict[Path, list[Record]] = {}
     notes: list[str] = []
@@ -59,10 +63,27 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: boo
     writer.write(dataclasses.replace(record, run_id=run_id) for record in records)
     writer.close()
     environment = environments[main] | {"merged_from": sorted(set(ids))}
+    environment.pop("elsewhere", None)
+    here, _ = Counter(record.environment_id for record in parts[main]).most_common(1)[0]
+    if elsewhere := _elsewhere(records, environments.values(), here):
+        environment["elsewhere"] = elsewhere
     if left_out:
         environment["left_out"] = left_out
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
     return folder, notes
+
+
+def _elsewhere(records: Sequence[Record], environments: Iterable[dict[str, Any]], here: str) -> list[dict[str, Any]]:
+    """The environments of records that are not of the environment `here`, each with the kinds `measured` in it."""
+    known = {}
+    for environment in environments:
+        for one in (environment, *environment.get("elsewhere", ())):
+            known[one.get("environment_id")] = {key: value for key, value in one.items() if key not in _OF_A_RUN}
+    kinds: dict[str, set[str]] = {}
+    for record in records:
+        if record.environment_id and record.environment_id != here:
+            kinds.setdefault(record.environment_id, set()).add(record.kind)
+    return [known.get(one, {"environment_id": one}) | {"measured": sorted(kinds[one])} for one in sorted(kinds)]
 
 
 def _check_apart(parts: dict[Path, list[Record]]) -> None:

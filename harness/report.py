@@ -86,14 +86,18 @@ def read_environment(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def mixed(records: Sequence[Record]) -> list[str]:
-    """Notes on records that do not belong together: of several machines or runs, or the same cell twice."""
+    """Notes on records that do not belong together: one kind of several machines or runs, or the same cell twice."""
     notes = []
-    machines = sorted({record.environment_id for record in records if record.environment_id})
-    if len(machines) > 1:
-        notes.append(
-            f"records of {len(machines)} machines or environments are mixed ({', '.join(machines[:4])}): outcomes can "
-            "be compared, times and memory cannot"
-        )
+    machines: dict[str, set[str]] = {}
+    for record in records:
+        if record.environment_id:
+            machines.setdefault(record.kind, set()).add(record.environment_id)
+    for kind, found in machines.items():
+        if len(found) > 1:
+            notes.append(
+                f"records ({kind}) of {len(found)} machines or environments are mixed "
+                f"({', '.join(sorted(found)[:4])}): outcomes can be compared, times and memory cannot"
+            )
     seen: set[tuple[Any, ...]] = set()
     doubled = 0
     for record in records:

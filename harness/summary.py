@@ -137,7 +137,15 @@ def _outcomes(data: pd.DataFrame) -> str:
 
 
 def environment_line(raw: dict[str, Any]) -> str:
-    """One sentence on the machine; what a record of an older harness lacks is left out."""
+    """A sentence on the machine, and on each other one; what a record of an older harness lacks is left out."""
+    others = [
+        f" Measured elsewhere: {', '.join(one['measured'])} ({_machine(one)})." for one in raw.get("elsewhere", ())
+    ]
+    load = f"; load average {raw['load_average']} at the start" if raw.get("load_average") else ""
+    return f"{_machine(raw)}{load}.{''.join(others)}"
+
+
+def _machine(raw: dict[str, Any]) -> str:
     versions = raw.get("versions") or {}
     parts = [
         f"Python {raw['python']}" if "python" in raw else "",
@@ -146,8 +154,7 @@ def environment_line(raw: dict[str, Any]) -> str:
         f"{raw['torch_threads']} torch threads" if raw.get("torch_threads") else "",
         str(raw.get("system") or ""),
     ]
-    line = ", ".join(part for part in parts if part)
-    return f"{line}; load average {raw['load_average']} at the start." if raw.get("load_average") else f"{line}."
+    return ", ".join(part for part in parts if part)
 
 
 def _grouped(failures: pd.DataFrame) -> pd.DataFrame:

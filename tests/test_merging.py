@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from click.testing import CliRunner
@@ -58,6 +59,31 @@ def test_what_a_later_part_measured_replaces_the_earlier(tmp_path):
     twice = ["merge", str(tmp_path / "c"), str(b), "--replace", "--output", str(tmp_path / "d")]
     assert CliRunner().invoke(main, twice).exit_code == 0
     assert {record.run_id for record in read_records(tmp_path / "d").records} == {records[0].run_id}
+
+
+def test_what_another_machine_measured_is_told(tmp_path):
+    """Of one kind from two machines times cannot be compared; of a kind of its own they are told with their machine."""
+    speed = dataclasses.replace(run(2)[0], kind="json_spec_speed", environment_id="other")
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", [speed])
+    (b / "environment.json").write_text(
+        json.dumps({"environment_id": "other", "cpu": "Zen", "cpus": 2, "left_out": []})
+    )
+    merge = [str(a), str(b), "--output", str(tmp_path / "c")]
+    assert CliRunner().invoke(main, ["merge", *merge]).exit_code == 0
+    told = {"environment_id": "other", "cpu": "Zen", "cpus": 2, "measured": ["json_spec_speed"]}
+    environment = json.loads((tmp_path / "c" / "environment.json").read_text())
+    assert environment["cpu"] == "one" and environment["elsewhere"] == [told]
+    summary, page = (tmp_path / "c" / "summary.md").read_text(), (tmp_path / "c" / "index.html").read_text()
+    assert "Measured elsewhere: json_spec_speed (2 CPUs (Zen))." in summary and "mixed" not in summary
+    assert "json spec speed: cpu" in page
+    # merged again, it is known still, until the other machine's records are replaced
+    again = ["merge", str(tmp_path / "c"), str(a), "--replace", "--output", str(tmp_path / "d")]
+    assert CliRunner().invoke(main, again).exit_code == 0
+    assert json.loads((tmp_path / "d" / "environment.json").read_text())["elsewhere"] == [told]
+    here = write(tmp_path / "e", [dataclasses.replace(speed, environment_id="same")])
+    last = ["merge", str(tmp_path / "d"), str(here), "--replace", "--output", str(tmp_path / "f")]
+    assert CliRunner().invoke(main, last).exit_code == 0
+    assert "elsewhere" not in json.loads((tmp_path / "f" / "environment.json").read_text())
 
 
 def test_a_part_without_records_does_not_lose_the_others(tmp_path):

@@ -212,7 +212,7 @@ def test_two_machines_are_named(tmp_path):
     (folder / "records.jsonl").write_text("".join(row.to_json() + "\n" for row in rows))
     report.write_report(folder)
     for text in ((folder / "summary.md").read_text(), page_of(folder)):
-        assert "records of 2 machines or environments are mixed (one, two)" in text
+        assert "records (cell) of 2 machines or environments are mixed (one, two)" in text
         assert "times and memory cannot" in text
 
 

@@ -219,7 +219,11 @@ def _date(records: Sequence[Record]) -> str:
 def _flat(environment: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, value in environment.items():
-        if isinstance(value, dict):
+        if name == "elsewhere":
+            for one in value:
+                measured = ", ".join(one["measured"])
+                rows += [(f"{measured}: {key}", item) for key, item in _flat(one) if key != "measured"]
+        elif isinstance(value, dict):
             rows += [(f"{name}: {key}", str(item)) for key, item in value.items() if item is not None]
         elif value is not None:
             rows.append((name, str(value)))
