@@ -80,6 +80,7 @@ MODULE = {"$module": "torch.nn.modules.linear:Identity", "training": True}
 MODULES = {
     "a reference to nothing": ({**MODULE, "attributes": {"x": {"$ref": "b"}}}, "refers to 'b'"),
     "a reference with a field": ({**MODULE, "attributes": {"x": {"$ref": "a", "more": 1}}}, "unknown field"),
+    "a reference that is a list": ({**MODULE, "attributes": {"x": {"$ref": ["a"]}}}, "which is not one"),
     "a name in a tuple": ({**MODULE, "attributes": {"x": {"$tuple": [{"$class": "os:system"}]}}}, "os:system"),
     "a name in a list": ({**MODULE, "attributes": {"x": [{"$class": "os:system"}]}}, "os:system"),
     "a name": ({**MODULE, "attributes": {"x": {"$class": "os:system"}}}, "os:system"),
@@ -95,6 +96,9 @@ MODULES = {
     "a tensor's dtypes": ({"$tensor": ["float32"], "shape": [1], "entry": "a"}, "of a list of 1, which is not one"),
     "what no dtype is called": ({"$tensor": "a b", "shape": [1], "entry": "a"}, "of 'a b', which is not one"),
     "a tensor's shape": ({"$tensor": "float32", "shape": [-1], "entry": "a"}, "whose 'shape'"),
+    "a size that is a truth value": ({"$tensor": "float32", "shape": [True], "entry": "a"}, "whose 'shape'"),
+    "a size beyond any": ({"$tensor": "float32", "shape": [2**62], "entry": "a"}, "whose 'shape'"),
+    "too many dimensions": ({"$tensor": "float32", "shape": [1] * 65, "entry": "a"}, "whose 'shape'"),
     "a tensor's entry": ({"$tensor": "float32", "shape": [1], "entry": 5}, "whose 'entry'"),
     "a place of no elements": ({"$tensor": "float32", "shape": [0], "entry": "a"}, "that do not belong together"),
 }
