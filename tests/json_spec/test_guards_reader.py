@@ -109,6 +109,9 @@ NODES = {
     "a gradient of whole numbers": (
         {"$tensor": "uint8", "shape": [4], "entry": "four", "requires_grad": True}, "cannot require a gradient"
     ),
+    "a parameter of whole numbers": (
+        {"$tensor": "uint8", "shape": [4], "entry": "four", "parameter": True}, "require (a )?gradient"
+    ),
     "a class that is no tensor's": (
         {"$tensor": "float32", "shape": [2], "entry": "pair", "class": {"$class": "json_spec_things:Node"}},
         "is not a class of tensors",
@@ -134,9 +137,9 @@ def test_what_a_reader_refuses(what, build):
         build(node)
 
 
-@pytest.mark.parametrize("what", [what for what, (node, _) in NODES.items() if "$module" in node])
+@pytest.mark.parametrize("what", [what for what, (node, _) in NODES.items() if "$module" in node or "$tensor" in node])
 def test_what_a_reader_refuses_by_the_short_way(what, build):
-    """Modules with a name are made before anything refers to them."""
+    """Modules and tensors with a name are made before anything refers to them."""
     node, message = NODES[what]
     with pytest.raises(ArtifactError, match=message):
         build({"$ref": "it"}, it=node)
