@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from harness import compare, inference, library_settings, proc, snapshot
+from harness import compare, inference, library_settings, notebook, proc, snapshot, syntax
 from harness.session import Session, declared, read_reference, score, seed, tap_snapshots
 from harness.staging import TEMPORARY
 
@@ -55,9 +55,9 @@ def build(
     builder: str,
     own_modules: Sequence[str],
     backend: str | None = None,
-    as_main: bool = False,
+    how: str = "imported",
 ) -> dict[str, Any]:
-    """Import the user's module from the staged project, or run it as a script, and build the model.
+    """Import the user's module from the staged project, or run it as a script or notebook, and build the model.
 
     `backend` may record how it is built. `forkable`: whether this process may be forked for others that save the model.
     """
@@ -70,7 +70,7 @@ def build(
     if session.libraries is None:  # as nobody changed them yet
         session.libraries = library_settings.noted(Path(project), own_modules)
     _check_names(project, own_modules)
-    session.user_module = _run_as_main(project, module) if as_main else importlib.import_module(module)
+    session.user_module = _user_module(project, module, how)
     threads = proc.threads()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
     environment = dict(os.environ)
@@ -119,6 +119,13 @@ def _recording(session: Session, backend: str | None) -> Iterator[None]:
         yield
 
 
+def _user_module(project: str, module: str, how: str) -> Any:
+    """What defines the model: `how` is as in `round_trip.save`."""
+    if how == "main":
+        return _run_as_main(project, module)
+    return notebook.run(Path(project), module) if how == "notebook" else importlib.import_module(module)
+
+
 def _run_as_main(project: str, module: str) -> Any:
     """The user's file as `__main__`, as `python file.py` or, in a package, `python -m package.file` runs it.
 
@@ -129,15 +136,11 @@ def _run_as_main(project: str, module: str) -> Any:
         importlib.import_module(package)
     path = Path(project, *module.split(".")).with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [statement for statement in tree.body if not _asks_for_main(statement)]
+    tree.body = [statement for statement in tree.body if not syntax.asks_for_main(statement)]
     main = sys.modules["__main__"]
     main.__file__, main.__package__ = str(path), package or None
     exec(compile(tree, str(path), "exec", dont_inherit=True), vars(main))
     return main
-
-
-def _asks_for_main(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test) and not statement.orelse
 
 
 def describe_state(session: Session) -> None:

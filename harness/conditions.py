@@ -10,6 +10,8 @@ same_process    the project, imported           all that the saving process has:
 fresh_process   the project, imported           the project
 main_script     the project's file, run as      the project; its own `__main__` is empty. `__main__` then holds the
                 `__main__`, as `python file.py` user's classes only where the artifact brings them
+notebook        the project's file, as cells    the project, the model's file as a notebook in it: no import finds it.
+                in a `__main__` without file    `__main__` is empty, as above
 source_absent   the project, imported           nothing of the project
 source_renamed  the project, imported           the project, its modules renamed and all imports of them; not the old
                                                 names
@@ -39,7 +41,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import project_edits
@@ -90,6 +92,11 @@ def _project_there(stage: Stage) -> World:
     return World(stage.folder, stage.own_modules)
 
 
+def _project_with_notebook(stage: Stage) -> World:
+    # a package is asked for its modules by importing it, which may need the one that is now a notebook
+    return World(stage.folder, stage.own_modules, absent=() if "." in stage.module else (stage.module,))
+
+
 def _project_gone(stage: Stage) -> World:
     shutil.rmtree(stage.folder)
     return World(None, stage.own_modules, absent=stage.own_modules)
@@ -126,8 +133,9 @@ CONDITIONS: dict[str, Condition] = {
     for condition in (
         Condition("same_process", "Does it load where it was saved?", _project_there, same_process=True),
         Condition("fresh_process", "Does it load in a new process that can import my source?", _project_there),
+        Condition("main_script", "Does it load elsewhere when a script saved it?", _project_there, saving="main"),
         Condition(
-            "main_script", "Does it load elsewhere when a script or notebook saved it?", _project_there, saving="main"
+            "notebook", "Does it load elsewhere when a notebook saved it?", _project_with_notebook, saving="notebook"
         ),
         Condition("source_absent", "Does it load where my source is not?", _project_gone),
         Condition("source_renamed", "Does it load after my module was renamed?", _project_renamed),
@@ -180,5 +188,4 @@ def prepare(wanted: Condition, stage: Stage, copy_to: Path) -> World:
     """
     copy_to.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{copy_to.name}-", dir=copy_to.parent)) / "project"
-    shutil.copytree(stage.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return wanted.prepare(replace(stage, folder=folder))
+    return wanted.prepare(stage.copied(folder, "notebook" if wanted.saving == "notebook" else "imported"))

@@ -108,6 +108,8 @@ def _save_all(
     batch: Batch, staged: Stage, place: Place, how: str, same: bool, tell: Callable[[str], None]
 ) -> list[_Made]:
     missing = registry.how_to_install(registry.backend_entry(batch.backend))
+    if how == "notebook":
+        staged = staged.copied(place.folder / how / "project", how)
     found = []
     with _Shared(lambda: templates.fresh(batch.backend)) as shared:
         for number, source in enumerate(batch.sources):

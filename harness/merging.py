@@ -74,7 +74,8 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: boo
 
 
 def _elsewhere(records: Sequence[Record], environments: Iterable[dict[str, Any]], here: str) -> list[dict[str, Any]]:
-    """The environments of records that are not of the environment `here`, each with the kinds `measured` in it."""
+    """The environments of records that are not of the environment `here`, each with what was `measured` in it: the
+    conditions of cells, the kinds of other records."""
     known = {}
     for environment in environments:
         for one in (environment, *environment.get("elsewhere", ())):
@@ -82,7 +83,8 @@ def _elsewhere(records: Sequence[Record], environments: Iterable[dict[str, Any]]
     kinds: dict[str, set[str]] = {}
     for record in records:
         if record.environment_id and record.environment_id != here:
-            kinds.setdefault(record.environment_id, set()).add(record.kind)
+            what = record.condition if record.kind == "cell" else record.kind
+            kinds.setdefault(record.environment_id, set()).add(what)
     return [known.get(one, {"environment_id": one}) | {"measured": sorted(kinds[one])} for one in sorted(kinds)]
 
 

@@ -55,7 +55,7 @@ def _interpreters(rows: Rows) -> dict[str, Rows]:
 
 
 QUESTIONS: dict[str, Callable[[Rows], dict[str, Rows]]] = {
-    "I trained it in a notebook or script": _under("main_script"),
+    "I trained it in a notebook or script": _under("notebook", "main_script"),
     "Someone renamed the package": _under("source_renamed", "class_moved"),
     "The server runs another Python or torch": _interpreters,
     "The code changed since": _under("source_edited"),

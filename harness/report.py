@@ -86,11 +86,11 @@ def read_environment(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def mixed(records: Sequence[Record]) -> list[str]:
-    """Notes on records that do not belong together: one kind of several machines or runs, or the same cell twice."""
+    """Notes on records that do not belong together: costs of one kind of several machines, or the same cell twice."""
     notes = []
     machines: dict[str, set[str]] = {}
     for record in records:
-        if record.environment_id:
+        if record.environment_id and (record.kind != "cell" or record.load_s or record.save_s):
             machines.setdefault(record.kind, set()).add(record.environment_id)
     for kind, found in machines.items():
         if len(found) > 1:

@@ -11,7 +11,6 @@ import dataclasses
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -70,14 +69,13 @@ def save(
 ) -> Saved:
     """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does.
 
-    `how`: "imported", the model's file is a module of the project; "main", it is the script that runs; "cuda", as
-    "imported", and the model is on a GPU. The project is copied, so that it can be put out of reach of what loads.
+    `how`: "imported", the model's file is a module of the project; "main", it is the script that runs; "notebook", it
+    is a notebook, whose cells run; "cuda", as "imported", and the model is on a GPU. The project is copied, so that it
+    can be put out of reach of what loads.
     `original`: the model as it was built already, from a project that its owner puts out of reach.
     """
     if original is None:
-        project = folder / "project"
-        shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
-        stage = dataclasses.replace(stage, folder=project)
+        stage = stage.copied(folder / "project", how)
     else:
         stage = original.stage
     saved = Saved(backend, stage, folder, how)
@@ -95,7 +93,7 @@ def save(
         like = original.reference if original is not None and original.reference.exists() else None
         fill(saved, builder, saved.worker, like)
     except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = _stopped(error, "save")
+        saved.stopped = _not_saved(saved, error)
     return saved
 
 
@@ -131,7 +129,7 @@ def fill(saved: Saved, builder: str, worker: Worker, like: Path | None = None) -
             described = worker.call("describe", reference=str(saved.reference), like=str(like) if like else None)
             saved.facts |= built | described
     except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = _stopped(error, "save")
+        saved.stopped = _not_saved(saved, error)
 
 
 def _write(saved: Saved, worker: Worker) -> bool:
@@ -337,6 +335,14 @@ def record(run_id: str, saved: Saved, loaded: Loaded, model: str, condition: str
     cell = Record(run_id=run_id, backend=saved.backend, model=model, condition=condition)
     cell.rerun = bench_command(saved.backend, model, condition)
     return dataclasses.replace(cell, **facts, **loaded.result)
+
+
+def _not_saved(saved: Saved, error: WorkerFailed | WorkerDied) -> dict[str, Any]:
+    stopped = _stopped(error, "save")
+    if saved.how == "notebook" and stopped["stage"] == "build":  # which says nothing of the backend
+        message = f"this model's code does not run in a notebook: {stopped['error_type']}: {stopped['message']}"
+        return stopped | {"outcome": "unavailable", "message": message}
+    return stopped
 
 
 def _stopped(error: WorkerFailed | WorkerDied, where: str) -> dict[str, Any]:

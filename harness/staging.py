@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import syntax
+from harness import notebook, syntax
 from harness.errors import ModelFileError
 from harness.registry import ModelSource
 
@@ -30,6 +30,13 @@ class Stage:
     """Top-level names that belong to the user's project."""
     scoring_file: Path
     """A copy of the model's file outside the project, for `score` where the project is absent."""
+
+    def copied(self, folder: Path, how: str = "imported") -> Stage:
+        """The project in the new folder `folder`, as it is where a model is saved in the way `how`."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        if how == "notebook":
+            notebook.convert(folder, self.module)
+        return replace(self, folder=folder)
 
 
 def stage(source: ModelSource, into: Path) -> Stage:

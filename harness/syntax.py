@@ -18,3 +18,8 @@ def parse(path: Path) -> ast.Module:
     text = path.read_text(encoding="utf-8")
     with _PARSING:
         return ast.parse(text)
+
+
+def asks_for_main(statement: ast.stmt) -> bool:
+    """Whether a statement is what a script does when it is run, under `if __name__ == "__main__"`."""
+    return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test) and not statement.orelse

@@ -14,8 +14,6 @@ the model started threads, which do not come along) or nobody can tell (no /proc
 from __future__ import annotations
 
 import atexit
-import dataclasses
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -35,9 +33,7 @@ class Original:
 
     def __init__(self, builder: str, stage: Stage, folder: Path, how: str = "imported", life: bool | None = None):
         self.how = how
-        project = folder / "project"
-        shutil.copytree(stage.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
-        self.stage = dataclasses.replace(stage, folder=project)
+        self.stage = stage.copied(folder / "project", how)
         self.reference = folder / "reference.pkl"
         self.facts: dict[str, Any] = {}
         self.forkable = False
@@ -72,7 +68,7 @@ def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | N
         builder=builder,
         own_modules=stage.own_modules,
         backend=backend,
-        as_main=how == "main",
+        how=how,
     )
 
 

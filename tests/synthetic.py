@@ -16,8 +16,8 @@ from reference_models.traits import TRAITS
 
 RUN_ID = "20260102-030405-abcd"
 CONDITIONS = (
-    "same_process", "fresh_process", "main_script", "source_absent", "source_renamed", "source_edited", "class_moved",
-    "other_interpreter", "spawned_workers", "saved_on_cuda", "a_condition_of_the_future",
+    "same_process", "fresh_process", "main_script", "notebook", "source_absent", "source_renamed", "source_edited",
+    "class_moved", "other_interpreter", "spawned_workers", "saved_on_cuda", "a_condition_of_the_future",
 )  # fmt: skip
 PROBES = {
     "planted_code": ("runs", "does not run"),

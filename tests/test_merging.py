@@ -76,6 +76,11 @@ def test_what_another_machine_measured_is_told(tmp_path):
     summary, page = (tmp_path / "c" / "summary.md").read_text(), (tmp_path / "c" / "index.html").read_text()
     assert "Measured elsewhere: json_spec_speed (2 CPUs (Zen))." in summary and "mixed" not in summary
     assert "json spec speed: cpu" in page
+    # of cells the conditions are told
+    there = write(tmp_path / "g", [dataclasses.replace(run(2)[0], condition="notebook", environment_id="third")])
+    assert CliRunner().invoke(main, ["merge", *merge[:2], str(there), "--output", str(tmp_path / "h")]).exit_code == 0
+    environment = json.loads((tmp_path / "h" / "environment.json").read_text())
+    assert environment["elsewhere"] == [told, {"environment_id": "third", "measured": ["notebook"]}]
     # merged again, it is known still, until the other machine's records are replaced
     again = ["merge", str(tmp_path / "c"), str(a), "--replace", "--output", str(tmp_path / "d")]
     assert CliRunner().invoke(main, again).exit_code == 0

@@ -32,6 +32,12 @@ def test_a_failure_is_counted_and_told_first():
     assert found.text == "1 of 2 models come back; failed at load: AttributeError: no class"
 
 
+def test_a_notebook_and_a_script_are_told_apart():
+    found = answer(NOTEBOOK, cell("notebook", "unsupported", stage="save", message="it was typed"), cell("main_script"))
+    assert (found.verdict, found.cells) == ("partly", (0, 1))
+    assert found.text.startswith("notebook: 0 of 1 models come back; main script: 1 of 1 models come back; unsupported")
+
+
 def test_renamed_is_asked_of_both_ways():
     found = answer(RENAMED, cell("source_renamed"), cell("class_moved", "mismatch", message="z"))
     assert found.verdict == "partly"

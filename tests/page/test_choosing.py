@@ -72,7 +72,7 @@ def test_a_scenario_is_a_choice(page):
     click(browser, ".scenario")
     assert find(browser, ".scenario")[0].get_attribute("aria-pressed") == "true"
     assert {box.get_attribute("value") for box in find(browser, "[name=need]:checked")} == {
-        "pre_post", "saved_from_main", "source_absent", "other_python"}  # fmt: skip
+        "pre_post", "saved_from_notebook", "source_absent", "other_python"}  # fmt: skip
 
 
 def test_situations_add_up(page):
@@ -83,7 +83,7 @@ def test_situations_add_up(page):
         next(button for button in find(browser, ".scenario") if button.text == title).click()
         return {box.get_attribute("value") for box in find(browser, "[name=need]:checked")}
 
-    notebook = {"pre_post", "saved_from_main", "source_absent", "other_python"}
+    notebook = {"pre_post", "saved_from_notebook", "source_absent", "other_python"}
     assert press("From a notebook to another team") == notebook
     both = press("From a store that strangers can write to")
     assert both == notebook | {"safe_load", "damage_noticed"}
