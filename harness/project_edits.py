@@ -145,7 +145,7 @@ def move_classes(project: Path) -> tuple[tuple[str, str], ...]:
         path.write_text(_LEFT.format(module=f"{module}{MOVED}", names=sorted(names)), encoding="utf-8")
         gone += [(module, name) for name in sorted(names)]
     for path in _files(project):
-        _follow(path, classes)
+        _follow(path, path.relative_to(project).parent.parts, classes)
     return tuple(gone)
 
 
@@ -161,16 +161,20 @@ def _class_names(path: Path) -> set[str]:
     return {node.name for node in parse(path).body if isinstance(node, ast.ClassDef)}
 
 
-def _follow(path: Path, classes: dict[str, set[str]]) -> None:
+def _follow(path: Path, package: tuple[str, ...], classes: dict[str, set[str]]) -> None:
+    """Put right where one file imports moved classes from; `package` is the one that it is in, part by part."""
+
     def followed(node: ast.AST) -> str | None:
-        if not isinstance(node, ast.ImportFrom) or node.level or node.module not in classes:
+        if not isinstance(node, ast.ImportFrom) or not node.module:
             return None
-        moved = [alias for alias in node.names if alias.name in classes[node.module]]
-        stay = [alias for alias in node.names if alias not in moved]
+        where = package[: len(package) - node.level + 1] if node.level else ()
+        names = classes.get(".".join((*where, node.module)), set())
+        moved = [alias for alias in node.names if alias.name in names or (alias.name == "*" and names)]
+        stay = [alias for alias in node.names if alias.name not in names]
         if not moved:
             return None
-        parts = [ast.ImportFrom(f"{node.module}{MOVED}", moved, 0)]
-        parts += [ast.ImportFrom(node.module, stay, 0)] if stay else []
+        parts = [ast.ImportFrom(f"{node.module}{MOVED}", moved, node.level)]
+        parts += [ast.ImportFrom(node.module, stay, node.level)] if stay else []
         return "; ".join(map(ast.unparse, parts))
 
     _splice(path, followed)

@@ -96,6 +96,21 @@ def test_classes_move_and_the_rest_stays(tmp_path):
     )
 
 
+def test_relative_and_star_imports_follow_moved_classes(tmp_path):
+    """As packages import their own parts."""
+    for folder in ("p", "p/inner"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("")
+    (tmp_path / "p" / "__init__.py").write_text("from .m import A, LIMIT\nfrom .m import *\n")
+    (tmp_path / "p" / "m.py").write_text("LIMIT = 3\nclass A: pass\nclass B(A): pass\n")
+    (tmp_path / "p" / "inner" / "n.py").write_text("from ..m import B, LIMIT\nfrom .. import m\nclass C(B): pass\n")
+    project_edits.move_classes(tmp_path)
+    code = (
+        "import p; from p.inner.n_moved import C; print(p.A.__module__, p.B in C.__mro__, p.LIMIT, hasattr(p.m, 'A'))"
+    )
+    assert run(tmp_path, code) == "p.m_moved True 3 False"
+
+
 # --- cells
 
 
