@@ -152,7 +152,9 @@ def object_(value: Any, builder: Builder) -> dict:
     The class alone, where it tells nothing.
     """
     parts = {name: part for name, part in attributes(value).items() if name not in _TOLD}
-    if getattr(parts.get("step"), "_wrapped_by_lr_sched", False):  # to warn, where it is called out of turn
+    step = parts.get("step")
+    if isinstance(step, types.FunctionType | types.MethodType) and hasattr(step, "_wrapped_by_lr_sched"):
+        # to warn, where it is called out of turn
         del parts["step"]
     if has_attributes(type(value)) and not _tells(type(value)):
         return builder.node("object", value, builder.named(parts))

@@ -94,7 +94,7 @@ def of_libraries(
                 left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, type)]
                 found |= {f"{path}.{key}": value for key, value in kept.items() if isinstance(value, abc.ABCMeta)}
                 found |= {f"{path}.{key}": value for key, value in _own_in(part, builder).items()}
-        if getattr(part, "__module__", getattr(part, "__name__", None)) == "decimal":
+        if (part.__name__ if isinstance(part, types.ModuleType) else _home(part)) == "decimal":
             found |= {f"decimal.getcontext().{key}": value for key, value in decimal_context().items()}
     return found
 
@@ -179,8 +179,12 @@ def _own_methods(cls: type, builder: Builder) -> dict[str, Any]:
 
 
 def _home(part: Any) -> str | None:
-    """The module that a function or class says that it is from, or the class of an object."""
-    return part.__module__ if isinstance(part, types.FunctionType | type) else type(part).__module__
+    """The module that a function or class says that it is from, or the class of an object.
+
+    Of no other object its `__module__`: a dictionary whose keys are its attributes may raise there.
+    """
+    is_code = isinstance(part, types.FunctionType | types.BuiltinFunctionType | type)
+    return part.__module__ if is_code else type(part).__module__
 
 
 def _counts(name: str, value: Any, builder: Builder) -> bool:

@@ -20,6 +20,7 @@ import torch
 from harness import describe_reached
 from harness.compare import compare
 from harness.snapshot import snapshot_model
+from tests.compare import asking
 
 OFFSET = contextvars.ContextVar("offset", default=0.5)
 UNSET = contextvars.ContextVar("unset")
@@ -93,6 +94,37 @@ def test_the_context_of_decimal_where_code_uses_decimal():
     with decimal.localcontext() as context:
         context.prec = 6
         assert found(before) == [(f"{POSTPROCESS}.__globals__.decimal.getcontext().prec", "value")]
+
+
+class Settings(dict):
+    """Whose keys are its attributes: one that it lacks raises KeyError."""
+
+    __getattr__ = dict.__getitem__
+
+
+SETTINGS = Settings(scale=2)
+
+
+def reads_settings(self):
+    return SETTINGS.scale
+
+
+def test_a_global_whose_attributes_are_its_keys(monkeypatch):
+    before = snapshot_model(asking.model(reads_settings, step=SETTINGS), own_modules=asking.OWN)
+    assert {node["kind"] for node in before["nodes"]}.isdisjoint({"unreadable"})
+    monkeypatch.setitem(SETTINGS, "scale", 3)
+    after = snapshot_model(asking.model(reads_settings, step=SETTINGS), own_modules=asking.OWN)
+    assert [difference.kind for difference in compare(before, after)] == ["value"]
+
+
+class Stepping:
+    """An object with a `step`."""
+
+
+def test_an_attribute_step_whose_attributes_are_its_keys():
+    one = Stepping()
+    one.step = SETTINGS
+    assert not any(node["kind"] == "unreadable" for node in snapshot_model(one, own_modules=asking.OWN)["nodes"])
 
 
 @pytest.mark.parametrize("kind", ["number", "function"])
