@@ -2,22 +2,17 @@
 
 A cache of a function that always answers alike is no state: a tokenizer's may have been filled or not, and is right
 either way. One that was filled before a setting changed, or whose entries were changed in place, answers for as long as
-its process lives what no other process will. Which it is, is found by calling the function: in a copy of the process
-(`fork`), so that nothing of it is seen here. Where there is no `fork`, or the copy takes too long, nothing is told.
+its process lives what no other process will. Which it is, is found by calling the function, in a copy of the process
+(`aside`). Where there is none, or it takes too long, nothing is told.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
-import os
-import select
-import signal
-import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from harness import aside
 from harness.snapshot_graph import Graph
 
 if TYPE_CHECKING:
@@ -45,7 +40,7 @@ def stale(value: functools._lru_cache_wrapper, remembered: Entries, builder: Bui
     if not remembered:
         return []
     mark = _entries(value)[1]
-    answers = _in_a_copy(lambda: bytes(_is_stale(value, *entry, mark, builder) for entry in remembered))
+    answers = aside.in_a_copy(lambda: bytes(_is_stale(value, *entry, mark, builder) for entry in remembered), TIMEOUT_S)
     return [entry for entry, is_stale in zip(remembered, answers, strict=False) if is_stale]
 
 
@@ -88,29 +83,3 @@ def _is_stale(value: functools._lru_cache_wrapper, key: Any, result: Any, mark: 
 def _digest(value: Any, builder: Builder) -> str:
     graph = Graph(type(builder)(builder.own, state=False).build(value, "result"))
     return graph.digest(graph.root)
-
-
-def _in_a_copy(answer: Callable[[], bytes]) -> bytes:
-    """What the function gives in a copy of this process; nothing where the copy dies or takes too long."""
-    if not hasattr(os, "fork"):
-        return b""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads, which do not come along and are not needed
-        copy = os.fork()
-    if copy == 0:
-        try:
-            silent = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silent, 1)
-            os.dup2(silent, 2)
-            os.write(writing, answer())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    try:
-        return os.read(reading, ENTRIES) if select.select([reading], [], [], TIMEOUT_S)[0] else b""
-    finally:
-        os.close(reading)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(copy, signal.SIGKILL)
-        os.waitpid(copy, 0)

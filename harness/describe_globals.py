@@ -168,7 +168,7 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
     if _imports_itself(function.__code__):
         names[function.__globals__.get("__name__")] = (_ITSELF, False)
     for name, (path, stated) in names.items():
-        if name in builder.imported and (module := _imported(name, function, stated)) is not None:
+        if name in builder.imported and (module := _imported(name, function, builder, stated)) is not None:
             there[path] = module
     return _of_own_modules(function, list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
 
@@ -184,7 +184,7 @@ def importable(function: types.FunctionType, builder: Builder) -> dict[str, int]
         return {}
     of_an_artifact = _importer(function) is not builtins.__import__
     found = [name for name, stated in names.items()
-             if name in sys.modules or (_imported(name, function) is not None if of_an_artifact and stated
+             if name in sys.modules or (_imported(name, function, builder) is not None if of_an_artifact and stated
                                         else is_findable(name))]  # fmt: skip
     return {".import <own>": len(found)} if found else {}
 
@@ -205,9 +205,16 @@ def is_findable(name: str) -> bool:
     return True
 
 
-def _imported(name: str, function: types.FunctionType, stated: bool = True) -> types.ModuleType | None:
-    """The module, imported as the function does by a statement or by a text."""
+def _imported(
+    name: str, function: types.FunctionType, builder: Builder, stated: bool = True
+) -> types.ModuleType | None:
+    """The module, imported as the function does by a statement or by a text.
+
+    What the importer of an artifact has imported already, it alone knows.
+    """
     importer = _importer(function) if stated else builtins.__import__
+    if importer is not builtins.__import__ or name not in sys.modules:
+        builder.will_import(name)
     with contextlib.suppress(Exception):  # the user's code; or it is not there
         return importer(name, function.__globals__, None, ("__name__",))
     return None
@@ -253,7 +260,7 @@ def _of_own_modules(
 
 def _was_imported(module: types.ModuleType, builder: Builder) -> bool:
     """Whether a module in a package of the user's was when the original was described, whatever the package's name."""
-    inside = module.__name__.partition(".")[2]
+    inside = builder.bare_name(module.__name__).partition(".")[2]
     return not builder.imported or not inside or any(name.partition(".")[2] == inside for name in builder.imported)
 
 

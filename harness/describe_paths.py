@@ -50,6 +50,8 @@ def _leads_to(names: list[str], builder: Builder) -> Any:
         return _NOTHING
     if modules[-1] not in (builder.imported or sys.modules):
         return modules[-1]
+    if modules[-1] not in sys.modules:
+        builder.will_import(modules[-1])
     with contextlib.suppress(Exception):  # the user's code; or there is no such name
         return functools.reduce(getattr, names[len(modules) :], importlib.import_module(modules[-1]))
     return _NOTHING

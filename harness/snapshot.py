@@ -103,12 +103,15 @@ def snapshot_model(
     own_modules: Collection[str] = (),
     set_in_libraries: Collection[library_settings.Name] = (),
     imported: Collection[str] = (),
+    importing: bool = True,
     root: str = "model",
 ) -> dict:
     """Describe everything of a model that should come back: see `describe_torch.module`.
 
     `set_in_libraries`: names of what the program set there, as the process knows that built the model; `imported`, for
     a copy, and for the original once more: the user's modules that were imported when the original was described.
+    `importing`: whether modules may be imported that the code would import; where one would have to be and may not,
+    WouldImport is raised.
 
     Never raises for what the model holds: a part that cannot be read becomes a node of kind `unreadable`, which
     compares as a difference.
@@ -116,7 +119,12 @@ def snapshot_model(
     builder = Builder(own_modules, state=True)
     builder.set_in_libraries = set_in_libraries
     builder.imported = frozenset(imported)
+    builder.importing = importing
     return builder.build(model, root)
+
+
+class WouldImport(Exception):
+    """To describe a model, a module of the user's would have to be imported: what that does, it does to the process."""
 
 
 class Builder:
@@ -142,6 +150,7 @@ class Builder:
         """Tensors that are computed anew before they are used: how they were is no state."""
         self.set_in_libraries: Collection[library_settings.Name] = ()
         self.imported: frozenset[str] = frozenset()
+        self.importing = True
         self.libraries: set[str] = set()
         """The modules that the model's objects and the user's code come upon."""
         self.read: set[str] = set()
@@ -303,6 +312,11 @@ class Builder:
                     if low >= end:
                         now = self._storages[low, number] = len(self._storages)
                     storage[0], end = now, max(end, high)
+
+    def will_import(self, name: str) -> None:
+        """To be told before a module of the user's is imported. Raises WouldImport where that may not be."""
+        if not self.importing:
+            raise WouldImport(name)
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""
