@@ -14,6 +14,8 @@ import functools
 import hashlib
 import inspect
 import os
+import re
+import sys
 import sysconfig
 import types
 from _abc import _get_dump
@@ -61,6 +63,7 @@ _REMEMBERED = frozenset({"_torchdynamo_wrapper_id", "_clear_cache", "dispatch_ca
 """What a compiler noted on a function, and what `functools.singledispatch` was called with."""
 _LIBRARIES = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib"))
 """Where the files of libraries are: a copy by value may give their code globals of another name."""
+_GENERATED = re.compile(r"<\w+ generated ")
 _SORT = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 _SMALL = 256
 """Smaller integers are parts of instructions, not constants, from Python 3.14 on."""
@@ -79,10 +82,11 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return builder.node("partial", value, builder.named(parts))
     if issubclass(cls, types.CellType):  # shared by functions that count together
         try:
-            parts = {"": value.cell_contents}
+            node = builder.node("cell", value, builder.named({"": value.cell_contents}))
         except ValueError:
-            return builder.node("cell", value, facts={"value": "empty"})
-        return builder.node("cell", value, builder.named(parts))
+            node = builder.node("cell", value, facts={"value": "empty"})
+        builder.cells.append((node, value))
+        return node
     if issubclass(cls, _NATIVE):
         return _native(value, builder)
     if issubclass(cls, property):
@@ -124,6 +128,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         return builder.node("function", value, identity=False, facts=facts)
     cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
     cells.pop("__class__", None)  # what `super()` reads
+    rebound = bytecode.read(value.__code__, "STORE_DEREF") | bytecode.read(value.__code__, "DELETE_DEREF")
+    builder.rebound_cells |= {id(cell) for name, cell in cells.items() if name in rebound}
     if value.__globals__ is vars(functools):
         cells = {name: cell for name, cell in cells.items() if name not in _REMEMBERED}
     groups = [
@@ -194,10 +200,17 @@ def _constant(constant: Any) -> Any:
 
 
 def _is_generated(name: str, part: Any, owner: type) -> bool:
-    """Whether `dataclass` wrote a method of the class, or wrapped it against recursion."""
+    """Whether `dataclass` wrote a method of the class, or wrapped it against recursion; or `attrs` wrote it, whose
+    `__hash__` has the hash of a text in it."""
     code = getattr(part, "__code__", None)
-    if code is None or "__dataclass_params__" not in vars(owner) or not name.startswith("__"):
+    if code is None or not name.startswith("__"):
         return False
+    if _GENERATED.match(code.co_filename):
+        return True
+    return "__dataclass_params__" in vars(owner) and _is_of_dataclass(code)
+
+
+def _is_of_dataclass(code: types.CodeType) -> bool:
     return code.co_filename == "<string>" or code.co_filename.endswith(("/dataclasses.py", "/reprlib.py"))
 
 
@@ -238,7 +251,7 @@ def class_(value: type, builder: Builder) -> dict:
             is_kept = is_enum and name.startswith("_") and not _is_own(part, builder)  # by enum, its own affair
             if not _is_generated(name, part, value) and not is_kept:
                 parts[name] = part
-        elif not _is_kept_by_python(name, part, value) and (_is_public(name, part, builder) or builder.state):
+        elif not _is_kept_by_python(name, part, value, builder) and (_is_public(name, part, builder) or builder.state):
             parts[name] = part
     members = {name: member._value_ for name, member in value.__members__.items()} if is_enum else {}
     for name, member in value.__members__.items() if is_enum else ():
@@ -268,9 +281,17 @@ def _is_public(name: str, part: Any, builder: Builder) -> bool:
     return not name.startswith("_") or (builder.is_own(type(part).__module__) and hasattr(type(part), "__get__"))
 
 
-def _is_kept_by_python(name: str, part: Any, owner: type) -> bool:
+def _is_kept_by_python(name: str, part: Any, owner: type, builder: Builder) -> bool:
     if name in _KEPT_BY_PYTHON or isinstance(part, types.MemberDescriptorType | types.GetSetDescriptorType):
         return True
+    is_reserved = name.startswith("__") and name.endswith("__")
     if not issubclass(owner, enum.Enum):
-        return False
-    return name in owner.__members__ or name in _KEPT_BY_ENUM or (name.startswith("__") and name.endswith("__"))
+        return is_reserved and _is_made_by_a_library(owner, builder)
+    return name in owner.__members__ or name in _KEPT_BY_ENUM or is_reserved
+
+
+def _is_made_by_a_library(owner: type, builder: Builder) -> bool:
+    """Whether the class of the class is a library's: pydantic keeps validators and what it noted of uses in names of
+    two underscores, with addresses in them."""
+    home = type(owner).__module__
+    return home.partition(".")[0] not in sys.stdlib_module_names and not builder.is_own(home)

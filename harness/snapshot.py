@@ -161,6 +161,10 @@ class Builder:
         """The user's modules that the model holds."""
         self.caches: list[tuple[dict, list[tuple[Any, Any]]]] = []
         """Nodes of functions with `functools.lru_cache`, and what these remember."""
+        self.cells: list[tuple[dict, types.CellType]] = []
+        """Nodes of cells of closures, with these."""
+        self.rebound_cells: set[int] = set()
+        """The addresses of those that code rebinds."""
         self.views: list[tuple[dict, dict]] = []
         """Nodes of views, and the dictionaries that they show."""
         self.variables: dict[tuple[int, str], Any] = {}
@@ -194,6 +198,7 @@ class Builder:
                 around.append(self.named(describe_reached.decimal_context(), ".<context>"))
                 self._describe_pending()
             self._tell_pieces_apart()
+            self._tell_cells_apart()
             snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
             snapshot_atoms.replace(self._nodes, self.watched, self.compared)
             describe_asked.add(self)
@@ -317,6 +322,12 @@ class Builder:
         """To be told before a module of the user's is imported. Raises WouldImport where that may not be."""
         if not self.importing:
             raise WouldImport(name)
+
+    def _tell_cells_apart(self) -> None:
+        """Which functions share a cell of a closure, nobody can tell where no code writes to it."""
+        if "cell_contents" not in self.read:
+            for node, cell in self.cells:
+                node["identity"] = id(cell) in self.rebound_cells
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""

@@ -10,6 +10,7 @@ import sys
 import types
 
 import numpy as np
+import pytest
 from compare_things import Plain, differences, f_names, f_scale, f_small, seen, transported
 
 from harness.compare import compare
@@ -183,3 +184,71 @@ def test_what_is_abstract(monkeypatch):
     before = made(Shape)
     monkeypatch.setattr(Shape, "__abstractmethods__", frozenset())
     assert kinds(before, made(Shape)) == [("model", "abstract")]
+
+
+def test_a_cell_that_nobody_rebinds_is_no_variable():
+    def made(share):
+        def pair(value):
+            return (lambda: value), (lambda: value + 1)
+
+        return pair(3) if share else (pair(3)[0], pair(3)[1])
+
+    described = [snapshot_model(made(share), own_modules=OWN) for share in (True, False)]
+    assert compare(*described) == []
+
+    def counting(share):
+        def pair(value):
+            def count():
+                nonlocal value
+                value += 1
+
+            return (lambda: value), count
+
+        return pair(3) if share else (pair(3)[0], pair(3)[1])
+
+    described = [snapshot_model(counting(share), own_modules=OWN) for share in (True, False)]
+    assert [difference.kind for difference in compare(*described)] == ["identity"]
+
+
+LIBRARY_CLASSES = """
+import attrs
+import pydantic
+
+class Config(pydantic.BaseModel):
+    threshold: float = 0.5
+    _calls: int = pydantic.PrivateAttr(default=0)
+
+    @pydantic.field_validator("threshold")
+    @classmethod
+    def check(cls, value):
+        return value
+
+@attrs.frozen
+class Labels:
+    names: tuple = ()
+
+def make():
+    config = Config()
+    config._calls += 1
+    return [config, Labels(("a", "b"))]
+"""
+
+
+def test_classes_that_a_library_makes_or_writes_methods_of():
+    """What pydantic notes of a class has addresses in it, what attrs writes has hashes: of two imports, two."""
+    pytest.importorskip("pydantic")
+    pytest.importorskip("attrs")
+    described = []
+    for salt in ("", "\n# of another text"):
+        module = types.ModuleType("library_classes")
+        sys.modules[module.__name__] = module
+        exec(LIBRARY_CLASSES + salt, vars(module))
+        made = module.make()
+        hash_ = module.Labels.__hash__
+        constants = tuple(5 if type(one) is int and one > 1000 else one for one in hash_.__code__.co_consts)
+        hash_.__code__ = hash_.__code__.replace(co_consts=constants) if salt else hash_.__code__
+        described.append(snapshot_model(made, own_modules=["library_classes"]))
+    assert compare(*described) == []
+    made[0].threshold = 0.75
+    changed = snapshot_model(made, own_modules=["library_classes"])
+    assert [difference.kind for difference in compare(described[1], changed)] == ["value", "extra"]
