@@ -18,6 +18,9 @@ from __future__ import annotations
 from backends.base import Backend
 from backends.project import own_modules
 
+PACKAGE = "saved-model"
+"""Where in the archive the pickle is: a name that no module of the project's can have, as `model` it well may."""
+
 
 class TorchPackage(Backend):
     """`PackageExporter`: the project's modules interned, all others extern."""
@@ -30,10 +33,10 @@ class TorchPackage(Backend):
             if own:
                 exporter.intern([f"{name}.**" for name in own])  # `name.**` is `name` and all below it
             exporter.extern("**")
-            exporter.save_pickle("model", "model.pkl", model)
+            exporter.save_pickle(PACKAGE, "model.pkl", model)
 
     def load(self, directory):
         from torch.package import PackageImporter
 
         # Trust boundary: the archive's code is imported, and unpickling runs whatever the file says.
-        return PackageImporter(directory / "model.pt").load_pickle("model", "model.pkl")
+        return PackageImporter(directory / "model.pt").load_pickle(PACKAGE, "model.pkl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -118,6 +119,13 @@ def test_an_artifact_of_a_script_names_main(run_cell):
     record = run_cell("pickle", "nested_fruit", "main_script")
     assert (record.outcome, record.error_type) == ("failed", "AttributeError")
     assert "on <module '__main__'>" in record.message
+
+
+@pytest.mark.parametrize("backend", ["torch_package", "json_spec_source", "mlflow_pyfunc_from_code"])
+def test_what_carries_the_source_knows_a_file_called_model_from_its_own(run_cell, tmp_path, backend):
+    """It is the commonest name, and not the artifact's to take."""
+    shutil.copyfile(registry.model_source("nested_fruit").path, tmp_path / "model.py")
+    assert run_cell(backend, f"{tmp_path / 'model.py'}:build").outcome == "exact"
 
 
 def test_a_scripts_own_block_does_not_run(tmp_path):
