@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator
 
 _STORE_ATTR = dis.opmap["STORE_ATTR"]
+_DELETE_ATTR = dis.opmap["DELETE_ATTR"]
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
@@ -44,6 +45,29 @@ def imports(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...
                       for level, parts, step in zip(steps, steps[1:], steps[2:], strict=False)
                       if step.opname == "IMPORT_NAME"]  # fmt: skip
     return tuple(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def set_in_globals(code: types.CodeType) -> frozenset[tuple[str, ...]]:
+    """The attributes that the code sets or deletes of its globals: ("settings", "SCALE")."""
+    found = set()
+    for part in with_inner(code):
+        if _STORE_ATTR not in part.co_code[::2] and _DELETE_ATTR not in part.co_code[::2]:
+            continue
+        steps: list[str] = []
+        copied: list[str] = []  # `settings.COUNT += 1` has the module twice, once to read and once to write
+        for instruction in dis.get_instructions(part):
+            if instruction.opname in ("STORE_ATTR", "DELETE_ATTR") and (path := steps or copied):
+                found.add((*path, instruction.argval))
+                copied = []
+            if instruction.opname == "LOAD_GLOBAL":
+                steps = [instruction.argval]
+            elif instruction.opname == "LOAD_ATTR" and steps:
+                steps = [*steps, instruction.argval]
+            elif instruction.opname not in ("CACHE", "EXTENDED_ARG"):
+                copied = steps if instruction.opname == "COPY" and steps else copied
+                steps = []
+    return frozenset(found)
 
 
 def attributes_set(code: types.CodeType) -> Iterator[str]:

@@ -6,8 +6,8 @@
 *The user's modules that code imports itself*: where the copy was not yet there, they are not imported. Last, since
 importing one may change the others. And whether it would find them.
 
-*Variables*: a global that code rebinds (`global COUNT`) is one for all functions of its module. A copy by value may
-give each function its own, equal until one is written.
+*Variables*: a global that code rebinds (`global COUNT`, `settings.COUNT = 2`) is one for all functions of its module,
+and for all that know the module. A copy by value may give each function its own, equal until one is written.
 
 *The dictionary behind a view* that the model holds as well as the view: what is written to it later shows in both.
 
@@ -20,11 +20,12 @@ function with `functools.lru_cache` gives again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import describe_globals, describe_paths, library_settings
+from harness import bytecode, describe_globals, describe_paths, library_settings
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -41,7 +42,7 @@ def add(builder: Builder, nodes: list[dict]) -> None:
     texts = (
         set(_texts(nodes)) if any(describe_globals.looks_up(function) for function, _ in builder.functions) else set()
     )
-    rebound = {name for function, _ in builder.functions for name in describe_globals.written(function)}
+    rebound = {name for function, _ in builder.functions for name in describe_globals.written(function, builder)}
     for function, node in builder.functions:
         _extend(node, builder.named(describe_globals.by_data(function, texts), ".__globals__"))
         if describe_globals.imports(function.__code__):
@@ -79,9 +80,17 @@ def variable() -> dict:
 
 
 def _variables(function: types.FunctionType, rebound: set[str], builder: Builder) -> dict[str, Variable]:
-    used = rebound & describe_globals.loaded(function)
-    where = id(function.__globals__)
-    return {name: builder.variables.setdefault((where, name), Variable()) for name in sorted(used)}
+    found = {name: (function.__globals__, name) for name in rebound & describe_globals.loaded(function)}
+    for path, module in describe_globals.modules_known(function, builder).items():
+        read = rebound & vars(module).keys() & _names(function.__code__)
+        found |= {f"{path}.{name}": (vars(module), name) for name in read}
+    return {path: builder.variables.setdefault((id(space), name), Variable())
+            for path, (space, name) in sorted(found.items())}  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(code: types.CodeType) -> frozenset[str]:
+    return frozenset(name for part in bytecode.with_inner(code) for name in part.co_names)
 
 
 def _texts(nodes: list[dict]) -> Iterator[str]:

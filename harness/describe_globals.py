@@ -327,12 +327,34 @@ def looks_up(function: types.FunctionType) -> bool:
 
 def loaded(function: types.FunctionType) -> frozenset[str]:
     """The globals that the code reads or rebinds."""
-    return bytecode.read(function.__code__, "LOAD_GLOBAL") | written(function)
+    return frozenset().union(
+        *(bytecode.read(function.__code__, f"{word}_GLOBAL") for word in ("LOAD", "STORE", "DELETE"))
+    )
 
 
-def written(function: types.FunctionType) -> frozenset[str]:
-    """The globals that the code rebinds."""
-    return bytecode.read(function.__code__, "STORE_GLOBAL") | bytecode.read(function.__code__, "DELETE_GLOBAL")
+def written(function: types.FunctionType, builder: Builder) -> frozenset[str]:
+    """The globals that the code rebinds, its own and of the user's modules that it knows: `settings.SCALE = 2`."""
+    own = bytecode.read(function.__code__, "STORE_GLOBAL") | bytecode.read(function.__code__, "DELETE_GLOBAL")
+    return own | {
+        name
+        for *path, name in bytecode.set_in_globals(function.__code__)
+        if ".".join(path) in modules_known(function, builder)
+    }
+
+
+def modules_known(function: types.FunctionType, builder: Builder) -> dict[str, types.ModuleType]:
+    """The user's modules that the code reads among its globals, and those that it reads of these, by their paths."""
+    names = {name for part in bytecode.with_inner(function.__code__) for name in part.co_names}
+    spaces: list[tuple[str, dict[str, Any]]] = [("", function.__globals__)]
+    found: dict[str, types.ModuleType] = {}
+    while spaces:
+        path, space = spaces.pop()
+        for name in sorted(names & space.keys()):
+            part = space[name]
+            if isinstance(part, types.ModuleType) and builder.is_own(part.__name__) and part not in found.values():
+                found[f"{path}{name}"] = part
+                spaces.append((f"{path}{name}.", vars(part)))
+    return found
 
 
 def _of_the_environment(code: list[types.CodeType], there: dict[str, Any]) -> dict[str, Any]:

@@ -30,3 +30,17 @@ def test_names_by_operation():
     inner = code("def f():\n    global COUNT\n    COUNT = LIMIT")
     assert bytecode.read(inner, "LOAD_GLOBAL") == {"LIMIT"}
     assert bytecode.read(inner, "STORE_GLOBAL") == {"COUNT"}
+
+
+def test_attributes_of_globals_that_are_set():
+    text = """
+def f(self, local):
+    settings.SCALE = self.scale
+    package.settings.COUNT += 1
+    del settings.LIMIT
+    local.scale = settings.READ
+    self.scale = lambda: setattr(settings, "BY_TEXT", 2)
+"""
+    found = {("settings", "SCALE"), ("package", "settings", "COUNT"), ("settings", "LIMIT")}
+    assert bytecode.set_in_globals(code(text)) == found
+    assert bytecode.set_in_globals(code("def f(self):\n    self.scale = 2")) == set()

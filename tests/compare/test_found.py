@@ -244,6 +244,24 @@ def test_a_global_that_one_function_writes_and_another_reads():
     assert seen(unwritten, described(None, first=reads, second=alone(reads_too))) == []
 
 
+def test_a_global_that_code_sets_by_its_module(monkeypatch):
+    """`policy.LIMIT = 2` here, and a function of that module reads it."""
+    policy = types.ModuleType("roundtrip_test_policy")
+    exec("LIMIT = 1\ndef decide(self): return LIMIT\n", vars(policy))
+    monkeypatch.setitem(sys.modules, policy.__name__, policy)
+    user = types.ModuleType("roundtrip_test_user")
+    exec("import roundtrip_test_policy as policy\ndef tune(self, by):\n    policy.LIMIT += by\n", vars(user))
+
+    def snapshot(*parts):
+        return snapshot_model(Model(list(parts)), own_modules=[*OWN, policy.__name__, user.__name__])
+
+    before = snapshot(user.tune, policy.decide)
+    assert seen(before, snapshot(user.tune, policy.decide)) == []
+    ((path, kind),) = seen(before, snapshot(user.tune, alone(policy.decide)))
+    assert path.endswith(".<variables>.LIMIT") and kind == "identity"
+    assert seen(snapshot(policy.decide), snapshot(alone(policy.decide))) == []
+
+
 # --- what stands behind
 
 
