@@ -261,11 +261,17 @@ class _Walk:
         if not self._is_own(cls):
             return _named(cls)
         for name, item in vars(cls).items():
-            if name not in QUIET:
+            if name not in QUIET and not (_is_reserved(name) and self._is_made_by_a_library(cls)):
                 self.enter(item, f"{path}.{name}")
         for base in cls.__bases__:
             self.enter(base, _named(base))
         return f"{cls.__qualname__}({', '.join(map(_named, cls.__bases__))})"
+
+    def _is_made_by_a_library(self, cls: type) -> bool:
+        """Whether its metaclass is a library's: what that keeps in names of two underscores, as pydantic what was set
+        of its objects, is none of the program's."""
+        meta = type(cls)
+        return meta.__module__.partition(".")[0] not in sys.stdlib_module_names and not self._is_own(meta)
 
     def _is_own(self, thing: Any) -> bool:
         module = getattr(thing, "__module__", None)
@@ -292,6 +298,10 @@ def environment_at_start() -> dict[str, str] | None:
 def _named(thing: Any) -> str:
     """`module:qualname`; of the script what an import calls it."""
     return f"{plain_name(str(thing.__module__))}:{thing.__qualname__}"
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 _ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])

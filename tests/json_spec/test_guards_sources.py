@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import forked, imported, save, sources
+from backends.json_spec import forked, imported, load, save, sources
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
@@ -271,6 +271,28 @@ def test_a_module_may_be_saved_from_while_it_is_imported(tmp_path, monkeypatch):
     with pytest.raises(Unsupported, match="saves_at_import:SCALE was changed"):
         importlib.import_module("saves_at_import")
     assert (tmp_path / "a").exists()
+
+
+@needs_fork
+def test_what_a_library_notes_of_a_class_that_it_makes_is_no_change(tmp_path, monkeypatch):
+    """pydantic does, of what was set of its objects; what the program sets is one."""
+    pytest.importorskip("pydantic")
+    (tmp_path / "made_by_pydantic.py").write_text(
+        "import pydantic\nclass Config(pydantic.BaseModel):\n    scale: float = 1.0\n"
+        "    _calls: int = pydantic.PrivateAttr(default=0)\n    def count(self):\n        pass\n"
+        "class Part:\n    def __init__(self):\n        self.config = Config()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("made_by_pydantic")
+    part = module.Part()
+    part.config.scale = 2.0
+    part.config._calls += 1
+    save(part, tmp_path / "a")
+    loaded = load(tmp_path / "a", trust=["made_by_pydantic"]).config
+    assert (loaded.scale, loaded._calls, loaded.model_fields_set) == (2.0, 1, {"scale"})
+    module.Config.count = lambda self: None
+    with pytest.raises(Unsupported, match=r"made_by_pydantic:Config\.count was changed"):
+        save(part, tmp_path / "b")
 
 
 @needs_fork
