@@ -146,7 +146,9 @@ def _run_as_main(project: str, module: str) -> Any:
 def describe_state(session: Session) -> None:
     """Write down the original's state just before it is saved."""
     session.stage = "build"
-    session.set_in_libraries = library_settings.changed(session.libraries or {}) + session.set_in_environment
+    session.set_in_libraries = (
+        library_settings.changed(session.libraries or {}, session.own_modules) + session.set_in_environment
+    )
     session.imported = [name for name in sys.modules if name.partition(".")[0] in session.own_modules]
     session.state = _snapshot(session)
 

@@ -1,10 +1,11 @@
 """What the user's program set in libraries: values of modules and classes, defaults of functions, replaced functions.
 
-`ImageFile.LOAD_TRUNCATED_IMAGES = True`, `Distribution.set_default_validate_args(False)`, a mock in a function's place:
-no artifact carries it, and the code that depends on it does not name it. What a library had before is known only to a
-process that looked before the user's file was imported. So the process that builds the model notes what the libraries
-that the project imports hold (`noted`), and tells afterwards what is another (`changed`), by names alone; what these
-names stand for is described where the model was saved and where it is loaded (`value_of`).
+`ImageFile.LOAD_TRUNCATED_IMAGES = True`, `Distribution.set_default_validate_args(False)`, a mock in a function's place,
+a constructor for a tag of YAML, a function that collates a class of the user's: no artifact carries it, and the code
+that depends on it does not name it. What a library had before is known only to a process that looked before the user's
+file was imported. So the process that builds the model notes what the libraries that the project imports hold
+(`noted`), and tells afterwards what is another (`changed`), by names alone; what these names stand for is described
+where the model was saved and where it is loaded (`value_of`).
 
 Likewise the variables of the environment that it set while it built the model, and that its source names: what reads
 them is as a rule a library (`TORCH_HOME`, `COLUMNS`, a proxy), or another program that the model starts.
@@ -60,6 +61,22 @@ class _Another:
     __hash__ = None  # type: ignore[assignment]
 
 
+class _Registry:
+    """Stands for a container of which only counts what of the user's is in it."""
+
+    def __init__(self, users: list[Any]) -> None:
+        self.users = users
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Registry)
+            and len(self.users) == len(other.users)
+            and all(one is two for one, two in zip(self.users, other.users, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def noted(project: Path, own_modules: Collection[str]) -> Held:
     """What the libraries hold that the project imports where its files begin. They are imported for that."""
     imported, mentioned = set(), set()
@@ -78,12 +95,15 @@ def noted(project: Path, own_modules: Collection[str]) -> Held:
     return {name: value for module in modules for name, value in _entries(module)}
 
 
-def changed(before: Held) -> list[Name]:
-    """The names of what is another now, or gone."""
+def changed(before: Held, own_modules: Collection[str] = ()) -> list[Name]:
+    """The names of what is another now, or gone, and of containers that got something of the user's."""
     modules = [sys.modules[name] for name in dict.fromkeys(name[0] for name in before) if name in sys.modules]
-    now = {name: value for module in modules for name, value in _entries(module)}
-    return sorted(name for name, value in before.items()
-                  if not _same(value, now.get(name, ...)) and not _is_its_own(name, now.get(name)))  # fmt: skip
+    own = {*own_modules, "__main__"} if own_modules else frozenset()
+    now = {name: value for module in modules for name, value in _entries(module, own)}
+    names = {name for name, value in before.items()
+             if not _same(value, now.get(name, ...)) and not _is_its_own(name, now.get(name))}  # fmt: skip
+    made = {name for name, value in now.items() if name not in before and isinstance(value, _Registry) and value.users}
+    return sorted(names | made)
 
 
 def _is_its_own(name: Name, now: Any) -> bool:
@@ -147,13 +167,13 @@ def _modules(names: set[str], own_modules: Collection[str]) -> Iterator[types.Mo
         top = name.partition(".")[0]
         if top in own_modules or top in _OF_THE_PROCESS or not isinstance(module, types.ModuleType):
             continue
-        if top in _VAST and "._" in name:
+        if top in _VAST and "._" in name and name not in names:
             continue
         if (top in packages or f"{name}.".startswith(parts)) and len(vars(module)) <= _LARGE:
             yield module
 
 
-def _entries(module: types.ModuleType) -> Iterator[tuple[Name, Any]]:
+def _entries(module: types.ModuleType, own: Collection[str] = ()) -> Iterator[tuple[Name, Any]]:
     home, package = module.__name__, module.__name__.partition(".")[0]
     for name, value in list(vars(module).items()):
         if name.startswith("__") or name in _LAZILY_SET:
@@ -162,13 +182,13 @@ def _entries(module: types.ModuleType) -> Iterator[tuple[Name, Any]]:
             if not name.startswith("_"):
                 yield (home, name), _Another(value)
             if value.__module__ == home:
-                yield from _of_class((home, name), value)
+                yield from _of_class((home, name), value, own)
         elif isinstance(value, types.FunctionType | types.BuiltinFunctionType):
             if not name.startswith("_"):
                 yield (home, name), _Another(value)
             if (value.__module__ or "").partition(".")[0] == package:
                 yield from _defaults((home, name), value)
-        elif (kept := _kept(value)) is not ...:
+        elif (kept := _kept(value, own)) is not ...:
             if not name.startswith("_"):
                 yield (home, name), kept
         elif type(value).__module__.partition(".")[0] == package:  # an object that the package's functions use
@@ -177,7 +197,7 @@ def _entries(module: types.ModuleType) -> Iterator[tuple[Name, Any]]:
                     yield (home, name, key), part
 
 
-def _of_class(name: Name, cls: type) -> Iterator[tuple[Name, Any]]:
+def _of_class(name: Name, cls: type, own: Collection[str]) -> Iterator[tuple[Name, Any]]:
     for key, value in list(vars(cls).items()):
         if key in _LAZILY_SET:
             continue
@@ -188,7 +208,7 @@ def _of_class(name: Name, cls: type) -> Iterator[tuple[Name, Any]]:
         elif key.startswith("_"):
             if not key.startswith("__") and isinstance(value, bool | str):
                 yield (*name, key), value
-        elif (kept := _kept(value)) is not ...:
+        elif (kept := _kept(value, own)) is not ...:
             yield (*name, key), kept
 
 
@@ -199,8 +219,9 @@ def _defaults(name: Name, function: Any) -> Iterator[tuple[Name, Any]]:
             yield (*name, word), {key: part if type(part) in _PLAIN else _Another(part) for key, part in parts}
 
 
-def _kept(value: Any) -> Any:
-    """A plain value, or a copy of a container of plain values; `...` for anything else.
+def _kept(value: Any, own: Collection[str]) -> Any:
+    """A plain value, or a copy of a container of plain values; of another container, what is the user's in it; `...`
+    for anything else.
 
     An empty one is to be filled by the library when it is first used.
     """
@@ -210,7 +231,15 @@ def _kept(value: Any) -> Any:
         parts = [*value, *value.values()] if type(value) is dict else value
         if all(type(part) in _PLAIN for part in parts):
             return type(value)(value)
+        if type(value) in (list, dict):  # a register of formats, of constructors, of functions by type
+            return _Registry([part for part in parts if _home(part).partition(".")[0] in own] if own else [])
     return ...
+
+
+def _home(part: Any) -> str:
+    """The module that code says that it is from, or the class of an object."""
+    is_code = isinstance(part, types.FunctionType | types.MethodType | type)
+    return str(part.__module__ if is_code else type(part).__module__)
 
 
 def _same(before: Any, now: Any) -> bool:

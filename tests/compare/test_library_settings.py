@@ -154,6 +154,22 @@ def test_it_counts_where_the_model_or_its_code_comes_upon_the_library(before, mo
     ]
 
 
+def test_what_of_the_users_is_in_a_register_of_a_library(library, monkeypatch):
+    """As YAML keeps constructors by tag, for each class of loaders a dictionary of its own once it was told one."""
+    library.readers = {"a": print}
+    library.by_type = []
+    library.Loader = type("Loader", (), {"__module__": library.__name__})
+    held = dict(library_settings._entries(library))
+    assert library_settings.changed(held, OWN) == []
+    library.readers["b"] = len  # the library's own affair
+    assert library_settings.changed(held, OWN) == []
+    library.readers["c"] = Model.rarely
+    library.by_type.append(Model())
+    library.Loader.constructors = {"!tag": Model.rarely}
+    names = [("Loader", "constructors"), ("by_type",), ("readers",)]
+    assert library_settings.changed(held, OWN) == [(library.__name__, *name) for name in names]
+
+
 SETS_VARIABLES = """
 import os
 import torch
