@@ -234,7 +234,9 @@ def _of_own_modules(
     function: types.FunctionType, code: list[types.CodeType], modules: dict[str, types.ModuleType], builder: Builder
 ) -> dict[str, Any]:
     """What the code reads of the user's other modules, by their paths: `settings.SCALE`, `package.settings.SCALE`."""
-    names = {name for part in code for name in part.co_names} | _texts(code)
+    texts = _texts(code)
+    names = {name for part in code for name in part.co_names} | texts
+    beginnings = _beginnings(texts) if _ways(code[0]) & {"getattr", "vars"} else ()
     left = list(modules.items())
     if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
         left += [(".<own>", module) for module in own_modules(builder)]
@@ -246,7 +248,8 @@ def _of_own_modules(
         if id(module) in seen or not builder.is_own(module.__name__):
             continue
         seen.add(id(module))
-        for key in sorted(names & vars(module).keys()):
+        begun = {key for key in vars(module) if key.startswith(beginnings)} if beginnings else set()
+        for key in sorted((names & vars(module).keys()) | begun):
             part = vars(module)[key]
             if isinstance(part, types.ModuleType):
                 if _was_imported(part, builder):

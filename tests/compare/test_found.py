@@ -72,6 +72,22 @@ def of_a_held_module(self):
     return self.home.CHOSEN
 
 
+HANDLERS = types.ModuleType(f"{__name__}.handlers")
+HANDLERS.handle_text = 1
+
+
+def by_a_beginning(self):
+    return getattr(HANDLERS, f"handle_{self.key}")
+
+
+def test_a_name_in_another_module_that_begins_as_a_text(monkeypatch):
+    before = described(by_a_beginning, key="text")
+    assert seen(before, described(by_a_beginning, key="text")) == []
+    monkeypatch.setattr(HANDLERS, "handle_text", 2)
+    ((path, kind),) = seen(before, described(by_a_beginning, key="text"))
+    assert path.endswith("['HANDLERS'].handle_text") and kind == "value"
+
+
 @pytest.mark.parametrize(
     ("code", "parts"),
     [
