@@ -55,6 +55,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import types
 from collections import Counter, defaultdict
@@ -199,7 +200,8 @@ class Builder:
                 self._describe_pending()
             self._tell_pieces_apart()
             self._tell_cells_apart()
-            snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers)
+            process = os.getpid() if "getpid" in self.read else None
+            snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers, process)
             snapshot_atoms.replace(self._nodes, self.watched, self.compared)
             describe_asked.add(self)
         if around and self._nodes:

@@ -1,4 +1,5 @@
-"""Numbers in a model's state that mean something in one process only: `id(x)`, `hash(x)`, `x.data_ptr()`.
+"""Numbers in a model's state that mean something in one process only: `id(x)`, `hash(x)`, `x.data_ptr()`, and, where
+code asks for it, the number of the process itself.
 
 A table with such keys comes back with the same numbers, and finds nothing by them any more, or the wrong thing. So
 where a number is the address of what the model has, or the hash of a text that it has, the snapshot says of what. A
@@ -15,13 +16,20 @@ _LEAST = 1 << 28
 """Smaller numbers are no addresses; a hash is as small once in 2**35 times."""
 
 
-def replace(nodes: list[dict], alive: list[Any], places: dict[int, int], pointers: dict[int, str]) -> None:
+def replace(
+    nodes: list[dict], alive: list[Any], places: dict[int, int], pointers: dict[int, str], process: int | None = None
+) -> None:
     """Put a node of kind `address` in the place of each such number, among the parts of all nodes.
 
-    `places`: id -> place of what is described, all of it among `alive`; `pointers`: addresses of memory, in words.
+    `places`: id -> place of what is described, all of it among `alive`; `pointers`: addresses of memory, in words;
+    `process`: the process's number, where that is looked for.
     """
+
+    def is_one(atom: Any) -> bool:
+        return _is_long(atom) or (process is not None and type(atom) is int and atom == process)
+
     parts = [(group["entries"], key) for node in nodes for group in node.get("groups", ()) for key in _keys(group)]
-    if not any(_is_long(atom) for entries, key in parts for atom in _atoms(entries[key])):
+    if not any(is_one(atom) for entries, key in parts for atom in _atoms(entries[key])):
         return
     meant: dict[int, dict] = {}
     for entries, key in parts:
@@ -30,6 +38,8 @@ def replace(nodes: list[dict], alive: list[Any], places: dict[int, int], pointer
                 meant[hash(atom)] = _node(f"the hash of {atom!r}")
     for pointer, text in pointers.items():
         meant[pointer] = _node(text)
+    if process is not None:
+        meant[process] = _node("the number of the process")
     for value in alive:
         if (place := places.get(id(value))) is not None:
             text = f"the address of a {nodes[place]['type']}"
@@ -39,7 +49,7 @@ def replace(nodes: list[dict], alive: list[Any], places: dict[int, int], pointer
     made: dict[int, int] = {}
 
     def instead(atom: Any) -> Any:
-        if not _is_long(atom) or atom not in meant:
+        if not is_one(atom) or atom not in meant:
             return atom
         if atom not in made:
             made[atom] = len(nodes)

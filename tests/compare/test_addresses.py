@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -76,3 +77,33 @@ def test_other_numbers_stay_what_they_are():
     assert before["nodes"][0]["groups"][0]["entries"] == numbers
     assert compare(before, snapshot_model(list(numbers))) == []
     assert not snapshot_addresses._is_long(True)
+
+
+class Asks(torch.nn.Module):
+    def __init__(self, process):
+        super().__init__()
+        self.process = process
+
+    def preprocess(self, x):
+        return x if os.getpid() == self.process else -x
+
+
+class DoesNotAsk(torch.nn.Module):
+    def __init__(self, process):
+        super().__init__()
+        self.process = process
+
+
+def test_the_number_of_the_process_where_code_asks_for_it(monkeypatch):
+    """A copy that brought it along is in another process."""
+
+    def described(model, there):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(os, "getpid", lambda: there)
+            return snapshot_model(model, own_modules=[__name__.partition(".")[0]])
+
+    here = described(Asks(4711), 4711)
+    assert compare(here, described(Asks(815), 815)) == []
+    ((path, message),) = [(one.path, one.message) for one in compare(here, described(Asks(4711), 815))]
+    assert path == "model.process" and "number of the process" in message
+    assert compare(described(DoesNotAsk(4711), 4711), described(DoesNotAsk(4711), 815)) == []
