@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness import aside, compare, inference, snapshot
 from harness.project_edits import top_level_names
 from harness.session import (
@@ -104,7 +106,7 @@ def _compare_states(session: Session, written: dict, tolerance: compare.Toleranc
     """Where code imports modules of the user's when it runs, and they are not imported yet, in a copy of this process.
 
     Importing one may register what others look for, and the examples would find what they do not find elsewhere. A
-    copy lacks the threads of this process: where there are any, it is done here.
+    copy lacks the threads of this process, and its GPU: where there are any, it is done here.
     """
 
     def differences(importing: bool) -> list[compare.Difference]:
@@ -121,7 +123,7 @@ def _compare_states(session: Session, written: dict, tolerance: compare.Toleranc
         return differences(importing=False)
     except snapshot.WouldImport:
         told = b""
-        if threading.active_count() == 1:
+        if threading.active_count() == 1 and not torch.cuda.is_initialized():
             told = aside.in_a_copy(lambda: pickle.dumps(differences(importing=True)), COPY_TIMEOUT_S)
         return pickle.loads(told) if told else differences(importing=True)
 

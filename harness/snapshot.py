@@ -48,6 +48,8 @@ Not seen, unless an output of the model's own examples changes by it:
 - how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
   (`multiprocessing.set_start_method`) and when it collects garbage;
 - which modules a package of the user's has, where the code lists them (`pkgutil.iter_modules`);
+- which of two imports inside functions comes first, where the one registers what the other looks for;
+- what the metaclass of a library (pydantic's) keeps of a class in names of two underscores;
 - files elsewhere than in the project and among the temporary ones: they are there for the loading process too.
 """
 
