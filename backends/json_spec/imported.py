@@ -9,14 +9,17 @@ nothing is known then, and it is refused.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import dis
 import enum
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,10 @@ from backends.json_spec import script
 from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
+from backends.json_spec.holding import ATOMS, LENGTH, held, named, shown
 from backends.json_spec.regions import plain_bytes
 from backends.json_spec.sources import Project, is_library
 
-LENGTH = 2000
-"""Elements of a container that are looked at one by one."""
 QUIET = frozenset(
     (  # noqa: SIM905
         "__dict__ __weakref__ __module__ __qualname__ __slots__ __hash__ __signature__ __firstlineno__ "
@@ -41,6 +43,12 @@ QUIET = frozenset(
     ).split()
 )
 """Entries of a class that Python itself makes or changes."""
+OF_THE_PLACE = frozenset(
+    ["__name__", "__file__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"]
+)
+"""Names that the import itself gives to a module."""
+MEMBER = frozenset(["_name_", "_value_", "_sort_order_", "__objclass__"])
+"""What every member of an enumeration has."""
 
 
 class Check:
@@ -115,12 +123,18 @@ def _can_be_found(top: str) -> bool:
     return False
 
 
-def describe(names: Iterable[str], project: Project, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def describe(
+    names: Iterable[str],
+    project: Project,
+    environment: Mapping[str, str] | None = None,
+    imported_before: Collection[str] = (),
+) -> dict[str, str]:
     """Path -> text, for everything of the project that the named classes and functions reach.
 
     `environment`: variables by name, of which those that the functions read are told; by default those of now.
+    `imported_before`: modules of the project that functions import, to be imported for the comparison.
     """
-    walk = _Walk(project, os.environ if environment is None else environment)
+    walk = _Walk(project, os.environ if environment is None else environment, imported_before)
     for name in names:
         module, _, qualname = name.partition(":")
         thing: Any = script.module_of(module) or sys.modules.get(module)
@@ -167,12 +181,14 @@ def own_modules(project: Project) -> list[str]:
 
 
 class _Walk:
-    def __init__(self, project: Project, environment: Mapping[str, str]) -> None:
+    def __init__(self, project: Project, environment: Mapping[str, str], imported_before: Collection[str] = ()) -> None:
         self._project, self._environment = project, environment
+        self._imported = imported_before
+        """Modules of the project that are imported where a function imports them itself: what is compared had them."""
         self._own: dict[Any, bool] = {}
         self._seen: dict[int, str] = {}
         self._alive: list[Any] = []
-        self._left: list[tuple[Any, str]] = []
+        self._left: collections.deque[tuple[Any, str]] = collections.deque()
         self._found: dict[str, str] = {}
 
     def enter(self, thing: Any, path: str) -> None:
@@ -180,11 +196,11 @@ class _Walk:
 
     def run(self) -> dict[str, str]:
         while self._left:
-            thing, path = self._left.pop(0)
+            thing, path = self._left.popleft()
             if path in self._found:  # a global that several functions read
                 continue
-            if type(thing) in _ATOMS:
-                self._found[path] = _repr(thing)
+            if type(thing) in ATOMS:
+                self._found[path] = shown(thing)
             elif id(thing) in self._seen:
                 self._found[path] = f"is {self._seen[id(thing)]}"
             else:
@@ -199,7 +215,7 @@ class _Walk:
             self.enter(thing.__func__, f"{path}()")
             return type(thing).__name__
         if isinstance(thing, property):
-            for name in ("fget", "fset"):
+            for name in ("fget", "fset", "fdel"):
                 self.enter(getattr(thing, name), f"{path}.{name}")
             return "property"
         if isinstance(thing, types.FunctionType):
@@ -209,36 +225,31 @@ class _Walk:
         if isinstance(thing, types.ModuleType):
             return f"module {thing.__name__}"
         if isinstance(thing, enum.Enum):
+            for name in vars(thing).keys() - MEMBER if self._is_own(type(thing)) else ():
+                self.enter(vars(thing)[name], f"{path}.{name}")
             return f"{type(thing).__qualname__}.{thing.name}"
         if isinstance(thing, torch.Tensor | np.ndarray):
-            return _digest(thing)
-        kind = f"a {_named(type(thing))}"
-        if isinstance(thing, list | tuple):
-            return self._row(kind, list(thing), path)
-        if isinstance(thing, set | frozenset):
-            return f"{kind} {sorted(map(_repr, thing)) if all(type(item) in _ATOMS for item in thing) else len(thing)}"
-        if isinstance(thing, dict):
-            items = [(key, item) for key, item in thing.items() if type(key) in _ATOMS][:LENGTH]
-            for key, item in items:
-                self.enter(item, f"{path}[{_repr(key)}]")
-            return f"{kind} with [{', '.join(_repr(key) for key, _ in items)}] of {len(thing)}"
-        if self._is_own(type(thing)):
-            for name, item in getattr(thing, "__dict__", {}).items():
-                self.enter(item, f"{path}.{name}")
-            self.enter(type(thing), _named(type(thing)))
-            return kind
-        with contextlib.suppress(Exception):
-            return f"{kind} of {len(thing)}"
-        return kind
+            return self._tensor(thing, path)
+        is_own_ = self._is_own(type(thing))
+        text, parts = held(thing, is_own_)
+        for step, part in parts.items():
+            self.enter(part, path + step)
+        if is_own_:
+            self.enter(type(thing), named(type(thing)))
+        return f"a {named(type(thing))}{text}"
 
-    def _row(self, kind: str, items: list[Any], path: str) -> str:
-        for place, item in enumerate(items[:LENGTH]):
-            self.enter(item, f"{path}[{place}]")
-        return f"{kind} of {len(items)}"
+    def _tensor(self, thing: Any, path: str) -> str:
+        for name, part in getattr(thing, "__dict__", {}).items():
+            self.enter(part, f"{path}.{name}")
+        if isinstance(thing, np.ndarray):
+            for place, part in enumerate(thing.ravel()[:LENGTH] if thing.dtype.kind == "O" else ()):
+                self.enter(part, f"{path}.flat[{place}]")
+            return _digest(thing)
+        return f"{_digest(thing)}{', requires_grad' if thing.requires_grad else ''}"
 
     def _function(self, function: types.FunctionType, path: str) -> str:
         if not self._is_own(function):
-            return _named(function)
+            return named(function)
         for name, item in [*vars(function).items(), *(function.__kwdefaults__ or {}).items()]:
             if name != "_from_public_api":  # torch's mark on hooks, which the artifact has
                 self.enter(item, f"{path}.{name}")
@@ -249,6 +260,7 @@ class _Walk:
         names = sorted(_names(function.__code__) & function.__globals__.keys())
         for name in names:
             self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
+        self._enter_modules(function, [function.__globals__[name] for name in names])
         if not ENVIRONMENT.isdisjoint(_names(function.__code__)):
             values = [function.__globals__[name] for name in names]
             read = _texts(function.__code__).union(value for value in values if type(value) is str)
@@ -257,15 +269,48 @@ class _Walk:
                 self._found[f"{path}.<environment>[{variable!r}]"] = repr(self._environment[variable])
         return f"{function.__qualname__} {_code(function.__code__)}"
 
+    def _enter_modules(self, function: types.FunctionType, there: list[Any]) -> None:
+        """Enter what a function reads of the project's other modules: `settings.SCALE`, `package.settings.SCALE`.
+
+        `there`: the globals that it names; the modules that it imports itself come to them.
+        """
+        words = _names(function.__code__) - OF_THE_PLACE
+        left = [thing for thing in there if isinstance(thing, types.ModuleType)]
+        left += [module for name in _imported_by(function) if (module := self._module(name)) is not None]
+        seen: set[int] = set()
+        while left:
+            module = left.pop()
+            if id(module) in seen or not is_own(module.__name__, self._project):
+                continue
+            seen.add(id(module))
+            for word in sorted(words):
+                inner = f"{module.__name__}.{word}"
+                part = vars(module).get(word, self._module(inner) if hasattr(module, "__path__") else None)
+                if isinstance(part, types.ModuleType):
+                    left.append(part)
+                elif word in vars(module):
+                    self.enter(part, f"{plain_name(module.__name__)}:{word}")
+            if "__getattr__" in vars(module):
+                self.enter(vars(module)["__getattr__"], f"{plain_name(module.__name__)}:__getattr__")
+
+    def _module(self, name: str) -> types.ModuleType | None:
+        """A module that is imported; it is now, if it was where what is compared was described."""
+        if name in self._imported and name not in sys.modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        return sys.modules.get(name)
+
     def _class(self, cls: type, path: str) -> str:
         if not self._is_own(cls):
-            return _named(cls)
+            return named(cls)
+        if self._is_own(type(cls)):
+            self.enter(type(cls), named(type(cls)))
         for name, item in vars(cls).items():
             if name not in QUIET and not (_is_reserved(name) and self._is_made_by_a_library(cls)):
                 self.enter(item, f"{path}.{name}")
         for base in cls.__bases__:
-            self.enter(base, _named(base))
-        return f"{cls.__qualname__}({', '.join(map(_named, cls.__bases__))})"
+            self.enter(base, named(base))
+        return f"{cls.__qualname__}({', '.join(map(named, cls.__bases__))})"
 
     def _is_made_by_a_library(self, cls: type) -> bool:
         """Whether its metaclass is a library's: what that keeps in names of two underscores, as pydantic what was set
@@ -280,6 +325,8 @@ class _Walk:
         return self._own[module]
 
 
+BY_TEXT = frozenset(["import_module", "__import__", "resolve_name"])
+"""What a function that imports a module by a text mentions."""
 ENVIRONMENT = frozenset(["environ", "environb", "getenv", "getenvb"])
 """What a function that reads an environment variable mentions."""
 
@@ -295,22 +342,41 @@ def environment_at_start() -> dict[str, str] | None:
     return None
 
 
-def _named(thing: Any) -> str:
-    """`module:qualname`; of the script what an import calls it."""
-    return f"{plain_name(str(thing.__module__))}:{thing.__qualname__}"
-
-
 def _is_reserved(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
-
-
-_ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes])
 
 
 def _names(code: types.CodeType) -> set[str]:
     """Every name that a function looks up, functions within it included."""
     inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
     return set(code.co_names).union(*map(_names, inner))
+
+
+def _imported_by(function: types.FunctionType) -> set[str]:
+    """The modules that a function imports itself, by a statement or by a text, with the packages that they lie in."""
+    code, found = function.__code__, []
+    package = function.__globals__.get("__package__") or ""
+    statements = list(_import_statements(code))
+    statements += [("", text, ()) for text in _texts(code)] if not BY_TEXT.isdisjoint(_names(code)) else []
+    for dots, name, parts in statements:
+        with contextlib.suppress(ImportError, ValueError):  # relative to nothing
+            full = importlib.util.resolve_name(dots + name.partition(":")[0], package)
+            found += [full, *(f"{full}.{part}" for part in parts or ())]
+    return {".".join(steps[: n + 1]) for steps in (name.split(".") for name in found) for n in range(len(steps))}
+
+
+def _import_statements(code: types.CodeType) -> Iterator[tuple[str, str, tuple[str, ...] | None]]:
+    """(dots, module, names in it) of a function, functions within it included."""
+    if dis.opmap["IMPORT_NAME"] in code.co_code[::2]:  # to read all code takes long, and little imports anything
+        before: list[Any] = [0, None]
+        for one in dis.get_instructions(code):
+            if one.opname == "IMPORT_NAME":
+                level, parts = before[-2:]
+                yield "." * level, one.argval, parts
+            before.append(one.argval)
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _import_statements(const)
 
 
 def _texts(code: types.CodeType) -> set[str]:
@@ -332,15 +398,7 @@ def _const(const: Any) -> str:
         return _code(const)
     if isinstance(const, tuple):
         return f"({', '.join(map(_const, const))})"
-    return f"{sorted(map(_const, const))}" if isinstance(const, frozenset) else _repr(const)
-
-
-LONG_BITS = 2000
-"""Of whole numbers that Python writes in decimal wherever it is asked to: its limit can be set to 640 digits."""
-
-
-def _repr(value: Any) -> str:
-    return hex(value) if type(value) is int and value.bit_length() > LONG_BITS else repr(value)
+    return f"{sorted(map(_const, const))}" if isinstance(const, frozenset) else shown(const)
 
 
 def _digest(value: Any) -> str:
@@ -372,4 +430,4 @@ def _fresh(names: list[str], project: Project, own: list[str]) -> dict[str, str]
             return module if error.name == module else None
         except BaseException:
             return None
-    return describe(names, project, environment_at_start())
+    return describe(names, project, environment_at_start(), own)

@@ -37,6 +37,17 @@ def check(value: Any, path: str) -> None:
         refuse(path, what + ", part of whose state is not visible to Python", WAY_OUT)
 
 
+def attributes(value: Any) -> dict[str, Any]:
+    """An object's own `__dict__`, whatever its class says that it is."""
+    if type(value).__dictoffset__ == 0:
+        return {}
+    for base in type(value).__mro__:
+        way = vars(base).get("__dict__")
+        if isinstance(way, types.GetSetDescriptorType):
+            return way.__get__(value)
+    return {}
+
+
 def slots(value: Any) -> dict[str, Any]:
     """Name -> value of an object's slots that are set."""
     found = {}
