@@ -43,6 +43,7 @@ _TO_MODULES = frozenset({"modules", "import_module", "__import__", "getmodule"})
 """Ways to one of the user's modules that is no global of the code."""
 _TO_GLOBALS = _EVALUATES | {"globals", "__globals__"}
 """Ways to a global of the code, wherever its module is: a copy by value has globals of its own."""
+_NAMES_ITSELF = frozenset({"__name__", "__module__", "__package__", "__spec__"})
 _ITSELF = "['__name__']"
 """The code's own module in a path, whatever its name."""
 _WORD = re.compile(r"\w+")
@@ -224,6 +225,14 @@ def _imports_itself(code: types.CodeType) -> bool:
     return bool(_ways(code) & _IMPORTS) and "__name__" in bytecode.read(code, "LOAD_GLOBAL")
 
 
+def _finds_itself(function: types.FunctionType, code: list[types.CodeType]) -> bool:
+    """Whether the code may look up its own module: an import has to be told which."""
+    if _ways(code[0]) & _TO_MODULES - _IMPORTS:
+        return True
+    names = {name for part in code for name in part.co_names}
+    return bool(names & _NAMES_ITSELF) or function.__globals__.get("__name__") in _texts(code)
+
+
 def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
     """What `import` calls in the function: code from an artifact has an importer of its own."""
     space = function.__globals__.get("__builtins__", builtins)
@@ -239,8 +248,11 @@ def _of_own_modules(
     beginnings = _beginnings(texts) if _ways(code[0]) & {"getattr", "vars"} else ()
     left = list(modules.items())
     if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
-        left += [(".<own>", module) for module in own_modules(builder)]
-        left += [(_ITSELF, home) for home in _home_of(function)]  # comes first
+        home = _home_of(function)
+        others = [module for module in own_modules(builder) if module not in home]
+        left += [(".<own>", module) for module in others]
+        if _finds_itself(function, code):
+            left += [(_ITSELF, module) for module in home]  # comes first
     found: dict[str, Any] = {}
     seen = set()
     while left:

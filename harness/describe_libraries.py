@@ -59,7 +59,8 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, numpy.random.SeedSequence):
         return builder.node("generator", value, builder.named(value.state))
     if issubclass(cls, numpy.random.RandomState):
-        return builder.node("generator", value, builder.named({"get_state()": value.get_state(legacy=False)}))
+        parts = {"get_state()": value.get_state(legacy=False), "bit_generator": value._bit_generator}
+        return builder.node("generator", value, builder.named(parts))
     return None
 
 

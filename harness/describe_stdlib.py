@@ -90,7 +90,7 @@ def _stream(value: Any, builder: Builder) -> dict | None:
         facts = {"closed": value.closed}
         if not value.closed:
             facts |= {"value": value.getvalue(), "position": value.tell()}
-        return builder.node("stream", value, builder.named(added(value, builder.is_own)), facts=facts)
+        return builder.node("stream", value, builder.named(attributes(value)), facts=facts)
     if issubclass(cls, io.IOBase):
         facts = {name: getattr(value, name, None) for name in ("name", "mode", "encoding", "closed")}
         facts = {word: part if type(part) in (str, bool) else None for word, part in facts.items()}
@@ -144,7 +144,8 @@ def _other(value: Any, builder: Builder) -> dict | None:
         describe_asked.of_logger(value, node, builder)
         return node
     if issubclass(cls, random.Random) and not issubclass(cls, random.SystemRandom):
-        parts = {"getstate()": value.getstate()} | added(value, builder.is_own)
+        parts = {"getstate()": value.getstate()} | attributes(value)
+        parts.pop("gauss_next", None)  # is in the state
         return builder.node("generator", value, builder.named(parts))
     if issubclass(cls, weakref.ReferenceType):
         return builder.node("weakref", value, builder.named({"()": value()}), identity=False)

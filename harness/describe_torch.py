@@ -201,8 +201,14 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
         groups.append(builder.named({"get_extra_state()": value.get_extra_state()}))
     if isinstance(value, torch.fx.GraphModule) and "_graph" in tables:
         groups.append(builder.indexed(_steps(tables["_graph"]), ".graph"))
-    facts = {"training": tables.get("training"), "hooks": _hook_flags(tables)}
+    facts = {"training": tables.get("training"), "hooks": _hook_flags(tables), "tables": _odd_tables(tables, builder)}
     return builder.node("module", value, *groups, facts=facts)
+
+
+def _odd_tables(tables: Mapping[str, Any], builder: Builder) -> list[str]:
+    """Which of its own tables the user has replaced by objects of a class, and by which: what is put in may change."""
+    classes = {name: type(tables[name]) for name in sorted(_BARE & tables.keys())}
+    return [f"{name}: {builder.type_name(cls)}" for name, cls in classes.items() if builder.is_own(cls.__module__)]
 
 
 def _steps(graph: torch.fx.Graph) -> Iterator[tuple]:

@@ -25,8 +25,10 @@ def attributes(value: Any, owners: Iterable[type] | None = None) -> dict[str, An
                 name = f"_{cls.__name__.lstrip('_')}{name}"
             member = vars(cls).get(name)
             if isinstance(member, types.MemberDescriptorType):
+                if name in parts:  # a slot of a base that another hides
+                    name = f"{cls.__name__}.{name}"
                 try:
-                    parts.setdefault(name, member.__get__(value, cls))
+                    parts[name] = member.__get__(value, cls)
                 except AttributeError:  # not set
                     continue
     return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import sys
 from collections.abc import Collection, Iterator
@@ -16,6 +17,8 @@ from harness.registry import ModelSource
 
 TEMPORARY = "-temporary"
 """Behind the name of a project's folder, the folder of the temporary files of the process that builds the model."""
+_BY_TEXT = frozenset({"import_module", "__import__", "resolve_name"})
+_MODULE = re.compile(r"([^\W\d]\w*)(?:\.\w+)*(?::[\w.]*)?")
 DATA_BYTES = 64 << 20
 """Of one file or folder of data, for the project is copied for every cell."""
 
@@ -70,7 +73,7 @@ def stage(source: ModelSource, into: Path) -> Stage:
 
 
 def _with_neighbours(path: Path, root: Path, names: set[str]) -> set[str]:
-    """The top-level modules beside the file that it imports, and that those import, and so on."""
+    """The top-level modules beside the file that it imports, by a text too, and that those import, and so on."""
     names, queue, read = set(names), [path], set()
     queue += _files(root, next(iter(names)))
     while queue:
@@ -78,7 +81,7 @@ def _with_neighbours(path: Path, root: Path, names: set[str]) -> set[str]:
         if current in read:
             continue
         read.add(current)
-        for name in _imports(current):
+        for name in _imports(current) | _imports_by_text(current):
             if name not in names and _files(root, name):
                 names.add(name)
                 queue += _files(root, name)
@@ -99,6 +102,15 @@ def _imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def _imports_by_text(path: Path) -> set[str]:
+    """The first parts of the texts in a file that may be the names of modules, where it imports by a text."""
+    nodes = list(ast.walk(_check_syntax(path)))
+    if _BY_TEXT.isdisjoint(getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in nodes):
+        return set()
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return {found.group(1) for text in texts if (found := _MODULE.fullmatch(text))}
 
 
 def _copy(name: str, root: Path, project: Path) -> None:

@@ -82,6 +82,28 @@ def test_data_are_none_of_the_users_modules(tmp_path):
     assert "net" in world.own_modules and not {"labels", "assets"} & set(world.own_modules)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import importlib\ndef rare(): return importlib.import_module('plugins.one')",
+        "import pkgutil\nNAMES = {1: 'plugins.one:VALUE'}\ndef rare(): return pkgutil.resolve_name(NAMES[1])",
+        "def rare(): return __import__('plugins')",
+        "from importlib import import_module as get\ndef rare(): return get('plugins')",
+    ],
+)
+def test_modules_that_are_imported_by_a_text_travel(code, tmp_path):
+    user = tmp_path / "user"
+    (user / "plugins").mkdir(parents=True)
+    for name, text in {
+        "net.py": f"{code}\nWORDS = ['other', 'no module', '']\ndef build(): pass\n",
+        "plugins/__init__.py": "", "plugins/one.py": "import beyond\n", "beyond.py": "", "unnamed.py": "",
+    }.items():  # fmt: skip
+        (user / name).write_text(text)
+    staged = staging.stage(registry.model_source(f"{user / 'net.py'}:build"), tmp_path / "staged")
+    assert staged.own_modules == ("beyond", "net", "plugins")
+    assert (staged.folder / "plugins" / "one.py").exists()
+
+
 def test_the_folder_of_data_of_a_file_of_traits(tmp_path):
     source = registry.model_source("trait/file_beside_read_at_each_call")
     staged = staging.stage(source, tmp_path)

@@ -45,6 +45,22 @@ class Slotted:
         self.x, self.__hidden = x, hidden
 
 
+class Hidden:
+    __slots__ = ("x",)
+
+
+class Hiding(Hidden):
+    __slots__ = ("x",)
+
+
+def hiding(x):
+    """An object with two slots of one name, one of which is another each time."""
+    made = Hiding()
+    made.x = 0
+    Hidden.x.__set__(made, x)
+    return made
+
+
 class Names(list):
     pass
 

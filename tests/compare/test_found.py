@@ -123,6 +123,18 @@ def test_a_copy_with_globals_of_its_own_finds_its_module_as_it_is(code, monkeypa
     assert {kind for _, kind in seen(before, described(copy, key="CHOSEN"))} == {"missing"}
 
 
+def test_a_global_that_names_what_is_imported_is_no_attribute_of_its_module(monkeypatch, tmp_path):
+    """A copy by value has the global, and its module is not imported: an import of another does not look there."""
+    text = "import importlib\nPARTS = {1: 'json.tool'}\ndef part(self): return importlib.import_module(PARTS[1])\n"
+    (tmp_path / "roundtrip_test_parts.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("roundtrip_test_parts")
+    names = {"own_modules": [*OWN, module.__name__]}
+    before = snapshot_model(Model(module.part), **names)
+    monkeypatch.delitem(sys.modules, module.__name__)
+    assert seen(before, snapshot_model(Model(module.part), **names, imported=[module.__name__])) == []
+
+
 def test_a_module_that_imports_itself_is_imported_as_the_code_will(monkeypatch, tmp_path):
     text = "import importlib\nSCALE = 1\ndef scale(self): return importlib.import_module(__name__).SCALE\n"
     (tmp_path / "roundtrip_test_itself.py").write_text(text)

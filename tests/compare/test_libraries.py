@@ -249,3 +249,14 @@ def test_the_mark_of_a_schedule_is_no_state():
     assert seen(scheduled, plain) == []
     plain.step = print
     assert seen(scheduled, plain) == [("model.step", "extra")]
+
+
+def test_generators_that_draw_from_the_same_bits():
+    def generators(bits):
+        old = np.random.RandomState(1)
+        return [old, np.random.Generator(bits(old))]
+
+    before, other = generators(lambda old: old._bit_generator), generators(lambda old: np.random.MT19937())
+    other[1].bit_generator.state = before[0].get_state(legacy=False)
+    assert seen(before, generators(lambda old: old._bit_generator)) == []
+    assert ("model[1].bit_generator", "identity") in seen(before, other)

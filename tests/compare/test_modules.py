@@ -281,6 +281,18 @@ def test_slots_of_a_module_and_of_a_tensor():
     assert seen(measured("m"), measured("ft"), snapshot_model) == [("model.unit", "value")]
 
 
+class Loud(dict):
+    pass
+
+
+def test_a_table_of_a_module_that_is_of_a_class_of_the_users():
+    before, after = nn.Linear(1, 1), nn.Linear(1, 1)
+    before.load_state_dict(after.state_dict())
+    assert seen(before, after, snapshot_model) == []
+    before._buffers = Loud()
+    assert seen(before, after, snapshot_model) == [("model", "tables")]
+
+
 class Gate(nn.Module):
     def __init__(self, limit=1.0):
         super().__init__()

@@ -17,6 +17,7 @@ import logging
 import math
 import operator
 import pickle
+import random
 import re
 import struct
 import threading
@@ -52,6 +53,7 @@ from compare_things import (
     f_small,
     fp8,
     frame,
+    hiding,
     moved,
     nested,
     per_channel,
@@ -179,6 +181,9 @@ VALUES = [
     (lambda: re.match("a", "a"), lambda: re.match("[a]", "a"), "x.re", "value"),
     (lambda: struct.Struct("<f"), lambda: struct.Struct(">f"), "x", "value"),
     (lambda: io.BytesIO(b"ab"), lambda: io.BytesIO(b"ac"), "x", "value"),
+    (lambda: attributed(io.BytesIO(), note=1), lambda: io.BytesIO(), "x.note", "missing"),
+    (lambda: attributed(random.Random(1), note=1), lambda: random.Random(1), "x.note", "missing"),
+    (lambda: hiding(1), lambda: hiding(2), "x.Hidden.x", "value"),
     (lambda: io.BytesIO(b"ab"), lambda: moved(io.BytesIO(b"ab"), 1), "x", "position"),
     (lambda: logging.getLogger("a"), lambda: logging.getLogger("b"), "x", "value"),
     (lambda: itertools.count(1), lambda: itertools.count(2), "x.__reduce__()[1][0]", "value"),
