@@ -22,6 +22,10 @@ class Codec:
     """Bytes that the library makes of a state that passes, beyond what stands in it."""
     kept: frozenset[str] = frozenset()
     """Parts of the state whose content the object gets as it is, uncopied and not looked at."""
+    own: frozenset[str] | None = frozenset()
+    """Attributes without `_` that the class gives its objects; others would be lost. None: all are in the state."""
+    shares: Callable[[Any], Any] = lambda value: None
+    """What two objects may have in common, so that using the one changes the other: a generator's bits."""
 
 
 def exactly(*kinds: type) -> Check:

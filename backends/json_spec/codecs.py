@@ -185,15 +185,21 @@ def _array(state: dict[str, Any]) -> Any:
 
 CODECS: dict[str, Codec] = {
     "sentencepiece:SentencePieceProcessor": Codec(
-        lambda v: {"model": v.serialized_model_proto()}, _sentencepiece, {"model": exactly(bytes)}
+        lambda v: {"model": v.serialized_model_proto()},
+        _sentencepiece,
+        {"model": exactly(bytes)},
+        own=frozenset(["this"]),
     ),
     "numpy.random._generator:Generator": Codec(
-        lambda v: {"bits": v.bit_generator.state}, _numpy_generator, {"bits": bits}
+        lambda v: {"bits": v.bit_generator.state}, _numpy_generator, {"bits": bits}, shares=lambda v: v.bit_generator
     ),
     "numpy.random.mtrand:RandomState": Codec(
-        lambda v: {"state": v.get_state(legacy=False)}, _random_state, {"state": bits}
+        lambda v: {"state": v.get_state(legacy=False)},
+        _random_state,
+        {"state": bits},
+        shares=lambda v: v._bit_generator,
     ),
-    "_io:StringIO": Codec(lambda v: {"state": v.__getstate__()}, _string_io, {"state": text_stream}),
+    "_io:StringIO": Codec(lambda v: {"state": v.__getstate__()}, _string_io, {"state": text_stream}, own=None),
     "array:array": Codec(
         lambda v: {"typecode": v.typecode, "data": v.tobytes()},
         _array,
@@ -207,6 +213,7 @@ CODECS: dict[str, Codec] = {
         lambda state: types.SimpleNamespace(**state["attributes"]),
         {"attributes": exactly(dict)},
         kept=frozenset(["attributes"]),
+        own=None,
     ),
     "operator:itemgetter": Codec(
         lambda v: {"items": v.__reduce__()[1]},
@@ -226,7 +233,9 @@ CODECS: dict[str, Codec] = {
             "state": exactly(bytes),
         },
     ),
-    "random:Random": Codec(lambda v: {"state": v.getstate()}, _random, {"state": mersenne}),
+    "random:Random": Codec(
+        lambda v: {"state": v.getstate()}, _random, {"state": mersenne}, own=frozenset(["gauss_next"])
+    ),
     "PIL.Image:Image": Codec(
         _picture_state,
         _picture,
@@ -240,6 +249,7 @@ CODECS: dict[str, Codec] = {
             "info": lambda info: type(info) is dict and all(type(key) in (str, tuple) for key in info),
         },
         kept=frozenset(["info"]),
+        own=frozenset(["im", "info", "palette", "readonly", "encoderinfo", "encoderconfig"]),
     ),
     **PANDAS,
 }

@@ -97,7 +97,20 @@ def _series(state: dict[str, Any]) -> Any:
     return series
 
 
+def _series_state(series: Any) -> dict[str, Any]:
+    _check_flags(series)
+    return {"index": series.index, "values": _values(series.array), "name": series.name, "attrs": dict(series.attrs)}
+
+
+def _check_flags(labelled: Any) -> None:
+    if not labelled.flags.allows_duplicate_labels:
+        refuse(
+            "this", "a pandas object that forbids equal labels", "call set_flags(allows_duplicate_labels=True) on it"
+        )
+
+
 def _frame_state(frame: Any) -> dict[str, Any]:
+    _check_flags(frame)
     columns = [_values(frame.iloc[:, position].array) for position in range(frame.shape[1])]
     return {"index": frame.index, "columns": frame.columns, "values": columns, "attrs": dict(frame.attrs)}
 
@@ -178,6 +191,7 @@ PANDAS: dict[str, Codec] = {
         _multi_index,
         {"levels": list_of(index), "codes": list_of(vector), "names": list_of(atom)},
         lambda state: 8 * sum(len(level) for level in state["levels"] if type(level).__qualname__ == "RangeIndex"),
+        own=frozenset(["sortorder"]),
     ),
     "pandas:CategoricalDtype": Codec(
         lambda v: {"categories": v.categories, "ordered": v.ordered},
@@ -185,7 +199,7 @@ PANDAS: dict[str, Codec] = {
         {"categories": lambda found: found is None or index(found), "ordered": exactly(bool, type(None))},
     ),
     "pandas:Series": Codec(
-        lambda v: {"index": v.index, "values": _values(v.array), "name": v.name, "attrs": dict(v.attrs)},
+        _series_state,
         _series,
         {"index": index, **LABELLED, "attrs": exactly(dict)},
         kept=frozenset(["attrs"]),

@@ -50,7 +50,9 @@ class Copy:
         The copy may still be ending: a large process's memory is not given back at once.
         """
         data = b""
-        while select.select([self._reading], [], [], max(self._deadline - time.monotonic(), 0))[0]:
+        ready = select.poll()  # `select` takes no descriptor beyond 1023
+        ready.register(self._reading, select.POLLIN)
+        while ready.poll(max(self._deadline - time.monotonic(), 0) * 1000):
             piece = os.read(self._reading, 1 << 16)
             data += piece
             if data.endswith(END):

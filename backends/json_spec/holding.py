@@ -72,7 +72,7 @@ def constant(value: Any) -> str | None:
         inner = [constant(item) for item in value]
         if None in inner:
             return None
-        return f"({', '.join(inner)})" if kind is tuple else f"frozenset({sorted(inner)})"
+        return f"({', '.join(inner)}{',' * (len(inner) == 1)})" if kind is tuple else f"frozenset({sorted(inner)})"
     if isinstance(value, type | types.FunctionType):
         return named(value)
     return f"{value!r}" if isinstance(value, _PLAIN) and kind.__module__ in _PLACES else None
@@ -97,6 +97,9 @@ def held(thing: Any, is_own: bool) -> Held:
         return "", {f".{name}": part for name, part in vars(thing).items()}
     if isinstance(thing, functools._lru_cache_wrapper):
         return "", {f".{name}": part for name, part in vars(thing).items()}
+    if isinstance(thing, functools.partial):
+        parts = {".func": thing.func, ".args": thing.args, ".keywords": thing.keywords}
+        return "", parts | _attributes(objects.attributes(thing))
     if isinstance(thing, _DESCRIPTORS):
         return "", {f".{name}": part for name, part in vars(thing).items() if not isinstance(part, _AT_WORK)}
     text, parts = _content(thing)
@@ -150,6 +153,8 @@ def _told(thing: Any) -> Held:
         length = "" if state is None and items is None else _length(thing)
         parts: dict[str, Any] = {} if maker in _MAKERS else {".<made by>": maker}
         parts |= {f".<made of>[{place}]": part for place, part in enumerate(arguments or ())}
+        if type(state) is tuple:  # a `__dict__` that was looked for is there from then on
+            state = tuple(None if type(part) is dict and not part else part for part in state)
         if state is not None:
             states = state if type(state) is tuple and len(state) == 2 else (state,)
             if all(isinstance(one, dict | None) for one in states):

@@ -9,6 +9,8 @@ nothing is known then, and it is refused.
 
 from __future__ import annotations
 
+import _abc
+import abc
 import collections
 import contextlib
 import dis
@@ -31,6 +33,7 @@ from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
 from backends.json_spec.holding import ATOMS, LENGTH, held, named, shown
+from backends.json_spec.layouts import COMPRESSED
 from backends.json_spec.regions import plain_bytes
 from backends.json_spec.sources import Project, is_library
 
@@ -47,8 +50,6 @@ OF_THE_PLACE = frozenset(
     ["__name__", "__file__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"]
 )
 """Names that the import itself gives to a module."""
-MEMBER = frozenset(["_name_", "_value_", "_sort_order_", "__objclass__"])
-"""What every member of an enumeration has."""
 
 
 class Check:
@@ -225,8 +226,9 @@ class _Walk:
         if isinstance(thing, types.ModuleType):
             return f"module {thing.__name__}"
         if isinstance(thing, enum.Enum):
-            for name in vars(thing).keys() - MEMBER if self._is_own(type(thing)) else ():
-                self.enter(vars(thing)[name], f"{path}.{name}")
+            for name, part in vars(thing).items() if self._is_own(type(thing)) else ():
+                if not name.startswith("_") or not name.endswith("_"):  # as Python notes `_inverted_` at first use
+                    self.enter(part, f"{path}.{name}")
             return f"{type(thing).__qualname__}.{thing.name}"
         if isinstance(thing, torch.Tensor | np.ndarray):
             return self._tensor(thing, path)
@@ -244,8 +246,17 @@ class _Walk:
         if isinstance(thing, np.ndarray):
             for place, part in enumerate(thing.ravel()[:LENGTH] if thing.dtype.kind == "O" else ()):
                 self.enter(part, f"{path}.flat[{place}]")
-            return _digest(thing)
-        return f"{_digest(thing)}{', requires_grad' if thing.requires_grad else ''}"
+            return _digest(thing) + ("" if thing.flags.c_contiguous else f", strides {thing.strides}")
+        if thing.layout is torch.sparse_coo:
+            self.enter(thing.detach()._indices(), f"{path}._indices()")
+            self.enter(thing.detach()._values(), f"{path}._values()")
+        elif indices := COMPRESSED.get(str(thing.layout).removeprefix("torch.")):
+            for name in (*indices, "values"):
+                self.enter(getattr(thing.detach(), name)(), f"{path}.{name}()")
+        text = _digest(thing)
+        if thing.layout is torch.strided and not (thing.is_nested or thing.is_contiguous()):
+            text += f", stride {thing.stride()}"
+        return f"{text}, requires_grad" if thing.requires_grad else text
 
     def _function(self, function: types.FunctionType, path: str) -> str:
         if not self._is_own(function):
@@ -310,7 +321,7 @@ class _Walk:
                 self.enter(item, f"{path}.{name}")
         for base in cls.__bases__:
             self.enter(base, named(base))
-        return f"{cls.__qualname__}({', '.join(map(named, cls.__bases__))})"
+        return f"{cls.__qualname__}({', '.join(map(named, cls.__bases__))}){_registered(cls)}"
 
     def _is_made_by_a_library(self, cls: type) -> bool:
         """Whether its metaclass is a library's: what that keeps in names of two underscores, as pydantic what was set
@@ -323,6 +334,14 @@ class _Walk:
         if module not in self._own:
             self._own[module] = is_own(module, self._project)
         return self._own[module]
+
+
+def _registered(cls: type) -> str:
+    """The classes that were registered with an abstract one."""
+    if not isinstance(cls, abc.ABCMeta):
+        return ""
+    found = [registered() for registered in _abc._get_dump(cls)[0]]
+    return f" with {sorted(named(one) for one in found if one is not None)}" if found else ""
 
 
 BY_TEXT = frozenset(["import_module", "__import__", "resolve_name"])

@@ -21,6 +21,8 @@ FIELD_KINDS = "iufcSmM"
 def array_node(array: np.ndarray, name: str, views: list[View], inside: Any, path: str) -> dict[str, Any]:
     """Describe an array and note its memory in `views`."""
     if array.dtype.kind == "O":
+        if not (array.flags.writeable and array.flags.c_contiguous):
+            refuse(path, "an array of objects that is read-only or not in the order of its indices", "make it a copy()")
         items = [inside(item, f".flat[{n}]") for n, item in enumerate(array.ravel())]
         return {"$objectarray": list(array.shape), "items": items}
     node: dict[str, Any] = {"$ndarray": dtype_node(array.dtype, path), "shape": list(array.shape)}
@@ -82,7 +84,10 @@ def read_dtype(form: Any) -> np.dtype:
 
 def numpy_scalar(value: np.generic, inside: Any, path: str) -> dict[str, Any]:
     """A NumPy scalar as its dtype and its bytes; numbers that read well are shown beside them."""
-    node = {"$npscalar": dtype_node(value.dtype, path), "bytes": base64.b64encode(value.tobytes()).decode("ascii")}
+    data = value.tobytes()[: value.dtype.itemsize]  # of an empty text NumPy gives a NUL
+    if value.dtype.kind in "SU" and data and not data[-4 if value.dtype.kind == "U" else -1 :].strip(b"\0"):
+        refuse(path, "a text of NumPy that ends in NUL, which NumPy takes away", "keep it as str or bytes")
+    node = {"$npscalar": dtype_node(value.dtype, path), "bytes": base64.b64encode(data).decode("ascii")}
     if value.dtype.kind in "biufUS" and value.itemsize <= 64:
         node["reads"] = str(value)
     return node

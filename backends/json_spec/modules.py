@@ -85,7 +85,8 @@ def _check_bare(state: dict[str, Any], path: str) -> None:
     """Refuse a module unless it has all that every module has, of the kinds that torch gives it."""
     for name, default in BARE.items():
         kind = dict if isinstance(default, dict) else object if default is None else type(default)
-        if not isinstance(state.get(name), kind) or name not in state:
+        own = kind is dict and type(state.get(name)) not in (dict, OrderedDict)
+        if own or not isinstance(state.get(name), kind) or name not in state:
             refuse(path, f"a module whose {name} is missing or unusual", "call super().__init__() first")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import inspect
 import struct
 import types
 from typing import Any
@@ -33,31 +35,44 @@ def check(value: Any, path: str) -> None:
         refuse(path, what + f", which derives from {base.__qualname__}", WAY_OUT)
     if cls.__reduce__ is not base.__reduce__ or cls.__reduce_ex__ is not base.__reduce_ex__:
         refuse(path, what + ", which says in __reduce__ how it is copied", "register a codec for it")
+    for one in cls.__mro__:
+        for name in slot_names(one):
+            if inspect.getattr_static(cls, name) is not vars(one)[name]:
+                refuse(path, what + f", whose slot {name} is hidden by another", "give one of them another name")
     if hides_state(cls):
         refuse(path, what + ", part of whose state is not visible to Python", WAY_OUT)
 
 
 def attributes(value: Any) -> dict[str, Any]:
     """An object's own `__dict__`, whatever its class says that it is."""
-    if type(value).__dictoffset__ == 0:
-        return {}
+    return own_dict(value) if type(value).__dictoffset__ else {}
+
+
+def own_dict(value: Any) -> dict[str, Any]:
+    """The `__dict__` that attributes are in. Raises TypeError where there is none."""
     for base in type(value).__mro__:
         way = vars(base).get("__dict__")
         if isinstance(way, types.GetSetDescriptorType):
             return way.__get__(value)
-    return {}
+    return vars(value)
 
 
 def slots(value: Any) -> dict[str, Any]:
     """Name -> value of an object's slots that are set."""
     found = {}
     for base in type(value).__mro__:
-        names = vars(base).get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            full = f"_{base.__name__.lstrip('_')}{name}" if name[:2] == "__" != name[-2:] else name
-            if name not in ("__dict__", "__weakref__") and hasattr(value, full):
-                found[full] = getattr(value, full)
+        for name in slot_names(base):
+            with contextlib.suppress(AttributeError):  # not set
+                found.setdefault(name, vars(base)[name].__get__(value))
     return found
+
+
+def slot_names(cls: type) -> list[str]:
+    """The names of the slots that a class itself has, as their descriptors are found under."""
+    names = vars(cls).get("__slots__", ())
+    names = (names,) if isinstance(names, str) else names
+    full = [f"_{cls.__name__.lstrip('_')}{name}" if name[:2] == "__" != name[-2:] else name for name in names]
+    return [name for name in full if isinstance(vars(cls).get(name), types.MemberDescriptorType)]
 
 
 def content(value: Any) -> Any:

@@ -364,7 +364,7 @@ class Reader:
         if isinstance(made, nn.Module):
             self._fill_module(made, node)
         elif "attributes" in node:
-            self._attributes(node["attributes"], vars(made))
+            self._attributes(node["attributes"], objects.own_dict(made))
         self._fill_rest(made, node)
 
     def _fill_rest(self, made: Any, node: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from backends.json_spec.errors import refuse
+
 
 @dataclass(slots=True)
 class View:
@@ -127,6 +129,29 @@ def view_of_array(array: np.ndarray, name: str, node: dict[str, Any]) -> View:
 def view_of_bytes(data: bytes, name: str, node: dict[str, Any]) -> View:
     """Describe a byte string; it shares memory with nothing."""
     return View(name, np.frombuffer(data, np.uint8), node, f"bytes {name}", 0, 1, (len(data),), (1,), "uint8", 0)
+
+
+def view_of_buffer(value: Any, name: str) -> list[View]:
+    """The memory of a bytearray or array.array, which tensors and arrays may lie in; of an empty one none."""
+    return [view_of_array(np.frombuffer(value, np.uint8), name, {})] if len(value) else []
+
+
+def check_apart(apart: list[View], views: list[View]) -> None:
+    """Refuse memory that is written as values and shared: what is written into the one would not show in the other.
+
+    `apart` are views of such memory, `views` of what is written as memory.
+    """
+    if not apart:
+        return
+    spans = [(view.low, view.high, view.name, True) for view in apart]
+    spans += [(view.low, view.high, view.name, False) for view in views if view.space == "cpu"]
+    last: dict[bool, tuple[int, str]] = {}
+    for low, high, name, is_apart in sorted(spans):
+        for kind, (end, other) in last.items():
+            if low < end and (is_apart or kind):
+                refuse(name, f"on the same memory as {other}", "give it a copy, or keep one of the two")
+        if high > last.get(is_apart, (0, ""))[0]:
+            last[is_apart] = (high, name)
 
 
 def plan(views: list[View]) -> list[Region]:

@@ -17,7 +17,7 @@ from backends.json_spec.digests import SHA256, digest_named, digests_text, sha25
 from backends.json_spec.errors import ArtifactError, Unsupported
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
 from backends.json_spec.regions import Region
-from backends.json_spec.sources import Project, imports, locate
+from backends.json_spec.sources import Project, imports, imports_by_text, locate
 from backends.json_spec.sums import sums_text
 from backends.json_spec.tensors import layout, write
 from backends.json_spec.text import canonical, render
@@ -208,6 +208,13 @@ def _carried(names: set[str], project: Project) -> dict[str, bytes]:
         carried[bundle.file_of(module, source.is_package)] = source.data
         carried |= {f"{files.SOURCE}/{name}": path.read_bytes() for name, path in datafiles.files(source).items()}
         queue += [module.rpartition(".")[0], *imports(source, project)]
+        for name, way in imports_by_text(source, project).items():
+            if way != "__import__":  # of which carried modules have one of their own
+                raise Unsupported(
+                    f"{source.path.name} finds the module {name} by a text ({way}), which carried source cannot, as "
+                    "it runs under other names: import it by a statement, in the function if need be"
+                )
+            queue += [name.rpartition(".")[0], name]
     return carried
 
 

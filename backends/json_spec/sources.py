@@ -9,9 +9,12 @@ broken do not count, everything else does. It is the same under every Python ver
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import importlib.util
 import io
 import os
+import re
 import sys
 import sysconfig
 import tokenize
@@ -298,6 +301,57 @@ def _targets(base: str, item: str | None, project: Project) -> list[tuple[str, s
         base = f"{base}.{item}"
     source = project.own(base)
     return [(base, name) for name in source.statements] if source is not None else []
+
+
+BY_TEXT = frozenset({"import_module", "resolve_name", "__import__"})
+"""Functions that get a module by a text."""
+_DOTTED = re.compile(r"\.*\w+(\.\w+)+(:[\w.]*)?|\.+\w+")
+
+
+def imports_by_text(source: Source, project: Project) -> dict[str, str]:
+    """The modules of the project that a file finds by a text -> the function by which it does, or `modules` of `sys`.
+
+    The text is that one's argument, or what that begins with, or has a dot and stands anywhere in a file that names one
+    of the functions.
+    """
+    asked: dict[str, str] = {}
+    dotted: set[str] = set()
+    ways: set[str] = set()
+    for node in ast.walk(source.tree):
+        ways |= {_called(node)} & BY_TEXT
+        way, text = None, node
+        if isinstance(node, ast.Call) and node.args:
+            way, text = _called(node.func), node.args[0]
+        elif isinstance(node, ast.Subscript):
+            way, text = _called(node.value), node.slice
+        begins = _begins(text)
+        if begins and way in (BY_TEXT if isinstance(node, ast.Call) else {"modules"}):
+            asked[begins] = way
+        elif isinstance(node, ast.Constant) and begins and _DOTTED.fullmatch(begins):
+            dotted.add(begins)
+    asked = dict.fromkeys(dotted, min(ways, default="")) | asked if ways else asked
+    package = source.module if source.is_package else source.module.rpartition(".")[0]
+    found: dict[str, str] = {}
+    for text, way in asked.items():
+        with contextlib.suppress(ImportError, ValueError):  # relative to nothing
+            module = importlib.util.resolve_name(text.partition(":")[0], package).rstrip(".")
+            if project.own(module) is not None:
+                found[module] = way
+    return found
+
+
+def _begins(node: ast.AST) -> str | None:
+    """The text that an expression is, or begins with: `"plugins."` of `"plugins." + name`."""
+    while isinstance(node, ast.BinOp):
+        node = node.left
+    if isinstance(node, ast.JoinedStr) and node.values:
+        node = node.values[0]
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _called(node: ast.AST) -> str:
+    """The last part of a name: `import_module` of `importlib.import_module`."""
+    return getattr(node, "attr", getattr(node, "id", getattr(node, "name", None))) or ""
 
 
 def imports(source: Source, project: Project) -> set[str]:

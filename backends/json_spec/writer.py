@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import enum
 import functools
 import inspect
@@ -23,7 +24,15 @@ from backends.json_spec.forms import FORMS
 from backends.json_spec.layouts import tensor_node
 from backends.json_spec.leaves import array_node, dtype_node, numpy_scalar
 from backends.json_spec.modules import base_class, handle_node, hook_nodes, own_state
-from backends.json_spec.regions import Region, View, plan, view_of_bytes
+from backends.json_spec.regions import (
+    Region,
+    View,
+    check_apart,
+    plan,
+    view_of_array,
+    view_of_buffer,
+    view_of_bytes,
+)
 from backends.json_spec.slots import Slot, finished, holds_slot
 from backends.json_spec.trust import (
     BUILTIN_METHODS,
@@ -70,6 +79,10 @@ class Writer:
         self._alive: list[Any] = []
         self._found: list[Slot] = []
         self._views: list[View] = []
+        self._apart: list[View] = []
+        """Memory that is not written as memory."""
+        self._shared: dict[int, str] = {}
+        """Path of an object by what it has in common with others."""
         self._names: set[str] = set()
         self._keys: set[str] = set()
         """Names of attributes that may be."""
@@ -92,6 +105,7 @@ class Writer:
             stack.extend(reversed(self._found))
             self._found = []
         self._tell_handles(order)
+        check_apart(self._apart, self._views)
         regions = plan(self._views)
         root, made = finished(root, order, self._unique)
         return {"format": FORMAT, "version": VERSION, "root": root, "objects": made}, regions
@@ -179,11 +193,14 @@ class Writer:
         elif kind is list:
             slot.node = [inside(item, f"[{position}]") for position, item in enumerate(value)]
         elif container is not None:
+            self._check_attributes(value, frozenset(), path)
             payload = container.write(value, inside)
+            if kind is bytearray:
+                self._apart += view_of_buffer(value, path)
             if kind in (set, frozenset):
                 payload = sorted(payload, key=_set_order(path))
             slot.node = {container.key: payload}
-        elif isinstance(value, tuple) and hasattr(kind, "_fields") and hasattr(kind, "_make"):
+        elif _is_namedtuple(value) and not objects.attributes(value):
             items = [inside(item, f".{field}") for field, item in zip(kind._fields, value, strict=True)]
             slot.node = {"$namedtuple": self._name(kind, path, "namedtuple"), "items": items}
         elif kind is functools.partial:
@@ -205,6 +222,8 @@ class Writer:
         elif codec is not None:
             slot.node = self._codec(value, codec, path)
         elif kind is np.ndarray:
+            if value.dtype.kind == "O" and value.size:
+                self._apart.append(view_of_array(value, path, {}))
             slot.node = array_node(value, self._unique(path), self._views, inside, path)
         else:
             self._classes.add(kind)
@@ -232,8 +251,21 @@ class Writer:
         return {"$method": self.encode(value.__self__, path + ".__self__"), "name": name}
 
     def _codec(self, value: Any, name: str, path: str) -> dict[str, Any]:
+        codec = CODECS[name]
+        if codec.own is not None:
+            self._check_attributes(value, codec.own, path)
+        if (shared := codec.shares(value)) is not None:
+            self._alive.append(shared)
+            if (other := self._shared.setdefault(id(shared), path)) != path:
+                refuse(
+                    path,
+                    f"what shares its state with {other}",
+                    "keep one of them, and make the other of it where it is used",
+                )
+        if type(value) is array.array:
+            self._apart += view_of_buffer(value, path)
         try:
-            state = CODECS[name].state(value)
+            state = codec.state(value)
         except Unsupported as error:
             raise Unsupported(f"{path}: {error}") from error
         self._alive.append(state)
@@ -301,7 +333,7 @@ class Writer:
         if (held := objects.content(value)) is not None:
             self._alive.append(held)
             node["content"] = self.encode(held, path)
-        state = {key: item for key, item in getattr(value, "__dict__", {}).items() if key != CALL}
+        state = {key: item for key, item in objects.attributes(value).items() if key != CALL}
         if attributes := self._attributes(state, path):
             node["attributes"] = attributes
         if slots := objects.slots(value):
@@ -322,6 +354,13 @@ class Writer:
                 refuse(path, f"or needs the {what} {name}, which no reader takes from a file", way_out)
         self._definitions[id(thing), kind] = thing, name
         return name
+
+    def _check_attributes(self, value: Any, known: frozenset[str], path: str) -> None:
+        """Refuse an object of a library's with attributes that its form has no place for."""
+        for name in objects.attributes(value):
+            if not name.startswith("_") and name not in known:
+                what = f"a {type(value).__qualname__} with an attribute {name} of its own"
+                refuse(path, what, "keep it in an attribute of what holds this")
 
     def _attributes(self, state: dict[str, Any], path: str) -> dict[str, Any]:
         if not (_TEXT.issuperset(map(type, state)) and self._keys.issuperset(state)):
@@ -358,6 +397,10 @@ def _check_class_method(cls: type, value: types.MethodType, path: str) -> None:
         pass
     way_out = "call it in a function of your module"
     refuse(path, f"the class method {value.__name__}, which {cls.__qualname__} does not define", way_out)
+
+
+def _is_namedtuple(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(type(value), "_fields") and hasattr(type(value), "_make")
 
 
 def _listed(function: Any) -> bool:

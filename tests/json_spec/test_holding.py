@@ -1,5 +1,6 @@
 """What the user's code reads outside the model is compared with a fresh import, whatever holds it."""
 
+import enum
 import importlib
 import sys
 import textwrap
@@ -20,7 +21,7 @@ def __getattr__(name):
 """
 
 OUTSIDE = """
-import collections, contextvars, datetime, decimal, enum, functools, re, threading, types
+import abc, collections, contextvars, datetime, decimal, enum, functools, io, re, threading, types
 import numpy as np, pandas as pd, torch
 from torch import nn
 import outside_settings, outside_package
@@ -37,6 +38,10 @@ ACT, SERIES, MEAN, OBJECTS = torch.relu, pd.Series([1.0, 2.0]), torch.zeros(2), 
 LAYER = nn.Linear(1, 1)
 nn.init.zeros_(LAYER.weight), nn.init.zeros_(LAYER.bias)
 SCALE, COUNTED = 1.0, collections.Counter("aab")
+STREAM = io.BytesIO(b"ab")
+SPARSE, ROWS, WAYS = torch.eye(2).to_sparse(), torch.eye(2).to_sparse_csr(), [torch.ones(2, 3), np.ones((2, 3))]
+
+class Abstract(abc.ABC): pass
 
 def power(x, n): return x ** n
 SQUARE = functools.partial(power, n=2)
@@ -80,6 +85,7 @@ class Part(metaclass=Meta):
     def x(self): return BOX
     def reads(self):
         return (PAIRS, KINDS, SEEN, RECENT, LONG, WIDE, DTYPE, RATE, DAY, WORD, SPACE, CHAIN, PROXY, USERS, FACTORY,
+                SPARSE, ROWS, WAYS, Abstract, STREAM,
                 VAR, LOCAL, ACT, SERIES, MEAN, OBJECTS, LAYER, SQUARE, GET, LIMIT, CONF, Mode.FAST, kind, COUNTED)
     def elsewhere(self):
         from outside_package import late
@@ -123,13 +129,19 @@ CHANGES = {
     "requires_grad": ("o.MEAN.requires_grad_()", "outside:MEAN"),
     "an array of objects": ("o.OBJECTS[1] = 2", "outside:OBJECTS.flat[1]"),
     "a layer": ("torch.nn.init.ones_(o.LAYER.weight)", "outside:LAYER._parameters['weight']"),
-    "a partial": ("o.SQUARE.keywords['n'] = 3", "outside:SQUARE.<state>[2]['n']"),
+    "a partial": ("o.SQUARE.keywords['n'] = 3", "outside:SQUARE.keywords['n']"),
     "a slot": ("o.BOX.put(2)", "outside:BOX._Box__v"),
     "behind a bound method": ("o.GET.__self__.put(2)", "outside:GET.<made of>[0]._Box__v"),
     "a number of its own class": ("o.LIMIT = o.Celsius(2)", "outside:LIMIT"),
     "an attribute of a dict": ("o.CONF.unit = 'km'", "outside:CONF.unit"),
     "an attribute of a Counter": ("o.COUNTED.unit = 'km'", "outside:COUNTED.unit"),
     "an attribute of a member": ("o.Mode.FAST.gain = 2", "outside:Mode.FAST.gain"),
+    "a stream": ("o.STREAM.read(1)", "outside:STREAM.<state>[1]"),
+    "a sparse tensor": ("o.SPARSE._values().mul_(2)", "outside:SPARSE._values()"),
+    "a compressed tensor": ("o.ROWS.values().mul_(2)", "outside:ROWS.values()"),
+    "the order in memory": ("o.WAYS[0] = torch.ones(3, 2).t()", "outside:WAYS[0]"),
+    "that of an array": ("o.WAYS[1] = o.np.ones((3, 2)).T", "outside:WAYS[1]"),
+    "a registered class": ("o.Abstract.register(o.Part)", "outside:Abstract"),
     "a metaclass": ("o.Meta.limit = 2", "outside:Meta.limit"),
     "behind lru_cache": ("o.SCALE = 2.0", "outside:SCALE"),
     "a replaced case": ("o.kind.register(int, len)", "outside:kind"),
@@ -183,6 +195,17 @@ def test_a_module_that_only_a_function_imports_is_compared(outside, tmp_path, ch
         return
     with pytest.raises(Unsupported, match=r"outside_package\.late:LATE was changed .* it is 2, an import gives 1"):
         save(outside.Part(), tmp_path / "a")
+
+
+def test_a_dict_of_attributes_that_was_only_looked_for_is_no_change(outside):
+    before = _described()
+    assert vars(outside.SQUARE) == {} and vars(outside.STREAM) == {} and _described() == before
+
+
+def test_what_python_notes_on_a_member_is_no_change(outside):
+    outside.Part.flags = enum.Flag("Flags", "A B", module="outside")
+    before = _described()
+    assert ~outside.Part.flags.A is outside.Part.flags.B and _described() == before
 
 
 def test_what_is_at_work_is_told_by_its_kind():

@@ -191,20 +191,22 @@ BY_TEXT = {
     "import_module": ("import importlib\n", "importlib.import_module('by_text_helper').VALUE"),
     "an alias of it": ("from importlib import import_module as get\n", "get(NAMES['part']).VALUE"),
     "a name that is data": ("import importlib\n", "importlib.import_module(NAMES['part']).VALUE"),
+    "a name put together": ("import importlib\n", "importlib.import_module('by_text_package.' + NAMES['late']).VALUE"),
+    "a text with a field": ("import importlib\n", "importlib.import_module(f'by_text_package.{1}').VALUE"),
     "resolve_name": ("import pkgutil\n", "pkgutil.resolve_name('by_text_helper:VALUE')"),
     "sys.modules": ("import sys\nimport by_text_helper\n", "sys.modules['by_text_helper'].VALUE"),
 }
 
 
 def _by_text(folder, monkeypatch, head, value):
+    names = {"part": "by_text_package.part"} if "NAMES" in value else {}
     package = folder / "by_text_package"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "part.py").write_text(HELPER)
     (folder / "by_text_helper.py").write_text(HELPER)
     (folder / "by_text_model.py").write_text(
-        f"{head}import by_text_package\nNAMES = {{'part': 'by_text_package.part'}}\n"
-        f"class Part:\n    def rare(self):\n        return {value}\n"
+        f"{head}import by_text_package\nNAMES = {names}\nclass Part:\n    def rare(self):\n        return {value}\n"
     )
     monkeypatch.syspath_prepend(folder)
     return importlib.import_module("by_text_model").Part()
@@ -223,6 +225,11 @@ def test_carried_source_that_finds_modules_by_a_text_is_refused(way, tmp_path, m
     with pytest.raises(UnsupportedModel, match=r"by_text_model\.py finds the module by_text_\w+(\.part)? by a text"):
         save(made, tmp_path / "a", bundle_source=True)
     save(made, tmp_path / "a")
+
+
+def test_carried_source_may_find_libraries_by_a_text(tmp_path, monkeypatch, forgotten):
+    value = "importlib.import_module('json.' + 'a. b'.split('.')[0]), importlib.import_module('json')"
+    save(_by_text(tmp_path, monkeypatch, "import importlib\n", value), tmp_path / "a", bundle_source=True)
 
 
 def test_carried_source_may_call_the_import_of_its_own(tmp_path, monkeypatch, forgotten):
