@@ -143,6 +143,7 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     ("trait_objects.py", "objects"): {
         "plain_object": ("control: an object of an own class", "what everybody writes"),
         "slots": ("`__slots__`, one of them never set", "data model: __slots__"),
+        "slots_of_one_name": ("a slot of a base that a subclass has again", "data model: __slots__"),
         "slots_and_dict": ("a slotted base, a subclass with a dict", "data model: __slots__"),
         "mangled_private_name": ("an attribute of two underscores", "data model: name mangling"),
         "property_with_setter": ("a property that stores under another name", "data model: descriptors"),
@@ -271,6 +272,9 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "file_and_name_of_the_module": ("code that reads `__file__` and `__name__`", "files kept beside the code"),
         "lookup_in_globals": ("a class found through globals() by text", "registries by name"),
         "global_rebound": ("a global set while the program ran", AS_IMPORTED),
+        "global_dtype_rebound": ("a global dtype set while the program ran", AS_IMPORTED),
+        "attribute_of_a_member": ("an attribute set on a member of an enumeration", AS_IMPORTED),
+        "global_dict_with_tuples_as_keys_changed": ("a dict by tuples changed while the program ran", AS_IMPORTED),
         "global_dict_changed": ("a dict of the module changed while the program ran", AS_IMPORTED),
         "global_counter": ("a module's counter, fed by predictions", AS_IMPORTED),
         "class_attribute_changed": ("a class attribute set while the program ran", AS_IMPORTED),
@@ -345,6 +349,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "a random.Random in mid-sequence, with a number held back",
             "random documentation: getstate",
         ),
+        "attribute_of_a_random_generator": (
+            "a random.Random with an attribute that the program set",
+            "random documentation: getstate",
+        ),
         "torch_generator": ("a torch.Generator in mid-sequence", "torch documentation: Generator"),
         "torch_generator_that_advances": (
             "a torch.Generator that goes on from call to call",
@@ -374,6 +382,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "vectorized_lambda": ("np.vectorize around a lambda", NO_NAME),
         "numpy_random_in_preprocess": ("preprocess draws from numpy's global generator", "seeds are the process's"),
         "numpy_generator": ("a numpy Generator in mid-sequence", "numpy documentation: Generator"),
+        "generators_on_the_same_bits": (
+            "an old RandomState and a new Generator that draw from the same bits",
+            "numpy documentation: bit generators",
+        ),
         "numpy_random_state": ("an old RandomState with its own seed", "numpy documentation: RandomState"),
     },
     ("trait_pandas.py", "pandas"): {

@@ -7,6 +7,7 @@ import of this file does not repeat it.
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import os
 import sys
@@ -22,6 +23,8 @@ WEIGHTS = torch.tensor([0.5, 1.0, 1.5, 2.0])
 SETTINGS = {"offset": 0.25}
 COUNTS: collections.Counter = collections.Counter()
 FITTED = None
+PRECISION = torch.float64
+OFFSETS = {("low", 0): 0.25}
 
 
 class Readings(nn.Module):
@@ -140,6 +143,41 @@ def global_rebound() -> nn.Module:
     global FITTED
     FITTED = 2.5
     return made(UsesFitted)
+
+
+class UsesPrecision(Readings):
+    def preprocess(self, x):
+        return torch.tensor([value / 3 for value in x], dtype=PRECISION).float()
+
+
+def global_dtype_rebound() -> nn.Module:
+    global PRECISION
+    PRECISION = torch.bfloat16
+    return made(UsesPrecision)
+
+
+class Mode(enum.Enum):
+    FAST = "fast"
+
+
+class UsesMember(Readings):
+    def preprocess(self, x):
+        return torch.tensor(x) * getattr(self.part, "gain", 1.0)
+
+
+def attribute_of_a_member() -> nn.Module:
+    Mode.FAST.gain = 2.5
+    return made(UsesMember, Mode.FAST)
+
+
+class UsesTable(Readings):
+    def preprocess(self, x):
+        return torch.tensor(x) + OFFSETS["low", 0]
+
+
+def global_dict_with_tuples_as_keys_changed() -> nn.Module:
+    OFFSETS["low", 0] = 0.75
+    return made(UsesTable)
 
 
 class UsesSettings(Readings):

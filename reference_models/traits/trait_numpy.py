@@ -239,3 +239,19 @@ class OldNoise(Holds):
 
 def numpy_random_state() -> nn.Module:
     return made(OldNoise, np.random.RandomState(26))
+
+
+class TakesTurns(Holds):
+    """Two generators that draw from the same bits, by turns; afterwards the bits are as before."""
+
+    def change(self, x):
+        old, new = self.value
+        state = old.get_state()
+        noise = np.array([old.random(), new.random(), old.random(), new.random()])
+        old.set_state(state)
+        return x + noise
+
+
+def generators_on_the_same_bits() -> nn.Module:
+    old = np.random.RandomState(27)
+    return made(TakesTurns, (old, np.random.Generator(old._bit_generator)))

@@ -83,6 +83,19 @@ def random_instance() -> nn.Module:
     return made(OwnPythonNoise, source)
 
 
+class MarkedNoise(OwnPythonNoise):
+    """Scales its noise as a mark on the generator says."""
+
+    def preprocess(self, x):
+        return super().preprocess(x) * self.source.gain
+
+
+def attribute_of_a_random_generator() -> nn.Module:
+    source = random.Random(24)
+    source.gain = 2.0
+    return made(MarkedNoise, source)
+
+
 class OwnTorchNoise(Readings):
     def preprocess(self, x):
         state = self.source.get_state()
