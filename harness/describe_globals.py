@@ -137,7 +137,8 @@ def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str,
     """The full names of the modules that the code imports itself, and whether by a statement or by a text."""
     names = [("." * level + name, parts, True) for level, name, parts in bytecode.imports(function.__code__)]
     if _ways(function.__code__) & _IMPORTS:
-        names += [(text, (), False) for text in texts(function)]
+        of_its_own = "import_module" not in _ways(function.__code__)  # `__import__`, as the code finds it
+        names += [(text, (), of_its_own) for text in texts(function)]
     if not names:
         return {}
     space = function.__globals__
