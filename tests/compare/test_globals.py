@@ -249,6 +249,24 @@ def test_an_own_module_that_an_importer_of_an_artifact_finds(project, name, find
     assert (compare(before, snapshot_model(copy, own_modules=OWN)) == []) is finds
 
 
+def test_a_text_that_the_import_of_an_artifact_finds(tmp_path, monkeypatch):
+    """Code that runs from one has an `__import__` of its own, which `__import__(text)` calls."""
+    (tmp_path / "alone_of_mine.py").write_text("def part(): return __import__('used_of_mine').LIMIT\n")
+    (tmp_path / "used_of_mine.py").write_text("LIMIT = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module("alone_of_mine").part
+    monkeypatch.delitem(sys.modules, "alone_of_mine")
+    names = {"own_modules": [*OWN, "alone_of_mine", "used_of_mine"]}
+    before = snapshot_model(function, **names)
+    (tmp_path / "used_of_mine.py").unlink()
+    importlib.invalidate_caches()
+    own = vars(builtins) | {"__import__": lambda name, *more: types.ModuleType(name)}
+    copy = types.FunctionType(function.__code__, vars(sys.modules[__name__]) | {"__builtins__": own}, "part")
+    copy.__module__ = function.__module__
+    assert compare(before, snapshot_model(copy, **names)) == []
+    assert compare(before, snapshot_model(function, **names))
+
+
 READS_FILES = """
 import inspect
 import pkgutil
