@@ -27,7 +27,7 @@ def test_every_chart_is_drawn_and_has_its_table(page):
         assert len(shapes) > 10, name
         browser.execute_script(f"document.querySelector('#chart-{name} details').open = true")
     browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")  # toggle events
-    assert min(len(find(browser, f"#chart-{name} tbody tr")) for name in CHARTS) >= BACKENDS
+    assert min(len(find(browser, f"#chart-{name} tbody tr")) for name in CHARTS) >= BACKENDS - 1  # one has no such cost
 
 
 def test_the_front_holds_what_nothing_beats_in_both(page):

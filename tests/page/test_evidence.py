@@ -60,7 +60,7 @@ def test_the_matrix_counts_what_the_records_say(page, run):
     click(browser, "[name=view][value=traits]")
     traits = [record for record in records if record.model.startswith("trait/")]
     traits = [record for record in traits if record.outcome != "unavailable"]
-    assert sum(int(text.partition("/")[2]) for text in counts().values()) == len(traits) == 11
+    assert sum(int(text.partition("/")[2]) for text in counts().values()) == len(traits) == 12
     click(browser, "[name=view][value=models]")
     (one,) = [r for r in reference if (r.model, r.condition) == ("detector", "fresh_process")]
     assert counts()["detector"] == one.outcome
