@@ -41,9 +41,10 @@ _PLAIN = (
 """Of whose values a text tells all."""
 _AT_WORK = (
     type(threading.Lock()), type(threading.RLock()), threading.Thread, threading.Condition, threading.Event,
-    threading.Semaphore,
+    threading.Semaphore, torch.library.Library,
 )  # fmt: skip
-"""What an object that others use at the same time has among its attributes."""
+"""What an object has among its attributes that others use at the same time; or that torch keeps a register of, where
+the next of that name takes its place: source that is imported once more, or runs from an artifact."""
 _MAKERS = (copyreg.__newobj__, copyreg._reconstructor)
 _DESCRIPTORS = (functools.cached_property, functools.singledispatchmethod, functools.partialmethod)
 

@@ -230,3 +230,15 @@ def test_of_the_users_objects_no_method_runs():
     odd = Odd(a=1)
     object.__setattr__(odd, "unit", "m")
     assert holding.held(odd, True) == (" with ['a'] of 1", {"['a']": 1, ".unit": "m"})
+
+
+def test_an_operator_that_another_took_the_place_of_is_as_it_was():
+    """Each save with carried source runs that, which registers the operator anew."""
+
+    def once(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    operator = torch.library.custom_op("outside_tests::once", once, mutates_args=())
+    again = torch.library.custom_op("outside_tests::once", once, mutates_args=())
+    assert operator._lib.m is None and again._lib.m is not None
+    assert holding.held(operator, False) == holding.held(again, False) == ("", {})
