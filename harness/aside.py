@@ -47,7 +47,9 @@ def in_a_copy(answer: Callable[[], bytes], timeout_s: float) -> bytes:
 
 def _received(pipe: int, until: float) -> bytes:
     parts = []
-    while select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+    ready = select.poll()  # `select` takes no descriptor beyond 1023
+    ready.register(pipe, select.POLLIN)
+    while ready.poll(max(0.0, until - time.monotonic()) * 1000):
         if not (part := os.read(pipe, _AT_A_TIME)):
             return b"".join(parts)
         parts.append(part)

@@ -13,22 +13,20 @@ import _abc
 import abc
 import collections
 import contextlib
-import dis
 import enum
 import hashlib
 import importlib
-import importlib.util
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from backends.json_spec import script
+from backends.json_spec import bytecode, script
 from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
@@ -268,26 +266,26 @@ class _Walk:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             with contextlib.suppress(ValueError):  # not yet filled
                 self.enter(cell.cell_contents, f"{path}.<closure>.{name}")
-        names = sorted(_names(function.__code__) & function.__globals__.keys())
+        names = sorted(bytecode.names(function.__code__) & function.__globals__.keys())
         for name in names:
             self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
         self._enter_modules(function, [function.__globals__[name] for name in names])
-        if not ENVIRONMENT.isdisjoint(_names(function.__code__)):
+        if not ENVIRONMENT.isdisjoint(bytecode.names(function.__code__)):
             values = [function.__globals__[name] for name in names]
-            read = _texts(function.__code__).union(value for value in values if type(value) is str)
+            read = bytecode.texts(function.__code__).union(value for value in values if type(value) is str)
             self._found[f"{path}.<environment>"] = "of the variables that it names"
             for variable in sorted(read & self._environment.keys()):
                 self._found[f"{path}.<environment>[{variable!r}]"] = repr(self._environment[variable])
-        return f"{function.__qualname__} {_code(function.__code__)}"
+        return f"{function.__qualname__} {bytecode.digest(function.__code__)}"
 
     def _enter_modules(self, function: types.FunctionType, there: list[Any]) -> None:
         """Enter what a function reads of the project's other modules: `settings.SCALE`, `package.settings.SCALE`.
 
         `there`: the globals that it names; the modules that it imports itself come to them.
         """
-        words = _names(function.__code__) - OF_THE_PLACE
+        words = bytecode.names(function.__code__) - OF_THE_PLACE
         left = [thing for thing in there if isinstance(thing, types.ModuleType)]
-        left += [module for name in _imported_by(function) if (module := self._module(name)) is not None]
+        left += [module for name in bytecode.imported_by(function) if (module := self._module(name)) is not None]
         seen: set[int] = set()
         while left:
             module = left.pop()
@@ -344,8 +342,6 @@ def _registered(cls: type) -> str:
     return f" with {sorted(named(one) for one in found if one is not None)}" if found else ""
 
 
-BY_TEXT = frozenset(["import_module", "__import__", "resolve_name"])
-"""What a function that imports a module by a text mentions."""
 ENVIRONMENT = frozenset(["environ", "environb", "getenv", "getenvb"])
 """What a function that reads an environment variable mentions."""
 
@@ -363,61 +359,6 @@ def environment_at_start() -> dict[str, str] | None:
 
 def _is_reserved(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """Every name that a function looks up, functions within it included."""
-    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _imported_by(function: types.FunctionType) -> set[str]:
-    """The modules that a function imports itself, by a statement or by a text, with the packages that they lie in."""
-    code, found = function.__code__, []
-    package = function.__globals__.get("__package__") or ""
-    statements = list(_import_statements(code))
-    statements += [("", text, ()) for text in _texts(code)] if not BY_TEXT.isdisjoint(_names(code)) else []
-    for dots, name, parts in statements:
-        with contextlib.suppress(ImportError, ValueError):  # relative to nothing
-            full = importlib.util.resolve_name(dots + name.partition(":")[0], package)
-            found += [full, *(f"{full}.{part}" for part in parts or ())]
-    return {".".join(steps[: n + 1]) for steps in (name.split(".") for name in found) for n in range(len(steps))}
-
-
-def _import_statements(code: types.CodeType) -> Iterator[tuple[str, str, tuple[str, ...] | None]]:
-    """(dots, module, names in it) of a function, functions within it included."""
-    if dis.opmap["IMPORT_NAME"] in code.co_code[::2]:  # to read all code takes long, and little imports anything
-        before: list[Any] = [0, None]
-        for one in dis.get_instructions(code):
-            if one.opname == "IMPORT_NAME":
-                level, parts = before[-2:]
-                yield "." * level, one.argval, parts
-            before.append(one.argval)
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            yield from _import_statements(const)
-
-
-def _texts(code: types.CodeType) -> set[str]:
-    """Every text that stands in a function, functions within it included."""
-    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return {const for const in code.co_consts if type(const) is str}.union(*map(_texts, inner))
-
-
-def _code(code: types.CodeType) -> str:
-    consts = [_const(const) for const in code.co_consts]
-    if any(isinstance(const, frozenset) for const in code.co_consts):  # whose order is of the process
-        consts = sorted(consts)
-    facts = (code.co_code, consts, code.co_names, code.co_varnames, code.co_freevars)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
-
-def _const(const: Any) -> str:
-    if isinstance(const, types.CodeType):
-        return _code(const)
-    if isinstance(const, tuple):
-        return f"({', '.join(map(_const, const))})"
-    return f"{sorted(map(_const, const))}" if isinstance(const, frozenset) else shown(const)
 
 
 def _digest(value: Any) -> str:
