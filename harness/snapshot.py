@@ -84,7 +84,9 @@ KEEP_BYTES = 64 << 20
 KEEP_BYTES_IN_TOTAL = 1 << 30
 """So is every tensor once a snapshot holds as much as this. Bytes on one side and a digest on the other compare."""
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-MAIN = frozenset({"__main__", "__mp_main__"})
+MAIN = frozenset({"__main__", "__mp_main__", "notebook_cells"})
+"""What the user's code is in that no import finds: a script's or a notebook's, and the module that json_spec carries of
+a notebook's cells."""
 _MOVED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib"}
 """Where the standard library's classes say that they live, when that changed between Python versions."""
 _PRIVATE = re.compile(r"^<(?:torch_package_\d+|json_spec_[0-9a-f]+)>\.")

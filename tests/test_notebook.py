@@ -64,7 +64,7 @@ def test_a_file_becomes_cells_that_run_as_a_kernel_runs_them(tmp_path):
         ("pickle", "failed", "Can't get attribute 'NestedFruit' on <module '__main__'>"),
         ("cloudpickle", "exact", ""),
         ("json_spec", "unsupported", "begin its cell with `%%writefile my_model.py`"),
-        ("json_spec_source", "unsupported", "it was typed, and no import finds it"),
+        ("json_spec_source", "exact", ""),
     ],
 )
 def test_what_a_notebook_saved(run_cell, backend, outcome, told):

@@ -4,7 +4,8 @@ Classes and functions by import path, everything else as data; nothing that the 
 cannot be expressed (a lambda, an open file) is refused at save. The examples travel in the artifact with what the
 model gave for them, SHA-256 of every tensor is compared at load, and source that changed since the save is reported
 instead of run. A script's own classes get the name by which an import finds the script. `json_spec_source` carries the
-source of the model's own modules as well, and runs it under private names, whatever is importable where it is loaded.
+source of the model's own modules as well, and what it needs of a notebook's cells, and runs it under private names,
+whatever is importable where it is loaded.
 A save runs every example twice, on what it wrote: that is most of the time of saving a model that is slow to run.
 See FORMAT.md.
 

@@ -4,11 +4,13 @@ A carried module `my_project.model` is executed as `<json_spec_0123abcd>.my_proj
 of the digest of all carried source. What a carried module imports comes from the carried ones wherever they have that
 top-level name, by an `__import__` that only these modules see; so an importable module of the same name is neither used
 nor touched. Two artifacts that carry the same source share the modules, unless they carry files beside it too, which
-are read where they lie in an artifact.
+are read where they lie in an artifact. Those of a notebook with values (`cell_values`) are shared by loads of it alone.
 """
 
 from __future__ import annotations
+import __future__
 
+import ast
 import builtins
 import hashlib
 import os
@@ -16,7 +18,7 @@ import re
 import sys
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,9 @@ from typing import Any
 from backends.json_spec import datafiles
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import SOURCE, check_folders, read_file
-from backends.json_spec.script import MAIN, script_module
-from backends.json_spec.sources import Source
+from backends.json_spec.files import DIGESTS, GLOBALS, SOURCE, check_folders, read_file
+from backends.json_spec.script import MAIN, TYPED, is_typed, script_module
+from backends.json_spec.sources import Source, locate
 
 FILE_LIMIT = 1 << 24
 """Bytes that one file of source may have."""
@@ -34,15 +36,22 @@ BUNDLED = "bundled"
 """What a caller trusts to run carried source: `trust="bundled"`."""
 _PRIVATE = re.compile(r"<json_spec_[0-9a-f]+>\.")
 _FILE = re.compile(rf"{SOURCE}/(?P<module>[^\W\d]\w*(?:/[^\W\d]\w*)*?)(?P<package>/__init__)?\.py")
+_FUTURE = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
 _RUNNING: dict[str, Bundle] = {}
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
+"""Held while carried modules are being made."""
 
 
 def plain_name(module: str) -> str:
-    """The module's own name, for a module that runs under a private one or as the script."""
+    """The module's own name, for a module that runs under a private one, or as the script or a notebook."""
     if module == MAIN:
-        return script_module() or module
+        return script_module() or (TYPED if is_typed() else module)
     return _PRIVATE.sub("", module, count=1)
+
+
+def is_private(module: str) -> bool:
+    """Whether it is a name under which a carried module runs."""
+    return _PRIVATE.match(module) is not None
 
 
 def file_of(module: str, is_package: bool) -> str:
@@ -65,6 +74,10 @@ class Bundle:
         parts = (f"{name}\0{hashlib.sha256(data).hexdigest()}\0" for name, (_, data) in sorted(files.items()))
         self.prefix = f"<json_spec_{hashlib.sha256((salt + ''.join(parts)).encode()).hexdigest()[:32]}>"
         self._tops = {name.partition(".")[0] for name in files}
+        self.has_values = False
+        """Whether the artifact has values for the module of a notebook's cells (see `cell_values`)."""
+        self.values: set[str] | None = None
+        """Their names, once the module has got them."""
         self._builtins = {**vars(builtins), "__import__": self._import}
 
     def forget(self) -> None:
@@ -77,13 +90,17 @@ class Bundle:
         file, data = self.files.get(module, (None, None))
         return Source(module, self.directory / file, data, file.endswith("/__init__.py")) if file else None
 
+    def find(self, module: str) -> Source | None:
+        """The source of a module as the carried ones see it: theirs comes before what is installed."""
+        return self.source(module) if module in self else locate(module)
+
     def __contains__(self, module: str) -> bool:
         """Whether a module's name is to be found here and nowhere else."""
         return module.partition(".")[0] in self._tops
 
     def import_module(self, module: str) -> types.ModuleType:
         """The carried module, executed the first time. Raises ModuleNotFoundError, and whatever its code raises."""
-        with _LOCK:
+        with LOCK:
             private = f"{self.prefix}.{module}"
             if private in sys.modules:
                 return sys.modules[private]
@@ -117,8 +134,8 @@ class Bundle:
             made.__file__ = path
         sys.modules[private] = made
         try:
-            if data is not None:
-                exec(compile(data, path, "exec", dont_inherit=True), vars(made))
+            for code in _compiled(data, path, module == TYPED) if data is not None else ():
+                exec(code, vars(made))
         except BaseException:
             sys.modules.pop(private, None)
             raise
@@ -147,6 +164,22 @@ class Bundle:
         return any(name == module or name.startswith(module + ".") for name in self.files)
 
 
+def _compiled(data: bytes, path: str, one_by_one: bool) -> Iterator[types.CodeType]:
+    """The code of a module; `one_by_one`: of each statement, as notebooks and prompts compile them.
+
+    Python calls what a name's attribute is in another way where it sees the name's import in the same text (source:
+    `is_import_originated` of CPython's compile.c), and code that was typed is to come back as it was.
+    """
+    if not one_by_one:
+        yield compile(data, path, "exec", dont_inherit=True)
+        return
+    flags = 0
+    for statement in ast.parse(data, path).body:
+        code = compile(ast.Module([statement], []), path, "exec", flags=flags, dont_inherit=True)
+        flags |= code.co_flags & _FUTURE
+        yield code
+
+
 def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = False) -> Bundle:
     """The source that an artifact carries, every file compared with its digest; nothing is executed yet.
 
@@ -170,12 +203,16 @@ def read_bundle(directory: Path, sums: Mapping[str, str], *, for_itself: bool = 
         else:
             has_data = True
     if for_itself:
-        return Bundle(files, directory, salt=os.urandom(16).hex())
-    bundle = Bundle(files, directory, salt=str(directory) if has_data else "")
-    return _RUNNING.setdefault(bundle.prefix, bundle)
+        salt = os.urandom(16).hex()
+    else:
+        salt = str(directory) if has_data else ""
+        salt += sums[GLOBALS] + sums[DIGESTS] if GLOBALS in sums else ""
+    bundle = Bundle(files, directory, salt)
+    bundle.has_values = GLOBALS in sums
+    return bundle if for_itself else _RUNNING.setdefault(bundle.prefix, bundle)
 
 
 def running(cls: type) -> Bundle | None:
     """The bundle that a class comes from, None for ordinary ones."""
     module = cls.__module__
-    return _RUNNING.get(module.partition(".")[0]) if isinstance(module, str) and _PRIVATE.match(module) else None
+    return _RUNNING.get(module.partition(".")[0]) if isinstance(module, str) and is_private(module) else None

@@ -62,6 +62,32 @@ def digest(code: types.CodeType) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
+def loose_digest(code: types.CodeType) -> str:
+    """Equal for code that does the same, whether its file, its cell or its statement alone was compiled.
+
+    Where a name's import stands in what is compiled, Python calls its attributes in another way than it calls methods
+    (source: `is_import_originated` of CPython's compile.c).
+    """
+    steps = [one for one in dis.get_instructions(code) if one.opname not in _PUSHED]
+    places = {one.offset: place for place, one in enumerate(steps)}
+    facts: list[Any] = [code.co_varnames, code.co_freevars]
+    for one in steps:
+        value = one.argval
+        if isinstance(value, types.CodeType):
+            value = loose_digest(value)
+        elif one.opcode in dis.hasjrel or one.opcode in dis.hasjabs:
+            value = min((place for offset, place in places.items() if offset >= value), default=None)
+        elif one.opcode in dis.hasconst:
+            value = _const(value)
+        facts.append((_CALLED.get(one.opname, one.opname), value))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+_PUSHED = frozenset(["PUSH_NULL", "EXTENDED_ARG", "CACHE"])
+_CALLED = {"LOAD_METHOD": "LOAD_ATTR", "CALL_METHOD": "CALL_FUNCTION"}
+"""What Python up to 3.11 has for methods, and for all else."""
+
+
 def _const(const: Any) -> str:
     if isinstance(const, types.CodeType):
         return digest(const)

@@ -21,7 +21,10 @@ from backends.json_spec.errors import ArtifactError
 SPEC, WEIGHTS, DIGESTS, SUMS = "spec.json", "weights.safetensors", "digests.json", "SHA256SUMS"
 DEFINITIONS, SOURCE = "definitions.json", "source"
 EXAMPLES, EXAMPLE_TENSORS = "examples.json", "examples.safetensors"
-NAMES = frozenset([SPEC, WEIGHTS, DIGESTS, SUMS, DEFINITIONS, SOURCE, EXAMPLES, EXAMPLE_TENSORS])
+GLOBALS, GLOBAL_TENSORS = "globals.json", "globals.safetensors"
+NAMES = frozenset(
+    [SPEC, WEIGHTS, DIGESTS, SUMS, DEFINITIONS, SOURCE, EXAMPLES, EXAMPLE_TENSORS, GLOBALS, GLOBAL_TENSORS]
+)
 """Everything that may lie in an artifact."""
 
 

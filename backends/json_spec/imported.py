@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from backends.json_spec import bytecode, script
-from backends.json_spec.bundle import plain_name
+from backends.json_spec.bundle import Bundle, is_private, plain_name
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
 from backends.json_spec.holding import ATOMS, LENGTH, held, named, shown
@@ -87,21 +87,45 @@ class Check:
             return
         if isinstance(fresh, str):
             raise Unsupported(_cannot_be_imported(fresh))
-        now = self._now
-        gone = [path for path in fresh if path not in now and now.get(_holder(path)) == fresh.get(_holder(path), "")]
-        for path in [*now, *gone]:
-            if now.get(path) != fresh.get(path) and not path.startswith(self._unchecked):
-                was, found = (_brief(side.get(path)) for side in (fresh, now))
-                raise Unsupported(
-                    f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact "
-                    f"has neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing "
-                    f"needs it"
-                )
+        if changed := _changed(self._now, fresh, self._unchecked):
+            path, found, was = changed
+            raise Unsupported(
+                f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "
+                f"neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing needs it"
+            )
 
     def stop(self) -> None:
         """End the copy, if it still works."""
         if self._copy is not None:
             self._copy.stop()
+
+
+def check_carried(names: Collection[str], project: Project, carried: Bundle, unchecked: Collection[str] = ()) -> None:
+    """Whether all that the names reach is in the carried modules as it is here, of which they are to be a copy.
+
+    Raises Unsupported where something is not.
+    """
+    typed = frozenset(vars(carried.import_module(script.TYPED)))
+    here = describe(names, project, typed=typed)
+    there = describe(names, project, environment_at_start(), typed=typed, carried=carried)
+    for path, text in there.items():  # a dataclass's text says where the classes of its fields are
+        there[path] = text.replace(f"{carried.prefix}.{script.TYPED}", script.MAIN)
+    if changed := _changed(here, there, tuple(unchecked)):
+        path, found, was = changed
+        raise Unsupported(
+            f"{path} is {found}, but the text of its cell gives {was}: it was changed after that cell ran. Let the "
+            f"cell say what is meant, run it, and make the model anew; or keep it in an attribute of the model; or "
+            f"save(..., unchecked=[{path!r}]) if nothing needs it"
+        )
+
+
+def _changed(now: dict[str, str], fresh: dict[str, str], unchecked: tuple[str, ...]) -> tuple[str, str, str] | None:
+    """The first path where two descriptions differ, and what it is in each; None where there is none."""
+    gone = [path for path in fresh if path not in now and now.get(_holder(path)) == fresh.get(_holder(path), "")]
+    for path in [*now, *gone]:
+        if now.get(path) != fresh.get(path) and not path.startswith(unchecked):
+            return path, _brief(now.get(path)), _brief(fresh.get(path))
+    return None
 
 
 def _cannot_be_imported(module: str) -> str:
@@ -127,16 +151,22 @@ def describe(
     project: Project,
     environment: Mapping[str, str] | None = None,
     imported_before: Collection[str] = (),
+    typed: frozenset[str] = frozenset(),
+    carried: Bundle | None = None,
 ) -> dict[str, str]:
     """Path -> text, for everything of the project that the named classes and functions reach.
 
     `environment`: variables by name, of which those that the functions read are told; by default those of now.
     `imported_before`: modules of the project that functions import, to be imported for the comparison.
+    `typed`: the names that a notebook's functions may look up, where attributes have names of that kind too.
+    `carried`: where the names are found, if not among the imported modules.
     """
-    walk = _Walk(project, os.environ if environment is None else environment, imported_before)
+    walk = _Walk(project, os.environ if environment is None else environment, imported_before, typed)
     for name in names:
         module, _, qualname = name.partition(":")
         thing: Any = script.module_of(module) or sys.modules.get(module)
+        if carried is not None:
+            thing = carried.import_module(module)
         for part in qualname.split("."):
             thing = getattr(thing, "__dict__", {}).get(part)
         walk.enter(thing, name)
@@ -180,8 +210,14 @@ def own_modules(project: Project) -> list[str]:
 
 
 class _Walk:
-    def __init__(self, project: Project, environment: Mapping[str, str], imported_before: Collection[str] = ()) -> None:
-        self._project, self._environment = project, environment
+    def __init__(
+        self,
+        project: Project,
+        environment: Mapping[str, str],
+        imported_before: Collection[str] = (),
+        typed: frozenset[str] = frozenset(),
+    ) -> None:
+        self._project, self._environment, self._typed = project, environment, typed
         self._imported = imported_before
         """Modules of the project that are imported where a function imports them itself: what is compared had them."""
         self._own: dict[Any, bool] = {}
@@ -200,8 +236,8 @@ class _Walk:
                 continue
             if type(thing) in ATOMS:
                 self._found[path] = shown(thing)
-            elif id(thing) in self._seen:
-                self._found[path] = f"is {self._seen[id(thing)]}"
+            elif id(thing) in self._seen and not _is_constant(thing):
+                self._found[path] = f"the same as {self._seen[id(thing)]}"
             else:
                 self._seen[id(thing)] = path
                 self._alive.append(thing)
@@ -222,7 +258,7 @@ class _Walk:
         if isinstance(thing, type):
             return self._class(thing, path)
         if isinstance(thing, types.ModuleType):
-            return f"module {thing.__name__}"
+            return f"module {plain_name(thing.__name__)}"
         if isinstance(thing, enum.Enum):
             for name, part in vars(thing).items() if self._is_own(type(thing)) else ():
                 if not name.startswith("_") or not name.endswith("_"):  # as Python notes `_inverted_` at first use
@@ -266,7 +302,7 @@ class _Walk:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             with contextlib.suppress(ValueError):  # not yet filled
                 self.enter(cell.cell_contents, f"{path}.<closure>.{name}")
-        names = sorted(bytecode.names(function.__code__) & function.__globals__.keys())
+        names = sorted(bytecode.names(function.__code__) & self._globals(function))
         for name in names:
             self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
         self._enter_modules(function, [function.__globals__[name] for name in names])
@@ -276,7 +312,16 @@ class _Walk:
             self._found[f"{path}.<environment>"] = "of the variables that it names"
             for variable in sorted(read & self._environment.keys()):
                 self._found[f"{path}.<environment>[{variable!r}]"] = repr(self._environment[variable])
-        return f"{function.__qualname__} {bytecode.digest(function.__code__)}"
+        digest = bytecode.loose_digest if self._is_typed(function) else bytecode.digest
+        return f"{function.__qualname__} {digest(function.__code__)}"
+
+    def _is_typed(self, function: types.FunctionType) -> bool:
+        return plain_name(str(function.__module__)) == script.TYPED
+
+    def _globals(self, function: types.FunctionType) -> Collection[str]:
+        """The names that a function may look up in its module."""
+        names = function.__globals__.keys()
+        return names & self._typed if self._is_typed(function) else names
 
     def _enter_modules(self, function: types.FunctionType, there: list[Any]) -> None:
         """Enter what a function reads of the project's other modules: `settings.SCALE`, `package.settings.SCALE`.
@@ -289,7 +334,7 @@ class _Walk:
         seen: set[int] = set()
         while left:
             module = left.pop()
-            if id(module) in seen or not is_own(module.__name__, self._project):
+            if id(module) in seen or not self._is_own_module(module.__name__):
                 continue
             seen.add(id(module))
             for word in sorted(words):
@@ -328,10 +373,20 @@ class _Walk:
         return meta.__module__.partition(".")[0] not in sys.stdlib_module_names and not self._is_own(meta)
 
     def _is_own(self, thing: Any) -> bool:
-        module = getattr(thing, "__module__", None)
+        return self._is_own_module(getattr(thing, "__module__", None))
+
+    def _is_own_module(self, module: Any) -> bool:
+        """Whether a module of this name belongs to the project; of one without a file of its own its name says so."""
         if module not in self._own:
-            self._own[module] = is_own(module, self._project)
+            private = isinstance(module, str) and (is_private(module) or (module == script.MAIN and script.is_typed()))
+            own = self._project.own(plain_name(module)) is not None if private else is_own(module, self._project)
+            self._own[module] = own
         return self._own[module]
+
+
+def _is_constant(thing: Any) -> bool:
+    """Whether a thing cannot change, nor what it holds, so that two equal ones are as good as one."""
+    return isinstance(thing, tuple | frozenset) and all(type(item) in ATOMS for item in thing)
 
 
 def _registered(cls: type) -> str:

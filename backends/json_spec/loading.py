@@ -129,6 +129,10 @@ class Artifact:
         spec = self.spec()
         if on_drift != "ignore":
             self.check_drift(on_drift)
+        if self.bundle is not None and self.bundle.has_values:
+            from backends.json_spec import cell_values
+
+            cell_values.fill(self, verify is not False)
         weights = self.tensors(WEIGHTS, verify)
         try:
             model = self.build(spec, weights)

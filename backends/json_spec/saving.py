@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from backends.json_spec import bundle, datafiles, drift, files, imported
+from backends.json_spec import bundle, cell_values, datafiles, drift, files, imported, script
 from backends.json_spec.digests import SHA256, digest_named, digests_text, sha256
-from backends.json_spec.errors import ArtifactError, Unsupported
+from backends.json_spec.errors import ArtifactError, Unsupported, refuse
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
 from backends.json_spec.regions import Region
-from backends.json_spec.sources import Project, imports, imports_by_text, locate
+from backends.json_spec.sources import Project, imports, imports_by_text
 from backends.json_spec.sums import sums_text
 from backends.json_spec.tensors import layout, write
 from backends.json_spec.text import canonical, render
@@ -44,10 +44,12 @@ def save(
 
     `examples` are raw inputs as `preprocess` takes them (or `forward`, batch dimension included, where the model has no
     `preprocess`); they travel in the artifact with what the model gives for them, for `load(..., check=True)`.
-    `bundle_source=True` carries the source of the model's own modules, for `load(..., trust="bundled")`.
+    `bundle_source=True` carries the source of the model's own modules, and what the model needs of the cells of the
+    notebook that it is saved from, for `load(..., trust="bundled")`.
 
     What the model's classes and functions reach in their modules must be as an import defines it, because a load finds
-    it so; `unchecked` names what may have changed all the same (a cache), as the refusal's message does.
+    it so; `unchecked` names what may have changed all the same (a cache), as the refusal's message does. A value of a
+    notebook that is named there is left out.
 
     `digest` is that of the tensors: "sha256", or "blake3", which takes 0.3 to 0.4 of the time (`make
     bench-json-spec`) and needs the package `blake3`, here and at each verified load.
@@ -61,18 +63,21 @@ def save(
     digest_named(digest)  # before anything is written
     directory = Path(directory).absolute()
     with files.aside(directory) as beside, collector_paused(), contextlib.ExitStack() as end:
-        written = write_artifact(model, beside, bundle_source, tuple(unchecked), digest)
+        examples = list(examples) if examples is not None else []
+        written = write_artifact(model, beside, bundle_source, tuple(unchecked), digest, examples)
         end.callback(written.forget)
         with beside_the_rest(written.regions) as other:  # the disk works while the processor compares
             durable = other.submit(files.files_durable, beside)
             copies = [verify_artifact(written, beside)]
-            if bundle_source or examples is not None:
+            if bundle_source or examples:
                 copies.append(verify_artifact(written, beside, carried=bundle_source))
+            if written.home is None and written.typed.own:
+                imported.check_carried(written.typed.own, written.project, written.carried, tuple(unchecked))
             if written.check is not None:
                 written.check.finish()
             there = durable.result()
         written.seal(beside)  # by now the digests are there: they were computed meanwhile
-        if examples is not None and (examples := list(examples)):
+        if examples:
             from backends.json_spec.examples import write_examples
 
             write_examples(written, beside, copies, examples)
@@ -108,6 +113,9 @@ class Written:
     """Classes and functions that a reader does not allow of itself."""
     home: bundle.Bundle | None
     """The carried source that the model itself runs on; None: ordinary modules."""
+    project: Project
+    typed: cell_values.Typed
+    """What is taken from a notebook's cells."""
     texts: dict[str, bytes]
     digest: str
     """Of the tensors."""
@@ -156,20 +164,33 @@ class Written:
 
 @collector_paused()
 def write_artifact(
-    model: Any, directory: Path, bundle_source: bool, unchecked: tuple[str, ...] = (), digest: str = SHA256
+    model: Any,
+    directory: Path,
+    bundle_source: bool,
+    unchecked: tuple[str, ...] = (),
+    digest: str = SHA256,
+    examples: Sequence[Any] = (),
 ) -> Written:
     """Write all files of an artifact into an empty directory, but for examples and digests: those of the tensors are
-    being computed, and `seal` writes them. Raises Unsupported."""
+    being computed, and `seal` writes them. Raises Unsupported.
+
+    The examples may be of classes of a notebook that the model does not need.
+    """
     writer = Writer()
     graph, regions = writer.graph(model)
     names = writer.names - allowed().keys()
     home = bundle.running(type(model))
     if home is not None and not bundle_source:
         raise Unsupported("the model runs on the source that an artifact carried: save it with bundle_source=True")
-    project = Project({name.partition(":")[0] for name in names}, home.source if home is not None else locate)
-    written = Written(graph, regions, names, home, {}, digest)
+    if writer.typed and not bundle_source:
+        name, (path, kind) = next(iter(writer.typed.items()))
+        refuse(path, f"the {kind} {name.partition(':')[2]} of {script.MAIN}", script.refusal() or "")
+    typed = cell_values.again(home) if home is not None else cell_values.take(writer.typed, examples, unchecked)
+    names |= typed.names
+    project = Project({name.partition(":")[0] for name in names}, typed.find if home is None else home.find)
+    written = Written(graph, regions, names, home, project, typed, {}, digest)
     if home is None:
-        written.check = imported.Check(names, project, unchecked)
+        written.check = imported.Check(names - typed.own, project, unchecked)
     try:
         with beside_the_rest(regions) as other:  # the disk works while the texts are made
             tensors = other.submit(write, regions, directory / files.WEIGHTS, digest)
@@ -180,6 +201,7 @@ def write_artifact(
                 texts |= _carried(names, project)
         written.add(directory, texts)
         written.tensors[files.WEIGHTS] = tensors.result()
+        cell_values.write(written, directory, typed)
     except BaseException:
         written.forget()
         raise

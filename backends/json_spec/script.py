@@ -18,6 +18,14 @@ from pathlib import Path
 from backends.json_spec.sources import Source, is_main_guard, locate
 
 MAIN = "__main__"
+TYPED = "notebook_cells"
+"""The module that an artifact carries of what was typed into a notebook, or at a prompt (see `cells`)."""
+
+
+def is_typed() -> bool:
+    """Whether `__main__` has no file: it is a notebook, a prompt, or a program that was given as a text."""
+    file = getattr(sys.modules.get(MAIN), "__file__", None)
+    return not isinstance(file, str) or file.startswith("<")
 
 
 def script_module() -> str | None:
@@ -46,6 +54,8 @@ def _is_found(name: str, file: str, _: tuple[str, ...]) -> bool:
 def module_of(name: str) -> types.ModuleType | None:
     """The running script, where it is the module of this name; None for every other module."""
     main = sys.modules.get(MAIN)
+    if name == TYPED:
+        return main if is_typed() else None
     file = getattr(main, "__file__", None)
     last = name.rpartition(".")[2]
     if not isinstance(file, str) or last not in file or Path(file).stem != last:
@@ -57,11 +67,11 @@ def refusal() -> str | None:
     """Why classes of `__main__` cannot be named, with the way out; None where they can."""
     name = script_module()
     source = locate(name) if name is not None else None
-    file = getattr(sys.modules.get(MAIN), "__file__", None)
-    if not isinstance(file, str) or file.startswith("<"):  # cells run in any order, and again: no text is the source
+    if is_typed():
         return (
-            "it was typed, and no import finds it: write it to a file and import it from there (in a notebook, begin "
-            "its cell with `%%writefile my_model.py` and import my_model in the next one)"
+            "it was typed, and no import finds it: save with bundle_source=True, which carries what was typed, or "
+            "write it to a file and import it from there (in a notebook, begin its cell with `%%writefile "
+            "my_model.py` and import my_model in the next one)"
         )
     if name is None or source is None:
         return "move it to a module that can be imported"

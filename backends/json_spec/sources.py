@@ -135,6 +135,16 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             found += getattr(one, name, ())
 
 
+def outside_definitions(node: ast.AST) -> Iterator[ast.AST]:
+    """A statement, or a module, and the statements inside it, but for those of functions and classes."""
+    found = [node]
+    for one in found:
+        yield one
+        if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for name in BLOCKS:
+                found += getattr(one, name, ())
+
+
 def _bound(node: ast.AST) -> Iterator[str]:
     """The names that a statement binds where it stands, not what functions and classes bind inside."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

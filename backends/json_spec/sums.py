@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from backends.json_spec.errors import ArtifactError
-from backends.json_spec.files import DEFINITIONS, DIGESTS, EXAMPLES, SOURCE, SPEC, SUMS, read_file
+from backends.json_spec.files import DEFINITIONS, DIGESTS, EXAMPLES, GLOBALS, SOURCE, SPEC, SUMS, read_file
 
-TEXTS = (DIGESTS, SPEC, DEFINITIONS, EXAMPLES)
+TEXTS = (DIGESTS, SPEC, DEFINITIONS, EXAMPLES, GLOBALS)
 """What may be listed beside the files of carried source; the first two must be."""
 SUMS_LIMIT = 1 << 20
 """Bytes that the file may have."""

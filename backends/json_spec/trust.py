@@ -237,13 +237,14 @@ def name_of(thing: Any, path: str) -> str:
         refuse(path, "a lambda", "give it a module-level name")
     if qualname and "<locals>" in qualname:
         refuse(path, f"the local {kind} {qualname}", f"define the {kind} at module level")
-    if module == script.MAIN and (way_out := script.refusal()):
+    if module == script.MAIN and not script.is_typed() and (way_out := script.refusal()):
         refuse(path, f"the {kind} {qualname} of __main__", way_out)
     name = f"{plain_name(str(module))}:{qualname}"
     if not module or not qualname or _find(sys.modules.get(module), qualname) is not thing:
-        refuse(
-            path, f"the {kind} {name}, which cannot be found under that name", f"give the {kind} its module-level name"
-        )
+        way_out = f"give the {kind} its module-level name"
+        if module == script.MAIN and qualname in vars(sys.modules[module]):
+            way_out = "its cell has run again, so make anew what is of it"
+        refuse(path, f"the {kind} {name}, which cannot be found under that name", way_out)
     if not _NAME.fullmatch(name) or len(name) > NAME_LIMIT:
         refuse(path, f"the {kind} {name}, whose name is not one of Python's", f"move the {kind} to an ordinary module")
     return name

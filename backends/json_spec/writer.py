@@ -33,6 +33,7 @@ from backends.json_spec.regions import (
     view_of_buffer,
     view_of_bytes,
 )
+from backends.json_spec.script import MAIN, TYPED
 from backends.json_spec.slots import Slot, finished, holds_slot
 from backends.json_spec.trust import (
     BUILTIN_METHODS,
@@ -92,6 +93,8 @@ class Writer:
         """Id of a class or function, and what it stands for -> the thing, which so keeps its id, and its name."""
         self._handles: list[Slot] = []
         self._depth = 0
+        self.typed: dict[str, tuple[str, str]] = {}
+        """Name of a class or function of a notebook -> the path where it is needed first, and what it is."""
 
     def graph(self, model: Any, name: str = "model") -> tuple[dict[str, Any], list[Region]]:
         """The members `format, version, root, objects` of spec.json, and the regions. Raises Unsupported."""
@@ -353,6 +356,8 @@ class Writer:
                 way_out = f"use it in a {'function' if kind == 'function' else 'class'} of your own module"
                 refuse(path, f"or needs the {what} {name}, which no reader takes from a file", way_out)
         self._definitions[id(thing), kind] = thing, name
+        if name.startswith(f"{TYPED}:") and thing.__module__ == MAIN:
+            self.typed.setdefault(name, (path, "function" if kind == "function" else "class"))
         return name
 
     def _check_attributes(self, value: Any, known: frozenset[str], path: str) -> None:

@@ -146,9 +146,8 @@ def run(cell, name):  # as IPython does: a __main__ without a file, and the cell
 """
 
 
-@pytest.mark.parametrize("carried", [False, True])
-def test_a_notebooks_class_is_refused_with_the_way_out_that_works(carried, folder):
-    save = f"save(Net(), 'artifact', examples=[torch.ones(1, 2)], bundle_source={carried})"
+def test_a_notebooks_class_is_refused_with_the_ways_out_that_work(folder):
+    save = "save(Net(), 'artifact', examples=[torch.ones(1, 2)], bundle_source=False)"
     cells = (REFUSED + CLASS, f"try:\n    {save}\nexcept UnsupportedModel as error:\n    print(error)\n")
     ran = "".join(f"run({cell!r}, os.path.abspath('ipykernel_1/{n}.py'))\n" for n, cell in enumerate(cells))
     told = python(folder, "-c", f"{NOTEBOOK}{ran}")
@@ -157,5 +156,9 @@ def test_a_notebooks_class_is_refused_with_the_way_out_that_works(carried, folde
     (folder / "my_model.py").write_text(CLASS)  # what %%writefile does
     imports = "import torch\nfrom backends.json_spec import save\nfrom my_model import Net\n"
     assert python(folder, "-c", f"{NOTEBOOK}run({imports + save!r}, 'ipykernel_1/2.py')\n") == ""
-    trust = "bundled" if carried else ["my_model"]
-    assert load_elsewhere(folder, trust, folder / "artifact").endswith("my_model 1")
+    assert load_elsewhere(folder, ["my_model"], folder / "artifact").endswith("my_model 1")
+    carried = f"import torch\nfrom backends.json_spec import save\n{save.replace('False', 'True')}"
+    for cells in ([CLASS, carried], [imports, carried]):  # a cell is compiled as a whole here
+        ran = "".join(f"run({cell!r}, os.path.abspath('ipykernel_1/{n}.py'))\n" for n, cell in enumerate(cells))
+        assert python(folder, "-c", f"{NOTEBOOK}{ran}") == ""
+        assert load_elsewhere(folder, "bundled", folder / "artifact").split()[0] != "my_model"

@@ -8,7 +8,7 @@ import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const MAX_TEXT = 256 * 2 ** 20, MAX_DEPTH = 200, MAX_VALUES = 10_000_000;
-const TEXTS = ["definitions.json", "digests.json", "examples.json", "spec.json"];
+const TEXTS = ["definitions.json", "digests.json", "examples.json", "globals.json", "spec.json"];
 
 class Refused extends Error {}
 const refuse = (why) => { throw new Refused(why); };
