@@ -64,8 +64,10 @@ def finished(root: Any, slots: list[Slot], unique: Callable[[str], str]) -> tupl
     references: dict[str, list[str]] = {}
     root = finish(root)
     first, referred = referred, []
-    for slot in slots:
-        hoisted.append(slot)
+    left = slots[::-1]
+    while left or hoisted:  # the root may share a list, and have no object in it
+        if left:
+            hoisted.append(left.pop())
         while hoisted:
             current = hoisted.pop()
             made[current.name] = finish(current.node)

@@ -163,6 +163,12 @@ def test_a_model_without_stages_gets_its_batch_as_it_is(tmp_path):
     assert "postprocess" not in str(found) and "[4, 2]" in str(found)
 
 
+def test_an_example_may_hold_one_list_twice_and_no_tensor(tmp_path):
+    shared = [1, 2]
+    save(torch.nn.Identity(), tmp_path / "a", examples=[[shared, shared]])
+    assert load(tmp_path / "a", check=True)
+
+
 def test_without_examples_the_artifact_is_the_same(tmp_path, artifact):
     torch.manual_seed(0)
     save(things.Staged(), tmp_path / "plain")
