@@ -25,7 +25,7 @@ import torch
 
 from backends.json_spec.codec import Codec, atom, exactly, list_of
 from backends.json_spec.codecs_pandas import PANDAS, pandas_name
-from backends.json_spec.errors import ArtifactError
+from backends.json_spec.errors import ArtifactError, Unsupported
 
 
 def restore(name: str, state: dict[str, Any], spend: Callable[[int], None]) -> Any:
@@ -136,8 +136,39 @@ PICTURE_BITS = {
 """Mode -> bits of a pixel in `Image.tobytes`, each row rounded up to whole bytes."""
 
 
+def _numpy_generator_state(generator: np.random.Generator) -> dict[str, Any]:
+    """Its position, and the sequence of seeds that it spawns others from."""
+    sequence = generator.bit_generator.seed_seq
+    seeds = dict(sequence.state) if type(sequence) is np.random.SeedSequence else None
+    if not seed_sequence(seeds) or (seeds is None and hasattr(sequence, "spawn")):
+        raise Unsupported("a generator of a seed sequence that is not made of whole numbers: make one of such a seed")
+    return {"bits": generator.bit_generator.state, "seeds": seeds}
+
+
+def seed_sequence(value: Any) -> bool:
+    """What a `SeedSequence` is made of; None: of none."""
+    if value is None:
+        return True
+    if type(value) is not dict or set(value) != {"entropy", "spawn_key", "pool_size", "n_children_spawned"}:
+        return False
+    entropy, key = value["entropy"], value["spawn_key"]
+    entropy = entropy if type(entropy) is list else [entropy]
+    if type(key) is not tuple or not all(type(n) is int and n >= 0 for n in (*entropy, *key)):
+        return False
+    pool, spawned = value["pool_size"], value["n_children_spawned"]
+    return type(pool) is int and 4 <= pool <= POOL_LIMIT and type(spawned) is int and 0 <= spawned < 2**32
+
+
+POOL_LIMIT = 64
+"""Words of a seed sequence, for which NumPy takes memory; it has 4 unless told."""
+
+
 def _numpy_generator(state: dict[str, Any]) -> Any:
-    bits = getattr(np.random, state["bits"]["bit_generator"])()
+    kind = getattr(np.random, state["bits"]["bit_generator"])
+    if state["seeds"] is not None:
+        bits = kind(np.random.SeedSequence(**state["seeds"]))
+    else:  # those of a `RandomState` have none
+        bits = np.random.RandomState(0)._bit_generator if kind is np.random.MT19937 else kind()
     bits.state = state["bits"]
     return np.random.Generator(bits)
 
@@ -191,7 +222,10 @@ CODECS: dict[str, Codec] = {
         own=frozenset(["this"]),
     ),
     "numpy.random._generator:Generator": Codec(
-        lambda v: {"bits": v.bit_generator.state}, _numpy_generator, {"bits": bits}, shares=lambda v: v.bit_generator
+        _numpy_generator_state,
+        _numpy_generator,
+        {"bits": bits, "seeds": seed_sequence},
+        shares=lambda v: v.bit_generator,
     ),
     "numpy.random.mtrand:RandomState": Codec(
         lambda v: {"state": v.get_state(legacy=False)},

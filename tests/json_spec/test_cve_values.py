@@ -115,12 +115,27 @@ def test_numpys_generators_cannot_point_outside_their_tables(tmp_path, name):
     kinds = ["numpy.random._generator:Generator"] + ["numpy.random.mtrand:RandomState"] * (name == "MT19937")
     for kind, place in [(kind, place) for kind in kinds for place in (-1, -100_000, 625, 1.0, True, None)]:
         state = {"bit_generator": name, "state": dict(inner), "has_gauss": 0, "gauss": 0.0, **outer}
-        node = {"$codec": kind, "state": {"bits" if "Generator" in kind else "state": state}}
+        node = {"$codec": kind, "state": {"bits": state, "seeds": None} if "Generator" in kind else {"state": state}}
         attempt(holding(tmp_path / "a", node, entries))
         (state if "buffer_pos" in state else state["state"])["buffer_pos" if "buffer_pos" in state else "pos"] = place
         for gauss in (0.0, place, {"$tuple": []}):
             refused(holding(tmp_path / "b", {**node, "state": {**node["state"]}}, entries), "or unfit")
             state["gauss"] = gauss
+
+
+SEEDS = {"entropy": 3, "spawn_key": {"$tuple": []}, "pool_size": 4, "n_children_spawned": 0}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"pool_size": 1 << 40}, {"pool_size": 0}, {"entropy": -1}, {"entropy": "3"}, {"spawn_key": {"$tuple": [-1]}},
+     {"spawn_key": [1]}, {"n_children_spawned": -1}, {"n_children_spawned": True}, {"entropy": None}, {"more": 1}],
+)  # fmt: skip
+def test_a_seed_sequence_takes_no_memory_of_the_files_choosing(tmp_path, odd):
+    state = {"bit_generator": "PCG64", "state": {"state": 1, "inc": 1}, "has_uint32": 0, "uinteger": 0}
+    kind = "numpy.random._generator:Generator"
+    attempt(holding(tmp_path / "a", {"$codec": kind, "state": {"bits": state, "seeds": SEEDS}}))
+    refused(holding(tmp_path / "b", {"$codec": kind, "state": {"bits": state, "seeds": {**SEEDS, **odd}}}), "or unfit")
 
 
 @pytest.mark.parametrize(

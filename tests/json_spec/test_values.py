@@ -116,6 +116,26 @@ def test_records_streams_and_generators(again):
     assert [one.normal() for one in loaded.generators] == [one.normal() for one in generators]
 
 
+def test_generators_spawn_what_they_would_have(again):
+    seeds = np.random.SeedSequence([1, 2**70], spawn_key=(5,))
+    generators = [np.random.default_rng(3), np.random.Generator(np.random.SFC64(seeds))]
+    for one in generators:
+        one.spawn(2)
+    loaded = again(generators=generators).generators
+    assert [one.bit_generator.seed_seq.state for one in loaded] == [
+        one.bit_generator.seed_seq.state for one in generators
+    ]
+    assert [one.spawn(1)[0].random() for one in loaded] == [one.spawn(1)[0].random() for one in generators]
+    old = np.random.Generator(np.random.RandomState(3)._bit_generator)  # has no seeds of that kind
+    assert again(old=old).old.random() == old.random()
+
+
+def test_a_seed_that_is_an_array_is_refused(tmp_path):
+    holder = things.Holder(dice=np.random.default_rng(np.array([1, 2])))
+    with pytest.raises(UnsupportedModel, match=r"model.dice: a generator of a seed sequence that is not made of whole"):
+        save(holder, tmp_path / "a")
+
+
 def test_pictures_keep_their_info(again):
     from PIL import Image
 

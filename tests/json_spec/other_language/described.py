@@ -350,7 +350,10 @@ def codec_state(value: Any) -> tuple[str, dict[str, Any]] | None:
     if isinstance(value, random.Random):
         return "random:Random", {"state": value.getstate()}
     if isinstance(value, np.random.Generator):
-        return "numpy.random._generator:Generator", {"bits": value.bit_generator.state}
+        return "numpy.random._generator:Generator", {
+            "bits": value.bit_generator.state,
+            "seeds": value.bit_generator.seed_seq.state,
+        }
     if isinstance(value, np.random.RandomState):
         return "numpy.random.mtrand:RandomState", {"state": value.get_state(legacy=False)}
     if isinstance(value, array.array):

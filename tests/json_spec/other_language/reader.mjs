@@ -178,7 +178,7 @@ const TEXT_TAGS = new Set(("decimal uuid path pureposixpath purewindowspath date
 // name -> the members of its state, sorted
 const CODECS = {
   "sentencepiece:SentencePieceProcessor": "model", "_io:BytesIO": "data position", "_io:StringIO": "state", "torch._C:Generator": "device state",
-  "random:Random": "state", "numpy.random._generator:Generator": "bits", "numpy.random.mtrand:RandomState": "state", "array:array": "data typecode",
+  "random:Random": "state", "numpy.random._generator:Generator": "bits seeds", "numpy.random.mtrand:RandomState": "state", "array:array": "data typecode",
   "types:SimpleNamespace": "attributes", "operator:itemgetter": "items", "PIL.Image:Image": "data info mode palette size",
   "pandas:NullableDtype": "dtype", "pandas:Index": "name values", "pandas:CategoricalIndex": "name values", "pandas:DatetimeIndex": "freq name values",
   "pandas:RangeIndex": "name range", "pandas:MultiIndex": "codes levels names", "pandas:CategoricalDtype": "categories ordered",
