@@ -87,6 +87,14 @@ def test_its_code_is_compiled_as_it_was_in_the_notebook(kernel):
     assert codes[0].co_code == codes[1].co_code
 
 
+def test_the_readmes_lines_run_in_a_notebook(kernel, capsys):
+    text = (ROOT / "README.md").read_text("utf-8").partition("## Saving with JSON-spec")[2]
+    lines = text.partition("```python\n")[2].partition("```")[0]
+    kernel(NET.format("x * 2"), "model, x = Net(), torch.ones(2)", lines)
+    assert kernel.main.model(3) == 6 and type(kernel.main.model) is not kernel.main.Net
+    assert "model: notebook_cells:Net" in capsys.readouterr().out
+
+
 def test_without_the_text_it_is_refused_with_the_way_out(kernel):
     with pytest.raises(UnsupportedModel, match=r"model is the class Net of __main__: it was typed.*bundle_source=True"):
         kernel(NET.format("x"), "save(Net(), 'artifact')")
