@@ -36,11 +36,8 @@ def check(directory: Path, sums: Mapping[str, str] | None, on_drift: str, trust:
     Nothing is imported. A module that is not there is left to the import that will fail. Raises ArtifactError where
     the file is damaged.
     """
-    present = DEFINITIONS in sums if sums is not None else (directory / DEFINITIONS).exists()
-    if not present:
-        return
     changes = []
-    for module, was in _read(directory, sums).items():
+    for module, was in noted(directory, sums).items():
         if not is_trusted(f"{module}:", trust) and is_installed(module):
             continue  # an installed library that the caller did not name is none of the file's business
         source = locate(module)
@@ -62,7 +59,14 @@ def check(directory: Path, sums: Mapping[str, str] | None, on_drift: str, trust:
     warnings.warn(message, SourceDriftWarning, stacklevel=4)
 
 
-def _read(directory: Path, sums: Mapping[str, str] | None) -> dict[str, Any]:
+def noted(directory: Path, sums: Mapping[str, str] | None) -> dict[str, Any]:
+    """Module -> the digests of its file and definitions, as an artifact has them; of none where it has none.
+
+    Raises ArtifactError where the file is damaged.
+    """
+    present = DEFINITIONS in sums if sums is not None else (directory / DEFINITIONS).exists()
+    if not present:
+        return {}
     data = read_file(directory / DEFINITIONS, LIMIT)
     check_file(DEFINITIONS, data, sums)
     found = parse(data, DEFINITIONS)

@@ -23,6 +23,8 @@ from backends.json_spec.tensors import Weights
 
 TABLES = ("parameters", "buffers", "modules", "attributes", "slots")
 """Fields of objects whose entries are shown as parts, in this order."""
+PARTS = ("$ref", "$ndarray", *TENSORS)
+"""Tags of what has a line of its own."""
 PATHS_LIMIT = 1 << 28
 """Characters: of parts that lie within each other one by one, all paths together grow as the square of their number."""
 
@@ -134,7 +136,7 @@ class _Tree:
         elif tag is None:
             part.what = f"dict of {len(node)}"
         else:
-            part.what = shown({tag: node[tag], **node}) if tag in ("$partial", "$method", "$codec") else tag[1:]
+            part.what = shown(node) if tag in ("$partial", "$method", "$codec", "$handle") else tag[1:]
         part.kind = "object"
         return [(self._part(part, name, False), item) for name, item in _entries(node)]
 
@@ -144,12 +146,17 @@ class _Tree:
         if "call" in node:
             if "caller" in node:
                 part.what += f" = {printable(node['caller'])}"
-            part.what += f"({', '.join(_arguments(node['call']))})"
+            part.what += f"({', '.join(arguments(node['call']))})"
         if "training" in node:
             part.what += "" if node["training"] else "  [eval]"
         if "parametrized" in node:
             part.what += f"  parametrized: {', '.join(map(printable, node['parametrized']))}"
         inner: list[tuple[Part, Any]] = []
+        if "content" in node:
+            held = self._artifact.target(node["content"])
+            part.what += f" of {shown(held)}"
+            if holds_parts(held):
+                inner += [(self._part(part, name, False), item) for name, item in _entries(held)]
         for table in TABLES:
             for name, item in node.get(table, {}).items():
                 made = self._part(part, name, True)
@@ -159,7 +166,10 @@ class _Tree:
                     )
                 inner.append((made, item))
         for place, hook in enumerate(node.get("hooks", ())):
-            inner.append((self._part(part, f"{hook['on']} hook {place}", True), hook.get("call", "weight_norm")))
+            flags = "".join(f", {flag}" for flag, is_set in hook.items() if is_set is True)
+            made = self._part(part, f"{hook['on']} hook {place}", True)
+            made.name += flags
+            inner.append((made, hook.get("call", "weight_norm")))
         for name, item in node.get("call", {}).items():  # what is only an argument
             if holds_parts(item):
                 inner.append((Part(f"({printable(name)})", f"{part.path}({printable(name)})", ""), item))
@@ -188,7 +198,7 @@ class _Tree:
         return Part(name, f"{holder.path}.{name}" if attribute else f"{holder.path}{name}", "")
 
 
-def _arguments(call: dict[str, Any]) -> list[str]:
+def arguments(call: dict[str, Any]) -> list[str]:
     """`n_in=3, 6, mode='fast'`: as in the call, further positional ones without a name."""
     texts: list[str] = []
     for name, node in call.items():
@@ -211,27 +221,31 @@ def _entries(node: Any) -> list[tuple[str, Any]]:
     payload = node[tag]
     if tag in ("$dict", "$ordereddict", "$counter", "$defaultdict"):
         pairs = payload[1] if tag == "$defaultdict" else payload
-        return [(f"[{shown(key, 40)}]", item) for key, item in pairs]
+        keys = [(f".keys[{place}]", key) for place, (key, _) in enumerate(pairs) if holds_parts(key)]
+        return keys + [(f"[{shown(key, 40)}]", item) for key, item in pairs]
     if tag in ("$tuple", "$list", "$set", "$frozenset"):
         return [(f"[{place}]", item) for place, item in enumerate(payload)]
     if tag == "$deque":
         return [(f"[{place}]", item) for place, item in enumerate(payload[1])]
     if tag in ("$namedtuple", "$objectarray"):
         return [(f"[{place}]", item) for place, item in enumerate(node["items"])]
+    if tag in ("$method", "$handle"):
+        return [(".__self__" if tag == "$method" else ".module", payload)]
     fields = [("." + name, item) for name, item in node.get("state", node.get("keywords", {})).items()]
     fields += [(f".args[{place}]", item) for place, item in enumerate(node.get("args", ()))]
+    fields += [("." + name, item) for name, item in node.get("attributes", {}).items()]
     return [(".function", payload), *fields] if tag == "$partial" else fields
 
 
-def holds_parts(node: Any) -> bool:
-    """Whether a value holds objects, tensors or arrays, which have lines of their own."""
+def holds_parts(node: Any, tags: tuple[str, ...] = PARTS) -> bool:
+    """Whether a value holds objects, tensors or arrays, which have lines of their own; or what else `tags` says."""
     if isinstance(node, list):
-        return any(map(holds_parts, node))
+        return any(holds_parts(item, tags) for item in node)
     if not isinstance(node, dict):
         return False
-    if any(tag in node for tag in ("$ref", "$ndarray", *TENSORS)):
+    if any(tag in node for tag in tags):
         return True
-    return any(map(holds_parts, node.values()))
+    return any(holds_parts(item, tags) for item in node.values())
 
 
 def _itemsize(node: dict[str, Any]) -> int:

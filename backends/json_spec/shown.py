@@ -107,6 +107,10 @@ def _text(node: Any, room: int) -> str:
         given = [_text(item, room) for item in node["args"]]
         given += [f"{printable(key)}={_text(item, room)}" for key, item in node["keywords"].items()]
         return f"partial({', '.join([_text(payload, room), *given])})"
+    if tag == "$handle":
+        return f"handle of {node['on']} hook {node['place']}" if "on" in node else "handle of a hook that is gone"
+    if tag == "$objectarray":
+        return _joined(f"array {payload} of [", node["items"], "]", room)
     if tag == "$codec":
         return f"{printable(str(payload))}(...)"
     if tag == "$blob":

@@ -66,7 +66,7 @@ def test_the_tree_shows_calls_values_and_where_tensors_live(saved):
                                      "model.layer.layers.0: training: False → True",
                                      "model.layer.layers.1: training: False → True"]),
         (lambda m: m.mixed[0].mul_(3),
-         ["model.mixed[0]: float32 [2] → 2 of 2 values differ"]),
+         ["model.mixed[0]: float32 [2] → 2 of 2 values differ by up to 2"]),
         (lambda m: m.mixed.__setitem__(0, torch.ones(2).double()),
          ["model.mixed[0]: float32 [2] → float64 [2]"]),
         (lambda m: setattr(m.layer, "activation", torch.relu), ["model.layer.activation: torch:tanh → torch:relu"]),
@@ -144,7 +144,7 @@ def test_a_single_element_is_compared_whatever_its_stride(tmp_path):
     node = {"$tensor": "float32", "shape": [1], "stride": [3], "entry": "w"}
     one, other = (crafting.holding(tmp_path / str(n), node, {"w": ("F32", [1], bytes([0, 0, 0, n]))}) for n in (0, 1))
     assert [str(found) for found in differences(one, other)] == [
-        "model.evil: float32 [1] stride [3] → 1 of 1 values differ"
+        "model.evil: float32 [1] stride [3] → 1 of 1 values differ by up to 2.4e-38"
     ]
 
 
