@@ -6,6 +6,7 @@ artifacts. There is no switch to turn on, and no class of a library is changed.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -18,6 +19,8 @@ CALL = "_spec_call"
 Arguments have the names of the signature, defaults included. `*name` holds a tuple of further positional ones, `**name`
 a dict of further keywords.
 """
+SENTINELS = frozenset([object, type(dataclasses._HAS_DEFAULT_FACTORY)])
+"""Types of defaults that stand for no argument, and are not noted."""
 T = TypeVar("T", bound=Callable[..., Any])
 
 
@@ -40,9 +43,9 @@ def spec(thing: T) -> T:
     An instance made without its constructor (by `copy` or `pickle`) of an object that has no note is noted as if made
     without arguments, if its constructor takes none.
 
-    Raises TypeError for what cannot be called, and for classes whose instances have no `__dict__`.
+    Raises TypeError for what cannot be called or has no name, and for classes whose instances have no `__dict__`.
     """
-    if not callable(thing):
+    if not (callable(thing) and hasattr(thing, "__qualname__")):
         raise TypeError(f"spec notes the calls of classes and functions, not of {thing!r}")
     if not isinstance(thing, type):
 
@@ -68,21 +71,29 @@ def note(value: Any, of: str, arguments: dict[str, Any]) -> None:
     vars(value)[CALL] = {"of": of, "arguments": arguments}
 
 
-def _call(thing: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(thing: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     arguments = _bound(thing, args, kwargs)  # before the call, which may change them
     made = thing(*args, **kwargs)
     if not hasattr(made, "__dict__"):
         raise TypeError(f"{thing.__qualname__} made a {type(made).__qualname__}, in which spec cannot note the call")
     if arguments is not None:
-        note(made, f"{thing.__module__}:{thing.__qualname__}", arguments)
+        note(made, _name(thing), arguments)
     return made
+
+
+def _name(thing: Any) -> str:
+    """`module:qualname`; a class method's of the class that it is called on, which may have inherited it."""
+    owner = getattr(thing, "__self__", None)
+    if isinstance(owner, type):
+        return f"{owner.__module__}:{owner.__qualname__}.{thing.__name__}"
+    return f"{thing.__module__}:{thing.__qualname__}"
 
 
 def _noting(cls: Any) -> Any:
     """Give the user's class a `__new__` that notes; called by `type.__call__` with the true class and all arguments."""
     own = vars(cls).get("__new__")
 
-    def __new__(of: type, *args: Any, **kwargs: Any) -> Any:
+    def __new__(of: type, /, *args: Any, **kwargs: Any) -> Any:
         mro = of.__mro__
         place = next(n for n, base in enumerate(mro) if vars(base).get("__new__") is marked)
         make = own or next(vars(base)["__new__"] for base in mro[place + 1 :] if "__new__" in vars(base))
@@ -114,25 +125,29 @@ def _bound(thing: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     try:
         signature = inspect.signature(thing)
     except ValueError:  # of C, without a signature
-        return {"*args": _copied(args), **_copied(kwargs)}
+        return {"*args": copied(args), **copied(kwargs)}
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError:
         return None
+    given = set(bound.arguments)
     bound.apply_defaults()
+    for name, value in list(bound.arguments.items()):
+        if name not in given and type(value) in SENTINELS:
+            del bound.arguments[name]
     marks = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return {
-        marks.get(signature.parameters[name].kind, "") + name: _copied(value) for name, value in bound.arguments.items()
+        marks.get(signature.parameters[name].kind, "") + name: copied(value) for name, value in bound.arguments.items()
     }
 
 
-def _copied(value: Any) -> Any:
-    """Containers as they are now; what they hold is not copied."""
+def copied(value: Any) -> Any:
+    """Containers as they are now; what else they hold is not copied."""
     kind = type(value)
     if kind in (list, tuple, set, frozenset):
-        return kind(map(_copied, value))
+        return kind(map(copied, value))
     if kind is dict:
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     return value
 
 

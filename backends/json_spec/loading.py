@@ -59,7 +59,7 @@ def load(
         raise ValueError(f"verify is True, 'lazy' or False, not {verify!r}")
     if on_drift not in ("error", "warn", "ignore"):
         raise ValueError(f"on_drift is 'error', 'warn' or 'ignore', not {on_drift!r}")
-    bundled, names = _split_trust(trust)
+    bundled, names = split_trust(trust)
     directory = Path(directory)
     with collector_paused():
         sums = read_sums(directory) if verify or bundled else None
@@ -73,7 +73,7 @@ def load(
     return model
 
 
-def _split_trust(trust: Any) -> tuple[bool, tuple[str, ...]]:
+def split_trust(trust: Any) -> tuple[bool, tuple[str, ...]]:
     """Whether carried source is trusted, and the modules that are."""
     if trust == BUNDLED:
         return True, ()

@@ -58,6 +58,7 @@ class Reader:
 
     _in_order = True
     """Whether modules and tensors are made in the order of the file, in which what they hold comes before them."""
+    _contains_itself = "contains itself by way of values that cannot be changed once made"
 
     def __init__(
         self, objects: dict[str, Any], weights: Weights, trust: Collection[str], bundle: Bundle | None = None
@@ -176,7 +177,7 @@ class Reader:
         if built is not self:
             return built
         if name in self._building:
-            raise ArtifactError(f"{name} contains itself by way of values that cannot be changed once made")
+            raise ArtifactError(f"{name} {self._contains_itself}")
         if len(self._building) > REFERENCE_LIMIT:
             raise ArtifactError(f"{name} is reached by more than {REFERENCE_LIMIT} references within each other")
         node = self._objects[name]

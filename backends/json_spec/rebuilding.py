@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from backends.json_spec.aijson import VARIABLE, from_aijson, is_aijson
 from backends.json_spec.audit import audit
-from backends.json_spec.calls import note, noted
+from backends.json_spec.bundle import Bundle, read_bundle
+from backends.json_spec.calls import copied, note, noted
 from backends.json_spec.copying import copy_weights
 from backends.json_spec.errors import ArtifactError
 from backends.json_spec.files import WEIGHTS, read_file
 from backends.json_spec.forms import tag_of
-from backends.json_spec.loading import SPEC_LIMIT, Artifact, check_members, load, making_sense
+from backends.json_spec.loading import SPEC_LIMIT, Artifact, check_members, load, making_sense, split_trust
 from backends.json_spec.reader import Reader
 from backends.json_spec.sums import read_sums
 from backends.json_spec.text import canonical, parse
-from backends.json_spec.trust import allowed, canonical_names, check_call, resolve, trusted_names
+from backends.json_spec.trust import allowed, canonical_names, check_call, class_method, resolve
 from backends.json_spec.writer import FORMAT, VERSION
+
+_TABLES = ("slots", "attributes", "buffers", "parameters", "modules")
+"""Fields of an object whose entries lead on to others."""
+_ROWS: dict[str | None, Callable[[Any], Any]] = {
+    "$tuple": lambda node: node["$tuple"],
+    "$list": lambda node: node["$list"],
+    "$deque": lambda node: node["$deque"][1],
+    "$namedtuple": lambda node: node["items"],
+}
+_PAIRS: dict[str | None, Callable[[Any], Any]] = {
+    "$dict": lambda node: node["$dict"],
+    "$ordereddict": lambda node: node["$ordereddict"],
+    "$defaultdict": lambda node: node["$defaultdict"][1],
+}
 
 
 class Given:
@@ -50,12 +66,13 @@ def rebuild(
     draw at random is drawn now: the weights are `"fresh"`. With `"saved"`, each parameter and buffer whose name, shape
     and dtype are as in the artifact gets the saved values; FreshWeights warns of the others. An object without a noted
     call comes back as it was saved. Training flags, hooks and what was changed after construction are not restored.
+    `trust="bundled"` runs the source that the artifact carries, as `load` does.
 
     Raises KeyError for a path that leads nowhere, ValueError for one without an effect, for a model in which no call
     was noted, and where a constructor ties tensors of which different values were saved,
     ArtifactError and UntrustedName as `load` does, and what the constructors raise.
     """
-    names = trusted_names(trust)
+    bundled, names = split_trust(trust)
     if weights not in ("fresh", "saved"):
         raise ValueError(f"weights are 'fresh' or 'saved', not {weights!r}")
     directory = None if isinstance(source, Mapping) else Path(source)
@@ -65,7 +82,14 @@ def rebuild(
         source = _as_read(source)
     if weights == "saved" and directory is None:
         raise ValueError("the saved weights are in the artifact's directory: give that as the source")
-    artifact = None if directory is None else Artifact(directory, names, read_sums(directory))
+    if bundled and directory is None:
+        raise ValueError("the carried source is in the artifact's directory: give that as the source")
+    artifact = bundle = None
+    if directory is not None:
+        sums = read_sums(directory)
+        bundle = read_bundle(directory, sums) if bundled else None
+        artifact = Artifact(directory, names, sums, bundle)
+        names = artifact.all_trust()
     if is_aijson(source):
         spec = from_aijson(source, names)
     else:
@@ -76,15 +100,15 @@ def rebuild(
     given = [_override(spec, path, value) for path, value in (overrides or {}).items()]
     stored = artifact.tensors(WEIGHTS, verify=True) if artifact is not None else NoWeights()
     stored.finish()  # a constructor may be given any of them
-    model = _build(Rebuilder(spec["objects"], stored, names), spec["root"])
+    model = _build(Rebuilder(spec["objects"], stored, names, bundle), spec["root"])
     for one in given:
         if not one.used:
             raise ValueError(
-                f"{one.path} has no effect: its object is made inside another constructor, not passed to it; override "
-                f"an argument of that one"
+                f"{one.path} has no effect: no constructor gets its object, which was made inside another constructor, "
+                f"set later, or is overridden as well; override an argument of that one"
             )
     if weights == "saved":
-        copy_weights(load(directory, trust=names), model)
+        copy_weights(load(directory, trust=trust), model)
     return model
 
 
@@ -139,6 +163,10 @@ class Rebuilder(Reader):
     """A reader that calls what was noted instead of setting attributes."""
 
     _in_order = False  # what a constructor makes itself is referred to no more
+    _contains_itself = (
+        "is referred to by an argument of its own constructor: decorate the argument's class with @spec, so that it is "
+        "made anew too"
+    )
 
     def decode(self, node: Any) -> Any:
         if isinstance(node, Given):
@@ -157,13 +185,16 @@ class Rebuilder(Reader):
         name = node.get("caller", node[tag])
         name = canonical_names().get(name, name)
         check_call(name, _names(arguments), self._trust)
-        caller = _caller(name, self._trust)
+        caller, given = (
+            _caller(name, self._trust, self._bundle),
+            copied(arguments),
+        )  # before the call, which may change them
         try:
             made = call(caller, arguments)
         except Exception as error:
             raise _Raised(error) from None
-        if hasattr(made, "__dict__") and noted(made) is None:  # a library's class notes nothing of itself
-            note(made, name, arguments)
+        if hasattr(made, "__dict__") and (noted(made) or {}).get("of") != name:  # as where `spec` was not a decorator
+            note(made, name, given)
         return made
 
 
@@ -175,7 +206,7 @@ def call(caller: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         kinds = {}
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
-    further = any(value and name[:1] == "*" and name[:2] != "**" for name, value in arguments.items())
+    further = any(name[:1] == "*" and name[:2] != "**" and value for name, value in arguments.items())
     for name, value in arguments.items():
         kind = kinds.get(name)
         if name.startswith("**"):
@@ -206,14 +237,17 @@ def _names(arguments: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _caller(name: str, trust: tuple[str, ...]) -> Callable[..., Any]:
+def _caller(name: str, trust: tuple[str, ...], bundle: Bundle | None) -> Callable[..., Any]:
     entry = allowed().get(name)
     if entry is not None and entry.uses & {"builder"}:
         return resolve(name, "function", trust)
     try:
-        return resolve(name, "class", trust)
+        return resolve(name, "class", trust, bundle)
     except ArtifactError:
-        return resolve(name, "function", trust)
+        owner, _, method = name.rpartition(".")
+        with contextlib.suppress(ArtifactError):
+            return class_method(resolve(owner, "class", trust, bundle), method, trust)
+        return resolve(name, "function", trust, bundle)
 
 
 class NoWeights:
@@ -241,13 +275,21 @@ def _override(spec: dict[str, Any], path: str, value: Any) -> Given:
         if part not in found:
             raise KeyError(f"{path}: {walked} has no {part!r}, only {sorted(found)}")
         node, walked = _target(spec, found[part]), part
-    holder = _holder(spec, node, last)
-    if holder is None:
-        known = sorted(_children(spec, node) if not isinstance(node, dict) or "call" not in node else node["call"])
-        raise KeyError(f"{path}: {walked} has no argument {last!r}, only {known}")
-    container, key = holder
+    places = _places(spec, node)
+    if last not in places:
+        raise KeyError(f"{path}: {walked} {_without(node, last, places)}")
+    container, key = places[last]
     container[key] = given
     return given
+
+
+def _without(node: Any, name: str, places: Collection[str]) -> str:
+    """Why an object has no argument of a name."""
+    if isinstance(node, Given):
+        return f"was overridden as well, by {node.path}"
+    if isinstance(node, dict) and tag_of(node) in ("$module", "$object") and "call" not in node:
+        return "comes back as it was saved, as no call was noted when it was made: decorate its class with @spec"
+    return f"has no argument {name!r}, only {sorted(places)}"
 
 
 def _target(spec: dict[str, Any], node: Any) -> Any:
@@ -257,39 +299,30 @@ def _target(spec: dict[str, Any], node: Any) -> Any:
 def _children(spec: dict[str, Any], node: Any) -> dict[str, Any]:
     """Name -> node of what can be named next: arguments first, then attributes, keys and places."""
     found: dict[str, Any] = {}
-    if isinstance(node, list):
-        return {str(place): item for place, item in enumerate(node)}
-    if isinstance(node, dict) and (tag := tag_of(node)) is not None:
-        if tag in ("$tuple", "$list"):
-            return _children(spec, node[tag])
-        if tag in ("$dict", "$ordereddict"):
-            return {key: item for key, item in node[tag] if isinstance(key, str)}
-        for field in ("slots", "attributes", "buffers", "parameters", "modules", "call"):
-            found.update(node.get(field, {}))
-        for name, item in node.get("call", {}).items():
-            if name.startswith("*"):
-                found.update({name.lstrip("*"): item, **_children(spec, _target(spec, item))})
-        return found
-    return dict(node) if isinstance(node, dict) else {}
+    for table in _TABLES if isinstance(node, dict) else ():
+        found.update(node.get(table, {}))
+    return found | {name: holder[key] for name, (holder, key) in _places(spec, node).items()}
 
 
-def _holder(spec: dict[str, Any], node: Any, key: str) -> tuple[Any, Any] | None:
-    """The list or dict in which `key` of `node` stands, and its key there; only arguments of an object count."""
+def _places(spec: dict[str, Any], node: Any) -> dict[str, tuple[Any, Any]]:
+    """Name -> where it stands, a list or dict and the key there, of what can be overridden in a node."""
+    tag = tag_of(node) if isinstance(node, dict) else None
+    if tag in _ROWS:
+        node = _ROWS[tag](node)
     if isinstance(node, list):
-        return (node, int(key)) if key.isdecimal() and int(key) < len(node) else None
+        return {str(place): (node, place) for place in range(len(node))}
     if not isinstance(node, dict):
-        return None
-    if (tag := tag_of(node)) is None:
-        return (node, key) if key in node else None
-    if tag in ("$tuple", "$list"):
-        return _holder(spec, node[tag], key)
-    if tag in ("$dict", "$ordereddict"):
-        return next(((pair, 1) for pair in node[tag] if pair[0] == key), None)
+        return {}
+    if tag in _PAIRS:
+        pairs = [pair for pair in _PAIRS[tag](node) if type(pair[0]) in (str, int)]
+        return {str(pair[0]): (pair, 1) for pair in sorted(pairs, key=lambda pair: type(pair[0]) is str)}
+    if tag == "$partial":
+        return {name: (node["keywords"], name) for name in node["keywords"]} | _places(spec, node["args"])
+    if tag is None:
+        return {name: (node, name) for name in node}
+    found: dict[str, tuple[Any, Any]] = {}
     arguments = node.get("call", {})
-    for name in (key, f"*{key}", f"**{key}"):
-        if name in arguments:
-            return arguments, name
     for name, item in arguments.items():
-        if name.startswith("*") and (found := _holder(spec, _target(spec, item), key)) is not None:
-            return found
-    return None
+        if name.startswith("*"):
+            found |= _places(spec, _target(spec, item))
+    return found | {name.lstrip("*"): (arguments, name) for name in arguments}

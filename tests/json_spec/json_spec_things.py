@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from collections import OrderedDict, defaultdict, deque, namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -236,6 +236,42 @@ class Heads(nn.Module):
 def build_compound(n_hidden=4):
     tokenizer = Tokenizer("a b c")
     return Compound(tokenizer, Layer(tokenizer.n_symbols, n_hidden), Decoder(["good", "bad"]))
+
+
+def plain_compound(n_hidden=4):
+    """Not decorated: `spec(plain_compound)(5)` notes one call."""
+    return Compound(Tokenizer("a b c"), Layer(3, n_hidden), None)
+
+
+@spec
+@dataclass
+class Settings:
+    rate: float = 0.1
+    tags: list = field(default_factory=list)
+
+
+UNSET = object()
+
+
+@spec
+class Named(nn.Module):
+    """Has arguments of the names that `spec` uses itself, a default that stands for none, and other ways to be made."""
+
+    def __init__(self, of, thing=UNSET, *, cls=1):
+        super().__init__()
+        self.given = [of, thing is UNSET, cls]
+
+    @classmethod
+    def twice(cls, n):
+        return cls(2 * n)
+
+    @staticmethod
+    def thrice(n):
+        return Named(3 * n)
+
+
+class Heir(Named):
+    pass
 
 
 class Total(nn.Module):

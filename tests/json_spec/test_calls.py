@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
+import importlib
 import inspect
 import json
 import pickle
+import sys
+from collections import OrderedDict, defaultdict, deque
 
 import json_spec_things as things
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -84,13 +89,30 @@ def test_copies_keep_their_note_and_classes_their_signature():
     assert list(inspect.signature(things.Layer).parameters) == ["n_in", "n_hidden", "more", "activation", "options"]
 
 
+def test_a_default_that_stands_for_no_argument_is_not_noted(tmp_path):
+    made = things.Compound(things.Settings(0.2), things.Named(1), things.Settings(tags=["a"]))
+    assert noted(made.tokenizer)["arguments"] == {"rate": 0.2}
+    assert noted(made.layer)["arguments"] == {"of": 1, "cls": 1}
+    assert noted(made.decoder)["arguments"] == {"rate": 0.1, "tags": ["a"]}
+    save(made, tmp_path / "a")
+    again = rebuild(tmp_path / "a", {"tokenizer.rate": 0.3}, trust=TRUST)
+    assert (again.tokenizer.tags, again.tokenizer.rate, again.layer.given) == ([], 0.3, [1, True, 1])
+
+
+def test_arguments_may_have_any_name():
+    made = things.Named(of=1, thing=2, cls=3)
+    assert made.given == [1, False, 3] and noted(made)["arguments"] == {"of": 1, "thing": 2, "cls": 3}
+    assert spec(things.Named)(of=1, thing=2).given == [1, False, 1]
+
+
 def test_a_failing_call_fails_as_it_would():
     with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'n_in'"):
         things.Layer()
     with pytest.raises(TypeError, match="no __dict__"):
         spec(things.Slotted)
-    with pytest.raises(TypeError, match="not of 3"):
-        spec(3)
+    for thing in (3, functools.partial(things.Layer, 2)):
+        with pytest.raises(TypeError, match=r"of classes and functions, not of (3|functools)"):
+            spec(thing)
 
 
 # --- how it reads, loads and saves
@@ -147,6 +169,87 @@ def test_overrides(artifact, path, value, look, expected):
     assert look(rebuild(artifact, {path: value}, trust=TRUST)) == expected
 
 
+LAYERS = {1: things.Layer(1), "1": things.Layer(2), "b": (things.Layer(3), 4)}
+
+
+@pytest.mark.parametrize(
+    ("held", "path", "look", "value"),
+    [
+        (LAYERS, "layer.1.n_in", lambda held: held["1"].sizes[0], 9),
+        ({1: things.Layer(1), None: 2}, "layer.1.n_in", lambda held: held[1].sizes[0], 9),
+        (LAYERS, "layer.b.0.n_in", lambda held: held["b"][0].sizes[0], 9),
+        (LAYERS, "layer.b.1", lambda held: held["b"][1], 9),
+        (defaultdict(list, a=1), "layer.a", lambda held: held["a"], 9),
+        (OrderedDict(a=[1]), "layer.a.0", lambda held: held["a"][0], 9),
+        (deque([1, 2], 2), "layer.1", lambda held: (held[1], held.maxlen), (9, 2)),
+        (things.Pair(1, 2), "layer.1", lambda held: held.right, 9),
+        (functools.partial(things.Layer, 2, mode=things.Layer(1)), "layer.mode.n_in",
+         lambda held: held.keywords["mode"].sizes[0], 9),
+        (functools.partial(things.Layer, 2), "layer.0", lambda held: held.args[0], 9),
+    ],
+)  # fmt: skip
+def test_overrides_of_what_an_argument_holds(held, path, look, value, tmp_path):
+    save(things.Compound(1, held, 3), tmp_path / "a")
+    given = value[0] if isinstance(value, tuple) else value
+    made = rebuild(tmp_path / "a", {path: given}, trust=TRUST)
+    assert look(made.layer) == value and (made.tokenizer, made.decoder) == (1, 3)
+    same = rebuild(tmp_path / "a", trust=TRUST)
+    assert type(same.layer) is type(held) and look(same.layer) == look(held)
+
+
+def test_the_name_of_an_argument_counts_before_what_further_ones_hold(tmp_path):
+    save(things.Layer(1, 2, 3, more=4, options=5), tmp_path / "a")
+    assert rebuild(tmp_path / "a", {"more": (6,)}, trust=TRUST).sizes == [1, 2, 6]
+    assert rebuild(tmp_path / "a", {"options": {"x": 1}}, trust=TRUST).options == {"x": 1}
+    assert rebuild(tmp_path / "a", {"options.options": 6}, trust=TRUST).options == {"more": 4, "options": 6}
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "expected"),
+    [
+        (lambda: spec(things.plain_compound)(5), "plain_compound", [3, 7]),
+        (lambda: things.build_compound(5), "build_compound", [3, 7]),
+        (lambda: spec(things.Named.twice)(5), "Named.twice", [14, True, 1]),
+        (lambda: spec(things.Heir.twice)(5), "Heir.twice", [14, True, 1]),
+        (lambda: spec(things.Named.thrice)(5), "Named.thrice", [21, True, 1]),
+    ],
+)
+def test_another_way_to_make_an_object_is_called_again_and_noted_again(make, name, expected, tmp_path):
+    made = make()
+    for round_ in "ab":
+        assert noted(made)["of"] == f"json_spec_things:{name}"
+        save(made, tmp_path / round_)
+        argument = next(iter(noted(made)["arguments"]))
+        again = rebuild(tmp_path / round_, {argument: 7}, trust=TRUST)
+        assert type(again) is type(made)
+        assert (again.layer.sizes if isinstance(again, things.Compound) else again.given) == expected
+        made = again
+
+
+def test_a_tensor_or_an_array_is_an_argument_as_any_other(tmp_path):
+    save(things.Compound(torch.arange(3), np.ones(2), things.Layer(1, 2, 3)), tmp_path / "a")
+    made = rebuild(tmp_path / "a", {"decoder.n_in": 4}, trust=TRUST)
+    assert made.tokenizer.tolist() == [0, 1, 2] and made.layer.tolist() == [1, 1] and made.decoder.sizes == [4, 2, 3]
+
+
+def test_carried_source_makes_the_model_anew(tmp_path, monkeypatch):
+    text = "from torch import nn\nfrom backends.json_spec import spec\n\n\n@spec\nclass Net(nn.Linear):\n    pass\n"
+    (tmp_path / "carried_calls.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = importlib.import_module("carried_calls").Net(2, out_features=3)
+    save(made, tmp_path / "a", bundle_source=True)
+    monkeypatch.delitem(sys.modules, "carried_calls")
+    (tmp_path / "carried_calls.py").write_text("raise SystemExit('imported')")
+    again = rebuild(tmp_path / "a", trust="bundled", weights="saved")
+    assert torch.equal(again.weight, made.weight) and type(again) is not type(made)
+    save(again, tmp_path / "b", bundle_source=True)
+    assert rebuild(tmp_path / "b", {"out_features": 5}, trust=["bundled"]).out_features == 5
+    with pytest.raises(UntrustedName):
+        rebuild(tmp_path / "a")
+    with pytest.raises(ValueError, match="carried source is in the artifact's directory"):
+        rebuild(tmp_path / "a" / "spec.json", trust="bundled")
+
+
 def test_an_edited_spec_can_be_rebuilt(artifact):
     content = read(artifact)
     content["objects"]["model.layer"]["call"]["n_hidden"] = 11
@@ -193,6 +296,18 @@ def test_wrong_paths_and_overrides_without_effect_are_told(artifact, tmp_path):
     with pytest.raises(KeyError, match=r"the model has no 'head', only"):
         rebuild(artifact, {"head.n": 1}, trust=TRUST)
     save(things.Closed(3), tmp_path / "closed")
+    save(things.Compound(None, things.Holder(a=things.Layer(1)), None), tmp_path / "unnoted")
+    with pytest.raises(KeyError, match=r"layer comes back as it was saved, as no call was noted"):
+        rebuild(tmp_path / "unnoted", {"layer.b": 1}, trust=TRUST)
+    with pytest.raises(KeyError, match=r"layer was overridden as well, by layer"):
+        rebuild(artifact, {"layer": None, "layer.n_in": 1}, trust=TRUST)
+    with pytest.raises(ValueError, match=r"layer\.n_in has no effect: .* or is overridden as well"):
+        rebuild(artifact, {"layer.n_in": 1, "layer": None}, trust=TRUST)
+    made = things.Compound(None, None, things.Holder())
+    made.decoder.back = made
+    save(made, tmp_path / "back")
+    with pytest.raises(ArtifactError, match=r"by an argument of its own constructor: decorate the argument's class"):
+        rebuild(tmp_path / "back", trust=TRUST)
     with pytest.raises(ValueError, match=r"layer\.n_hidden has no effect: .* made inside another constructor"):
         rebuild(tmp_path / "closed", {"layer.n_hidden": 9}, trust=TRUST)
     save(things.Holder(a=1), tmp_path / "plain")
