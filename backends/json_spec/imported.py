@@ -61,6 +61,8 @@ class Check:
 
         `unchecked` are paths, as the message of `finish` gives them, of which the caller says that they do not matter.
         """
+        self.reached: set[str] = set()
+        """Classes and functions of the project that are reached, by whatever way: `module:name at its top`."""
         self._copy: Copy | None = None
         self._unchecked = tuple(unchecked)
         for module in sorted({name.partition(":")[0] for name in names}):
@@ -72,7 +74,7 @@ class Check:
             own = own_modules(project)  # here, because the copy gets a copy of all memory that it counts a use in
             self._copy = Copy(lambda: _fresh(names, project, own))
             try:
-                self._now = describe(names, project)
+                self._now = describe(names, project, reached=self.reached)
             except BaseException:
                 self.stop()
                 raise
@@ -153,6 +155,7 @@ def describe(
     imported_before: Collection[str] = (),
     typed: frozenset[str] = frozenset(),
     carried: Bundle | None = None,
+    reached: set[str] | None = None,
 ) -> dict[str, str]:
     """Path -> text, for everything of the project that the named classes and functions reach.
 
@@ -160,6 +163,7 @@ def describe(
     `imported_before`: modules of the project that functions import, to be imported for the comparison.
     `typed`: the names that a notebook's functions may look up, where attributes have names of that kind too.
     `carried`: where the names are found, if not among the imported modules.
+    `reached` gets the names of the classes and functions.
     """
     walk = _Walk(project, os.environ if environment is None else environment, imported_before, typed)
     for name in names:
@@ -170,7 +174,10 @@ def describe(
         for part in qualname.split("."):
             thing = getattr(thing, "__dict__", {}).get(part)
         walk.enter(thing, name)
-    return walk.run()
+    found = walk.run()
+    if reached is not None:
+        reached |= walk.reached
+    return found
 
 
 def is_own(module: Any, project: Project) -> bool:
@@ -209,6 +216,10 @@ def own_modules(project: Project) -> list[str]:
     return own
 
 
+ANOTHER = ", and another one of that name"
+"""What is told of a path that leads to two things, as of a script that was imported as well."""
+
+
 class _Walk:
     def __init__(
         self,
@@ -220,9 +231,11 @@ class _Walk:
         self._project, self._environment, self._typed = project, environment, typed
         self._imported = imported_before
         """Modules of the project that are imported where a function imports them itself: what is compared had them."""
+        self.reached: set[str] = set()
         self._own: dict[Any, bool] = {}
         self._seen: dict[int, str] = {}
         self._alive: list[Any] = []
+        self._things: dict[str, Any] = {}
         self._left: collections.deque[tuple[Any, str]] = collections.deque()
         self._found: dict[str, str] = {}
 
@@ -233,7 +246,10 @@ class _Walk:
         while self._left:
             thing, path = self._left.popleft()
             if path in self._found:  # a global that several functions read
+                if self._things[path] is not thing and (type(thing) not in ATOMS or self._found[path] != shown(thing)):
+                    self._found[path] += ANOTHER
                 continue
+            self._things[path] = thing
             if type(thing) in ATOMS:
                 self._found[path] = shown(thing)
             elif id(thing) in self._seen and not _is_constant(thing):
@@ -295,6 +311,7 @@ class _Walk:
     def _function(self, function: types.FunctionType, path: str) -> str:
         if not self._is_own(function):
             return named(function)
+        self._reach(function)
         for name, item in [*vars(function).items(), *(function.__kwdefaults__ or {}).items()]:
             if name != "_from_public_api":  # torch's mark on hooks, which the artifact has
                 self.enter(item, f"{path}.{name}")
@@ -305,7 +322,7 @@ class _Walk:
         names = sorted(bytecode.names(function.__code__) & self._globals(function))
         for name in names:
             self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
-        self._enter_modules(function, [function.__globals__[name] for name in names])
+        self._enter_modules(function, path, [function.__globals__[name] for name in names])
         if not ENVIRONMENT.isdisjoint(bytecode.names(function.__code__)):
             values = [function.__globals__[name] for name in names]
             read = bytecode.texts(function.__code__).union(value for value in values if type(value) is str)
@@ -323,14 +340,18 @@ class _Walk:
         names = function.__globals__.keys()
         return names & self._typed if self._is_typed(function) else names
 
-    def _enter_modules(self, function: types.FunctionType, there: list[Any]) -> None:
+    def _enter_modules(self, function: types.FunctionType, path: str, there: list[Any]) -> None:
         """Enter what a function reads of the project's other modules: `settings.SCALE`, `package.settings.SCALE`.
 
         `there`: the globals that it names; the modules that it imports itself come to them.
         """
         words = bytecode.names(function.__code__) - OF_THE_PLACE
         left = [thing for thing in there if isinstance(thing, types.ModuleType)]
-        left += [module for name in bytecode.imported_by(function) if (module := self._module(name)) is not None]
+        imported = bytecode.imported_by(function)
+        left += [module for name in imported if (module := self._module(name)) is not None]
+        for name in imported:
+            if name not in sys.modules and script.module_of(name) is not None:  # the import would run it once more
+                self._found[f"{path}.<import {name}>"] = "a second copy of the script"
         seen: set[int] = set()
         while left:
             module = left.pop()
@@ -357,6 +378,7 @@ class _Walk:
     def _class(self, cls: type, path: str) -> str:
         if not self._is_own(cls):
             return named(cls)
+        self._reach(cls)
         if self._is_own(type(cls)):
             self.enter(type(cls), named(type(cls)))
         for name, item in vars(cls).items():
@@ -371,6 +393,9 @@ class _Walk:
         of its objects, is none of the program's."""
         meta = type(cls)
         return meta.__module__.partition(".")[0] not in sys.stdlib_module_names and not self._is_own(meta)
+
+    def _reach(self, thing: Any) -> None:
+        self.reached.add(f"{plain_name(str(thing.__module__))}:{thing.__qualname__.partition('.')[0]}")
 
     def _is_own(self, thing: Any) -> bool:
         return self._is_own_module(getattr(thing, "__module__", None))
@@ -435,6 +460,8 @@ def _fresh(names: list[str], project: Project, own: list[str]) -> dict[str, str]
 
     `own` are the imported modules of the project.
     """
+    environment = environment_at_start()
+    _as_at_start(environment)
     for module in own:
         del sys.modules[module]
     importlib.invalidate_caches()
@@ -445,4 +472,13 @@ def _fresh(names: list[str], project: Project, own: list[str]) -> dict[str, str]
             return module if error.name == module else None
         except BaseException:
             return None
-    return describe(names, project, environment_at_start(), own)
+    return describe(names, project, environment, own)
+
+
+def _as_at_start(environment: Mapping[str, str] | None) -> None:
+    """In the copy: what modules read when they are imported, as it would be in another process."""
+    if environment is not None:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+    torch.set_default_dtype(torch.float32)

@@ -69,6 +69,8 @@ def _check(tensor: torch.Tensor, path: str) -> None:
         refuse(path, f"a tensor of {tensor.dim()} dimensions", f"reshape it to at most {DIMENSIONS}")
     if tensor.device.type not in ("cpu", "cuda", "meta"):
         refuse(path, f"a tensor on {tensor.device}", "move the model to the CPU before saving")
+    if tensor._is_zerotensor():
+        refuse(path, "a tensor of zeros without memory", "call .clone() on it")
     if tensor.grad_fn is not None:
         refuse(path, "a tensor with a gradient function", "call .detach() on it")
     if tensor.is_inference():

@@ -195,7 +195,8 @@ def write_artifact(
         with beside_the_rest(regions) as other:  # the disk works while the texts are made
             tensors = other.submit(write, regions, directory / files.WEIGHTS, digest)
             texts = {files.SPEC: spec_text(graph)}
-            if (definitions := drift.definitions_text(names, project)) is not None:
+            reached = written.check.reached if written.check is not None else set()
+            if (definitions := drift.definitions_text(names | reached, project)) is not None:
                 texts[files.DEFINITIONS] = definitions
             if bundle_source:
                 texts |= _carried(names, project)

@@ -27,6 +27,8 @@ from typing import Any
 
 ALWAYS = "*"
 """What a module does beside defining names, such as patching a class."""
+LOADED = ""
+"""Stands for the import of a module by another one, which does what the module always does and whatever that needs."""
 
 LAYOUT = {tokenize.NEWLINE: "\n", tokenize.INDENT: "\t", tokenize.DEDENT: "\b"}
 """How tokens without a text of their own count."""
@@ -63,14 +65,20 @@ class Source:
 
     @cached_property
     def statements(self) -> dict[str, list[ast.stmt]]:
-        """Name -> the statements at the top of the module that bind it; ALWAYS -> those that bind none."""
+        """Name -> the statements at the module's top that bind it; ALWAYS -> those that bind none, or act besides."""
         found: dict[str, list[ast.stmt]] = {ALWAYS: []}
-        for place, statement in enumerate(self.tree.body):
-            if is_main_guard(statement) or (place == 0 and _is_text(statement)):
-                continue
-            for name in set(_bound(statement)) or {ALWAYS}:
+        for statement in self.top:
+            names = set(_bound(statement))
+            for name in names | {ALWAYS} if _acts(statement) else names or {ALWAYS}:
                 found.setdefault(name, []).append(statement)
         return found
+
+    @cached_property
+    def top(self) -> list[ast.stmt]:
+        """The statements at the top of the module that an import executes."""
+        first, *others = self.tree.body or [None]
+        body = [*([] if first is None or _is_text(first) else [first]), *others]
+        return [inner for one in body for inner in (one.orelse if is_main_guard(one) else [one])]
 
     @cached_property
     def tokens(self) -> dict[int, list[tuple[bool, int, bytes]]]:
@@ -96,9 +104,11 @@ class Source:
                         digest.update(text)
         return digest.hexdigest()
 
-    def imported(self, statement: ast.AST) -> Iterator[tuple[str, str | None, str]]:
-        """(module, name in it or None, name here) for every import in a statement."""
-        for node in _statements(statement):
+    def imported(
+        self, statement: ast.AST, inside: Callable[[ast.AST], Iterable[ast.AST]] | None = None
+    ) -> Iterator[tuple[str, str | None, str]]:
+        """(module, name in it or None, name here) for every import in a statement; `inside` gives those to look at."""
+        for node in (inside or _statements)(statement):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     if alias.asname:
@@ -117,9 +127,10 @@ class Source:
 
 def is_main_guard(statement: ast.stmt) -> bool:
     """Whether a statement is one that only a script runs: `if __name__ == "__main__":`."""
-    return isinstance(statement, ast.If) and "__name__" in {
-        node.id for node in ast.walk(statement.test) if isinstance(node, ast.Name)
-    }
+    test = list(ast.walk(statement.test)) if isinstance(statement, ast.If) else []
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in test) and not any(
+        isinstance(node, ast.NotEq | ast.Not) for node in test
+    )
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -143,6 +154,21 @@ def outside_definitions(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             for name in BLOCKS:
                 found += getattr(one, name, ())
+
+
+def _acts(statement: ast.stmt) -> bool:
+    """Whether a statement calls something for its own sake, or stores into what there is, whatever it binds."""
+    return any(
+        (isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant))
+        or any(isinstance(target, ast.Attribute | ast.Subscript) for target in _targets_of(node))
+        for node in outside_definitions(statement)
+    )
+
+
+def _targets_of(node: ast.AST) -> list[ast.expr | None]:
+    """What a statement stores into, or deletes."""
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    return [part for target in targets for part in getattr(target, "elts", [target])]
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
@@ -267,15 +293,20 @@ def definitions(names: Iterable[str], project: Project) -> dict[str, dict[str, s
     """Module -> name at its top -> digest, for everything that the named classes and functions reach, sorted."""
     queue = [(module, qualname.partition(".")[0]) for module, _, qualname in (name.partition(":") for name in names)]
     found: dict[tuple[str, str], str] = {}
+    seen: set[tuple[str, str]] = set()
     while queue:
         module, name = queue.pop()
         source = project.source(module)
-        if (module, name) in found or source is None or (digest := source.digest(name)) is None:
+        if (module, name) in seen or source is None or (digest := source.digest(name or ALWAYS)) is None:
             continue
-        found[module, name] = digest
-        if source.statements[ALWAYS]:
-            queue.append((module, ALWAYS))
-        for statement in source.statements[name]:
+        seen.add((module, name))
+        found[module, name or ALWAYS] = digest
+        statements = source.statements[name or ALWAYS]
+        if name == LOADED:
+            queue += [(inner, LOADED) for inner in _loaded_with(source, project)]
+            statements = [one for one in statements if not isinstance(one, ast.ImportFrom)]  # `*` only gives names
+        queue += [(module, LOADED), (module, ALWAYS if name else LOADED)]
+        for statement in statements:
             queue += [(module, used) for used in _used(statement) if used in source.statements]
             for base, item, _ in source.imported(statement):
                 queue += _targets(base, item, project)
@@ -283,6 +314,20 @@ def definitions(names: Iterable[str], project: Project) -> dict[str, dict[str, s
     for module, name in sorted(found):
         tree.setdefault(module, {})[name] = found[module, name]
     return tree
+
+
+def _loaded_with(source: Source, project: Project) -> Iterator[str]:
+    """The modules of the project that are imported when one is: the packages that it lies in, and what it imports."""
+    parts = source.module.split(".")
+    yield from (name for n in range(1, len(parts)) if project.own(name := ".".join(parts[:n])) is not None)
+    for statement in source.top:
+        for base, item, _ in source.imported(statement, outside_definitions):
+            if project.own(base) is not None:
+                yield base
+            elif base and project.source(base) is not None:  # a library's
+                continue
+            if item is not None and project.own(f"{base}.{item}") is not None:
+                yield f"{base}.{item}"
 
 
 def _used(statement: ast.AST) -> set[str]:

@@ -62,8 +62,44 @@ def test_what_a_module_binds():
     assert source("x ==").statements == {ALWAYS: []} and source("\0").statements == {ALWAYS: []}
 
 
+@pytest.mark.parametrize(
+    ("text", "acts"),
+    [
+        ("x = 1", False),
+        ("x = f()", False),
+        ("x = y[0] = 1", True),
+        ("(x, y.a) = 1, 2", True),
+        ("y.a += 1", True),
+        ("for x in y: pass", False),
+        ("for x in y: z(x)", True),
+        ("for y[0] in z: pass", True),
+        ("for x in y:\n    if x: z[x] = 1", True),
+        ("for x in y:\n    'text'", False),
+        ("for x in y:\n    def f(): z(x)", False),
+        ("for x in y: del z[x]", True),
+        ("try: import x\nexcept ImportError: x = None", False),
+        ("try: import x\nexcept ImportError: f()", True),
+        ("with x as y: f()", True),
+        ("def f(): g()", False),
+        ("class C:\n    g()\n    x[0] = 1", False),
+        ("import x", False),
+    ],
+)
+def test_what_a_statement_does_beside_binding_names(text, acts):
+    made = source(text)
+    assert bool(made.statements[ALWAYS]) is acts
+    assert len(made.statements) > 1 or text == "y.a += 1" or text.startswith("for y[0]")
+
+
 def test_what_only_a_script_runs():
-    for text, guarded in [("if __name__ == 'x': pass", True), ("if x: pass", False), ("while __name__: pass", False)]:
+    for text, guarded in [
+        ("if __name__ == 'x': pass", True),
+        ("if x and 'x' == __name__: pass", True),
+        ("if x: pass", False),
+        ("while __name__: pass", False),
+        ("if __name__ != 'x': pass", False),
+        ("if not __name__ == 'x': pass", False),
+    ]:
         assert is_main_guard(ast.parse(text).body[0]) is guarded
 
 
@@ -129,7 +165,7 @@ def test_what_definitions_reach():
     found = {module: sorted(names) for module, names in definitions(["p.m:g", "p.m:gone", "gone:x"], project).items()}
     assert found == {
         "p.a": ["*", "f", "helper"], "p.b": ["*", "h"], "p.c": ["*", "star"], "p.d": ["*", "k"],
-        "p.m": ["LIMIT", "d", "f", "g", "p", "z"],
+        "p": ["*"], "p.m": ["*", "LIMIT", "d", "f", "g", "p", "z"],
     }  # fmt: skip
     assert len(asked) == len(set(asked)) and project.own("other") is None and project.own("") is None
     assert list(found) == sorted(found)

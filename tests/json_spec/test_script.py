@@ -117,6 +117,26 @@ REFUSALS = {
 }  # fmt: skip
 
 
+TWICE = CLASS.replace("SCALE = 2.0\n", "import helpers\n\n\nclass Unit:\n    pass\n").replace(
+    "self.layer(x) * SCALE", "helpers.is_unit(Unit()) * x"
+)
+COPIES = {
+    "at its top": "import train\n\n\ndef is_unit(x):\n    return isinstance(x, train.Unit)\n",
+    "in a function": "def is_unit(x):\n    from train import Unit\n\n    return isinstance(x, Unit)\n",
+}
+
+
+@pytest.mark.parametrize("what", ["at its top", pytest.param("in a function", marks=pytest.mark.nightly)])
+def test_a_script_that_is_imported_too_is_refused(what, folder):
+    """Its classes are there twice; in another process they are one."""
+    (folder / "helpers.py").write_text(COPIES[what])
+    (folder / "train.py").write_text(REFUSED + TWICE + GUARD + TRIES)
+    told = python(folder, "train.py")
+    assert re.search(r"train:Unit was changed .* and another one of that name|<import train> .* second copy", told), (
+        told
+    )
+
+
 QUICK = ("unguarded", "global", "fails")
 """The others take a process each too, and wait for the night."""
 
