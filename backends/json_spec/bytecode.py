@@ -20,6 +20,15 @@ def names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*map(names, inner))
 
 
+def loads(code: types.CodeType, name: str) -> bool:
+    """Whether a function, or one within it, reads the global of a name: `__name__`, but not `type(x).__name__`."""
+    if name in code.co_names and any(
+        one.opname in ("LOAD_GLOBAL", "LOAD_NAME") and one.argval == name for one in dis.get_instructions(code)
+    ):
+        return True
+    return any(loads(const, name) for const in code.co_consts if isinstance(const, types.CodeType))
+
+
 def imported_by(function: types.FunctionType) -> set[str]:
     """The modules that a function imports itself, by a statement or by a text, with the packages that they lie in."""
     code, found = function.__code__, []

@@ -19,7 +19,7 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from backends.json_spec.forked import Copy
 from backends.json_spec.holding import ATOMS, LENGTH, held, named, shown
 from backends.json_spec.layouts import COMPRESSED
 from backends.json_spec.regions import plain_bytes
-from backends.json_spec.sources import Project, is_library
+from backends.json_spec.sources import BY_TEXT, Project, is_library
 
 QUIET = frozenset(
     (  # noqa: SIM905
@@ -56,13 +56,20 @@ class Check:
     The copy works beside its maker. `finish` gives the verdict, `stop` ends it where there is no need of one.
     """
 
-    def __init__(self, names: Iterable[str], project: Project, unchecked: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        project: Project,
+        unchecked: Collection[str] = (),
+        texts: Callable[[], set[str]] = set,
+    ) -> None:
         """Describe what there is now, and begin. Raises Unsupported where a module could not be imported at all.
 
         `unchecked` are paths, as the message of `finish` gives them, of which the caller says that they do not matter.
+        `texts` gives those that the model holds.
         """
         self.reached: set[str] = set()
-        """Classes and functions of the project that are reached, by whatever way: `module:name at its top`."""
+        """What of the project is reached, by whatever way: `module:name at its top`."""
         self._copy: Copy | None = None
         self._unchecked = tuple(unchecked)
         for module in sorted({name.partition(":")[0] for name in names}):
@@ -72,9 +79,10 @@ class Check:
         self._of_script = [name for name in names if script.module_of(name.partition(":")[0]) is not None]
         if names and hasattr(os, "fork"):
             own = own_modules(project)  # here, because the copy gets a copy of all memory that it counts a use in
-            self._copy = Copy(lambda: _fresh(names, project, own))
+            self._copy = Copy(lambda: _fresh(names, project, own, texts))
             try:
-                self._now = describe(names, project, reached=self.reached)
+                walk = described(names, project, texts=texts)
+                self._now, self.reached = walk.found, walk.reached
             except BaseException:
                 self.stop()
                 raise
@@ -153,18 +161,31 @@ def describe(
     project: Project,
     environment: Mapping[str, str] | None = None,
     imported_before: Collection[str] = (),
+    texts: Callable[[], set[str]] = set,
     typed: frozenset[str] = frozenset(),
     carried: Bundle | None = None,
-    reached: set[str] | None = None,
 ) -> dict[str, str]:
     """Path -> text, for everything of the project that the named classes and functions reach.
 
     `environment`: variables by name, of which those that the functions read are told; by default those of now.
     `imported_before`: modules of the project that functions import, to be imported for the comparison.
+    `texts` gives those that the model holds.
     `typed`: the names that a notebook's functions may look up, where attributes have names of that kind too.
     `carried`: where the names are found, if not among the imported modules.
-    `reached` gets the names of the classes and functions.
     """
+    return described(names, project, environment, imported_before, texts, typed, carried).found
+
+
+def described(
+    names: Iterable[str],
+    project: Project,
+    environment: Mapping[str, str] | None = None,
+    imported_before: Collection[str] = (),
+    texts: Callable[[], set[str]] = set,
+    typed: frozenset[str] = frozenset(),
+    carried: Bundle | None = None,
+) -> _Walk:
+    """As `describe`, with what else was met on the way."""
     walk = _Walk(project, os.environ if environment is None else environment, imported_before, typed)
     for name in names:
         module, _, qualname = name.partition(":")
@@ -174,10 +195,8 @@ def describe(
         for part in qualname.split("."):
             thing = getattr(thing, "__dict__", {}).get(part)
         walk.enter(thing, name)
-    found = walk.run()
-    if reached is not None:
-        reached |= walk.reached
-    return found
+    walk.run(texts)
+    return walk
 
 
 def is_own(module: Any, project: Project) -> bool:
@@ -237,28 +256,55 @@ class _Walk:
         self._alive: list[Any] = []
         self._things: dict[str, Any] = {}
         self._left: collections.deque[tuple[Any, str]] = collections.deque()
-        self._found: dict[str, str] = {}
+        self.found: dict[str, str] = {}
+        """Path -> text."""
+        self._texts: set[str] = set()
+        """All that were seen: the names of modules and variables that functions get from elsewhere are among them."""
+        self._by_text: list[tuple[types.FunctionType, str]] = []
+        """Functions that import by a text."""
+        self._reading: list[tuple[str, set[str]]] = []
+        """Functions that read environment variables, and the texts in them."""
 
     def enter(self, thing: Any, path: str) -> None:
         self._left.append((thing, path))
 
-    def run(self) -> dict[str, str]:
+    def run(self, texts: Callable[[], set[str]] = set) -> dict[str, str]:
+        """Path -> text, of all that was entered leads to; `texts` gives those that the model itself holds."""
+        self._drain()
+        known: set[str] = set()
+        while self._by_text and known != self._texts:
+            known = set(self._texts)
+            for function, path in self._by_text:
+                self._enter_modules(function, path, [], known & {*sys.modules, *self._imported})
+            self._drain()
+        for path, _ in self._reading[:1]:
+            self._tell_environment(path, self._texts | texts())
+        for path, own in self._reading[1:]:
+            self._tell_environment(path, own)
+        return self.found
+
+    def _tell_environment(self, path: str, named: set[str]) -> None:
+        for variable in sorted(named & self._environment.keys()):
+            self.found[f"{path}.<environment>[{variable!r}]"] = repr(self._environment[variable])
+
+    def _drain(self) -> None:
         while self._left:
             thing, path = self._left.popleft()
-            if path in self._found:  # a global that several functions read
-                if self._things[path] is not thing and (type(thing) not in ATOMS or self._found[path] != shown(thing)):
-                    self._found[path] += ANOTHER
+            if path in self.found:  # a global that several functions read
+                if self._things[path] is not thing and (type(thing) not in ATOMS or self.found[path] != shown(thing)):
+                    self.found[path] += ANOTHER
                 continue
             self._things[path] = thing
             if type(thing) in ATOMS:
-                self._found[path] = shown(thing)
+                self.found[path] = shown(thing)
+                if type(thing) is str and not path.endswith(".__module__"):
+                    self._texts.add(thing)
             elif id(thing) in self._seen and not _is_constant(thing):
-                self._found[path] = f"the same as {self._seen[id(thing)]}"
+                self.found[path] = f"the same as {self._seen[id(thing)]}"
             else:
                 self._seen[id(thing)] = path
                 self._alive.append(thing)
-                self._found[path] = self._one(thing, path)
-        return self._found
+                self.found[path] = self._one(thing, path)
 
     def _one(self, thing: Any, path: str) -> str:
         """The text of one thing; its parts are entered."""
@@ -285,7 +331,10 @@ class _Walk:
         is_own_ = self._is_own(type(thing))
         text, parts = held(thing, is_own_)
         for step, part in parts.items():
-            self.enter(part, path + step)
+            is_place = step == ".__module__" and type(part) is str  # of what `functools.wraps` made
+            self.enter(plain_name(part) if is_place else part, path + step)
+            if step.startswith("['"):  # a key
+                self._texts.add(step[2:-2])
         if is_own_:
             self.enter(type(thing), named(type(thing)))
         return f"a {named(type(thing))}{text}"
@@ -319,18 +368,20 @@ class _Walk:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             with contextlib.suppress(ValueError):  # not yet filled
                 self.enter(cell.cell_contents, f"{path}.<closure>.{name}")
-        names = sorted(bytecode.names(function.__code__) & self._globals(function))
+        code, mentioned = function.__code__, bytecode.names(function.__code__)
+        names = sorted(mentioned & self._globals(function))
         for name in names:
-            self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
+            if name not in OF_THE_PLACE or bytecode.loads(code, name):  # else it is that of something else
+                self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
         self._enter_modules(function, path, [function.__globals__[name] for name in names])
-        if not ENVIRONMENT.isdisjoint(bytecode.names(function.__code__)):
-            values = [function.__globals__[name] for name in names]
-            read = bytecode.texts(function.__code__).union(value for value in values if type(value) is str)
-            self._found[f"{path}.<environment>"] = "of the variables that it names"
-            for variable in sorted(read & self._environment.keys()):
-                self._found[f"{path}.<environment>[{variable!r}]"] = repr(self._environment[variable])
+        if not BY_TEXT.isdisjoint(mentioned):
+            self._by_text.append((function, path))
+        if not ENVIRONMENT.isdisjoint(mentioned):
+            self.found[f"{path}.<environment>"] = "of the variables that it names"
+            self._reading.append((path, bytecode.texts(code)))
+        self._texts |= bytecode.texts(code)
         digest = bytecode.loose_digest if self._is_typed(function) else bytecode.digest
-        return f"{function.__qualname__} {digest(function.__code__)}"
+        return f"{function.__qualname__} {digest(code)}"
 
     def _is_typed(self, function: types.FunctionType) -> bool:
         return plain_name(str(function.__module__)) == script.TYPED
@@ -340,18 +391,22 @@ class _Walk:
         names = function.__globals__.keys()
         return names & self._typed if self._is_typed(function) else names
 
-    def _enter_modules(self, function: types.FunctionType, path: str, there: list[Any]) -> None:
+    def _enter_modules(
+        self, function: types.FunctionType, path: str, there: list[Any], named: Collection[str] = ()
+    ) -> None:
         """Enter what a function reads of the project's other modules: `settings.SCALE`, `package.settings.SCALE`.
 
-        `there`: the globals that it names; the modules that it imports itself come to them.
+        `there`: the globals that it names; the modules that it imports itself, and those `named`, come to them.
         """
         words = bytecode.names(function.__code__) - OF_THE_PLACE
         left = [thing for thing in there if isinstance(thing, types.ModuleType)]
         imported = bytecode.imported_by(function)
-        left += [module for name in imported if (module := self._module(name)) is not None]
-        for name in imported:
-            if name not in sys.modules and script.module_of(name) is not None:  # the import would run it once more
-                self._found[f"{path}.<import {name}>"] = "a second copy of the script"
+        left += [module for name in (*imported, *named) if (module := self._module(name)) is not None]
+        for name in imported - sys.modules.keys():
+            if script.module_of(name) is not None:  # the import would run it once more
+                self.found[f"{path}.<import {name}>"] = "a second copy of the script"
+            elif (source := self._project.own(name)) is not None:
+                self._texts |= {text for word in words if (text := source.text_of(word)) is not None}
         seen: set[int] = set()
         while left:
             module = left.pop()
@@ -364,6 +419,7 @@ class _Walk:
                 if isinstance(part, types.ModuleType):
                     left.append(part)
                 elif word in vars(module):
+                    self.reached.add(f"{plain_name(module.__name__)}:{word}")
                     self.enter(part, f"{plain_name(module.__name__)}:{word}")
             if "__getattr__" in vars(module):
                 self.enter(vars(module)["__getattr__"], f"{plain_name(module.__name__)}:__getattr__")
@@ -455,7 +511,9 @@ def _brief(text: str | None) -> str:
     return "nothing" if text is None else text if len(text) <= 80 else text[:77] + "..."
 
 
-def _fresh(names: list[str], project: Project, own: list[str]) -> dict[str, str] | str | None:
+def _fresh(
+    names: list[str], project: Project, own: list[str], texts: Callable[[], set[str]]
+) -> dict[str, str] | str | None:
     """In the copy: import anew and describe. The name of a module that is not there, None where an import fails.
 
     `own` are the imported modules of the project.
@@ -472,7 +530,7 @@ def _fresh(names: list[str], project: Project, own: list[str]) -> dict[str, str]
             return module if error.name == module else None
         except BaseException:
             return None
-    return describe(names, project, environment, own)
+    return describe(names, project, environment, own, texts=texts)
 
 
 def _as_at_start(environment: Mapping[str, str] | None) -> None:

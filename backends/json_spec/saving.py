@@ -190,7 +190,7 @@ def write_artifact(
     project = Project({name.partition(":")[0] for name in names}, typed.find if home is None else home.find)
     written = Written(graph, regions, names, home, project, typed, {}, digest)
     if home is None:
-        written.check = imported.Check(names - typed.own, project, unchecked)
+        written.check = imported.Check(names - typed.own, project, unchecked, lambda: texts_in(graph))
     try:
         with beside_the_rest(regions) as other:  # the disk works while the texts are made
             tensors = other.submit(write, regions, directory / files.WEIGHTS, digest)
@@ -207,6 +207,21 @@ def write_artifact(
         written.forget()
         raise
     return written
+
+
+def texts_in(node: Any) -> set[str]:
+    """Every text in a graph."""
+    found: set[str] = set()
+    left = [node]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            found.add(one)
+        elif isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return found
 
 
 def spec_text(graph: dict[str, Any]) -> bytes:

@@ -90,6 +90,16 @@ class Source:
             found.setdefault(token.start[0], []).append(one)
         return found
 
+    def text_of(self, name: str) -> str | None:
+        """The text that a name at the top of the module stands for."""
+        value = getattr(self.statements.get(name, [None])[-1], "value", None)
+        return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+    @cached_property
+    def finds_by_text(self) -> bool:
+        """Whether it can have an import by a text: to look for one takes as long as all else."""
+        return any(way.encode() in self.data for way in (*BY_TEXT, "modules["))
+
     def digest(self, name: str) -> str | None:
         """The digest of a definition; None where there is no such name."""
         if name not in self.statements:
@@ -310,6 +320,8 @@ def definitions(names: Iterable[str], project: Project) -> dict[str, dict[str, s
             queue += [(module, used) for used in _used(statement) if used in source.statements]
             for base, item, _ in source.imported(statement):
                 queue += _targets(base, item, project)
+            for inner in imports_by_text(source, project, statement) if source.finds_by_text else ():
+                queue += _targets(inner, None, project)
     tree: dict[str, dict[str, str]] = {}
     for module, name in sorted(found):
         tree.setdefault(module, {})[name] = found[module, name]
@@ -363,25 +375,27 @@ BY_TEXT = frozenset({"import_module", "resolve_name", "__import__"})
 _DOTTED = re.compile(r"\.*\w+(\.\w+)+(:[\w.]*)?|\.+\w+")
 
 
-def imports_by_text(source: Source, project: Project) -> dict[str, str]:
-    """The modules of the project that a file finds by a text -> the function by which it does, or `modules` of `sys`.
+def imports_by_text(source: Source, project: Project, within: ast.AST | None = None) -> dict[str, str]:
+    """The modules of the project that a file, or a statement in it, finds by a text -> the function by which it does,
+    or `modules` of `sys`.
 
-    The text is that one's argument, or what that begins with, or has a dot and stands anywhere in a file that names one
-    of the functions.
+    The text is that one's argument, or what that begins with, or what a name stands for there; or it has a dot and
+    stands anywhere in a file that names one of the functions. `__import__` as an attribute is not that of the module.
     """
     asked: dict[str, str] = {}
     dotted: set[str] = set()
     ways: set[str] = set()
-    for node in ast.walk(source.tree):
+    for node in ast.walk(source.tree if within is None else within):
         ways |= {_called(node)} & BY_TEXT
         way, text = None, node
         if isinstance(node, ast.Call) and node.args:
-            way, text = _called(node.func), node.args[0]
+            way, text = _called(node.func), _meant(node.args[0], source, project)
         elif isinstance(node, ast.Subscript):
             way, text = _called(node.value), node.slice
         begins = _begins(text)
         if begins and way in (BY_TEXT if isinstance(node, ast.Call) else {"modules"}):
-            asked[begins] = way
+            is_own = not isinstance(getattr(node, "func", None), ast.Attribute)
+            asked[begins] = way if is_own or way != "__import__" else f"builtins.{way}"
         elif isinstance(node, ast.Constant) and begins and _DOTTED.fullmatch(begins):
             dotted.add(begins)
     asked = dict.fromkeys(dotted, min(ways, default="")) | asked if ways else asked
@@ -393,6 +407,19 @@ def imports_by_text(source: Source, project: Project) -> dict[str, str]:
             if project.own(module) is not None:
                 found[module] = way
     return found
+
+
+def _meant(node: ast.AST, source: Source, project: Project) -> ast.AST:
+    """An expression; or the text that it stands for, where that is a name at the top of this module or another one."""
+    text = source.text_of(node.id) if isinstance(node, ast.Name) else None
+    named = node.value if isinstance(node, ast.Attribute) else node
+    if text is None and isinstance(named, ast.Name):
+        for base, item, here in source.imported(source.tree):
+            if here == named.id:
+                module, name = (base, item) if named is node else (f"{base}.{item}" if item else base, node.attr)
+                found = project.own(module) if name is not None else None
+                text = found.text_of(name) if found is not None else text
+    return node if text is None else ast.Constant(text)
 
 
 def _begins(node: ast.AST) -> str | None:

@@ -61,6 +61,7 @@ REFUSALS = {
     "a nested or strided tensor": nested,
     "without a shape": nn.UninitializedParameter,
     "made in inference mode": inference,
+    "a tensor of zeros without memory": lambda: torch._efficientzerotensor((2,)),
     "gradient function": lambda: torch.ones(1, requires_grad=True) * 2,
     "hooks": hooked,
     "a set of objects": lambda: {things.Point(1, (2,))},

@@ -12,11 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CLASS = """\
+import functools
 import torch
 from torch import nn
 from backends.json_spec import load, save
 
 SCALE = 2.0
+
+@functools.lru_cache
+def named(x):
+    return type(x).__name__[:1]
 
 class Net(nn.Module):
     def __init__(self):
@@ -25,7 +30,7 @@ class Net(nn.Module):
         self.stage = self.layer_of
 
     def layer_of(self, x):
-        return self.layer(x) * SCALE
+        return self.layer(x) * SCALE * len(named(1))
 
     def forward(self, x):
         return self.stage(x)
@@ -118,7 +123,7 @@ REFUSALS = {
 
 
 TWICE = CLASS.replace("SCALE = 2.0\n", "import helpers\n\n\nclass Unit:\n    pass\n").replace(
-    "self.layer(x) * SCALE", "helpers.is_unit(Unit()) * x"
+    "self.layer(x) * SCALE * len(named(1))", "helpers.is_unit(Unit()) * x"
 )
 COPIES = {
     "at its top": "import train\n\n\ndef is_unit(x):\n    return isinstance(x, train.Unit)\n",

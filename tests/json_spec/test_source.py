@@ -211,6 +211,10 @@ UNSEEN = {
             top="TABLE = []\ntry:\n    import json\n\n    TABLE.extend([0, 2, 4])\nexcept ImportError:\n    pass",
             gives="TABLE[x]")},
         "model", "[0, 2, 4]", "[0, 3, 6]", "pkg.model: what it does at import"),
+    "a module that is imported by a text": (
+        {"__init__": "", "model": NET.format(top="", gives="__import__('pkg.ops').ops.double(x)"),
+         "ops": "def double(x):\n    return 2 * x\n"},
+        "ops", "2 * x", "3 * x", "pkg.ops: double"),
     "what is so unless it is the script": (
         {"__init__": "", "model": NET.format(
             top="if __name__ == '__main__':\n    SCALE = 0\nelse:\n    SCALE = 2", gives="x * SCALE")},
@@ -283,6 +287,69 @@ def test_what_an_import_reads_is_as_at_the_start(package, tmp_path, monkeypatch)
         assert torch.get_default_dtype() == torch.float64 and os.environ["SCALE_OF_PKG"] == "3"
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+NAMED = {
+    "in another module": ("from . import policy", "policy.NAME", ""),
+    "in another module that the function imports": ("", "__import__('pkg.policy').policy.NAME", ""),
+    "in a module that a statement in the function imports": ("", "NAME", "from pkg.policy import NAME"),
+    "as an attribute of the class": ("", "self.NAME", ""),
+    "as an attribute of the model": ("", "self.name", ""),
+    "as a default": ("def text(name='NAME_OF_PKG'):\n    return name", "text()", ""),
+    "in a dict": ("NAMES = {'a': 'NAME_OF_PKG'}", "NAMES['a']", ""),
+    "as a key": ("NAMES = {'NAME_OF_PKG': 1}", "next(iter(NAMES))", ""),
+}
+READS = """
+import os
+
+from torch import nn
+{top}
+
+class Net(nn.Module):
+    {attribute}
+
+    def forward(self, x):
+        {imports}
+        return x * int(os.environ.get({name}, "1"))
+"""
+
+
+@pytest.mark.parametrize("where", NAMED)
+def test_the_name_of_a_variable_may_stand_elsewhere(where, package, tmp_path, monkeypatch):
+    top, name, statement = NAMED[where]
+    attribute = "NAME = 'NAME_OF_PKG'" if name == "self.NAME" else "pass"
+    text = READS.format(top=top, name=name, imports=statement or "pass", attribute=attribute)
+    package({"__init__": "", "policy": "NAME = 'NAME_OF_PKG'\n", "model": text})
+    made = importlib.import_module("pkg.model").Net()
+    made.name = "NAME_OF_PKG" if name == "self.name" else "OTHER"
+    save(made, tmp_path / "a")
+    monkeypatch.setenv("NAME_OF_PKG", "3")
+    with pytest.raises(UnsupportedModel, match=r"<environment>\['NAME_OF_PKG'\] was changed while the program ran"):
+        save(made, tmp_path / "a")
+
+
+BY_TEXT = {
+    "a global": ("NAME = 'pkg.one'", "NAME"),
+    "a global of another module": ("from . import policy", "policy.NAME"),
+    "a global by name": ("from .policy import NAME", "NAME"),
+}
+
+
+@pytest.mark.parametrize("where", BY_TEXT)
+def test_a_module_whose_name_stands_elsewhere(where, package, tmp_path):
+    top, name = BY_TEXT[where]
+    text = NET.format(top=f"import importlib\n{top}", gives=f"importlib.import_module({name}).SCALE * x")
+    folder = package({"__init__": "", "policy": "NAME = 'pkg.one'\n", "one": "SCALE = 1\n", "model": text})
+    made, one = importlib.import_module("pkg.model").Net(), importlib.import_module("pkg.one")
+    save(made, tmp_path / "a")
+    with pytest.raises(UnsupportedModel, match=r"model\.py finds the module pkg\.one by a text \(import_module\)"):
+        save(made, tmp_path / "b", bundle_source=True)
+    one.SCALE = 2
+    with pytest.raises(UnsupportedModel, match=r"pkg\.one:SCALE was changed .* it is 2, an import gives 1"):
+        save(made, tmp_path / "b")
+    (folder / "one.py").write_text("SCALE = 3\n")
+    with pytest.raises(SourceDrift, match=r"pkg\.one: SCALE was edited"):
+        load(tmp_path / "a", trust=["pkg"])
 
 
 def private():

@@ -194,6 +194,7 @@ BY_TEXT = {
     "a name put together": ("import importlib\n", "importlib.import_module('by_text_package.' + NAMES['late']).VALUE"),
     "a text with a field": ("import importlib\n", "importlib.import_module(f'by_text_package.{1}').VALUE"),
     "resolve_name": ("import pkgutil\n", "pkgutil.resolve_name('by_text_helper:VALUE')"),
+    "not its own __import__": ("import builtins\n", "builtins.__import__('by_text_helper').VALUE"),
     "sys.modules": ("import sys\nimport by_text_helper\n", "sys.modules['by_text_helper'].VALUE"),
 }
 
