@@ -243,6 +243,12 @@ def plain_compound(n_hidden=4):
     return Compound(Tokenizer("a b c"), Layer(3, n_hidden), None)
 
 
+def ends_list(words):
+    """Changes its argument."""
+    words.append("end")
+    return Holder(words=words)
+
+
 @spec
 @dataclass
 class Settings:

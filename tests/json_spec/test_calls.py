@@ -93,6 +93,7 @@ def test_a_default_that_stands_for_no_argument_is_not_noted(tmp_path):
     made = things.Compound(things.Settings(0.2), things.Named(1), things.Settings(tags=["a"]))
     assert noted(made.tokenizer)["arguments"] == {"rate": 0.2}
     assert noted(made.layer)["arguments"] == {"of": 1, "cls": 1}
+    assert noted(things.Named(1, given := object()))["arguments"] == {"of": 1, "thing": given, "cls": 1}
     assert noted(made.decoder)["arguments"] == {"rate": 0.1, "tags": ["a"]}
     save(made, tmp_path / "a")
     again = rebuild(tmp_path / "a", {"tokenizer.rate": 0.3}, trust=TRUST)
@@ -224,6 +225,21 @@ def test_another_way_to_make_an_object_is_called_again_and_noted_again(make, nam
         assert type(again) is type(made)
         assert (again.layer.sizes if isinstance(again, things.Compound) else again.given) == expected
         made = again
+
+
+def test_what_is_noted_again_is_as_it_was_given(tmp_path):
+    made = spec(things.ends_list)(["a"])
+    assert made.words == ["a", "end"] and noted(made)["arguments"] == {"words": ["a"]}
+    save(made, tmp_path / "a")
+    again = rebuild(tmp_path / "a", trust=TRUST)
+    assert again.words == ["a", "end"] and noted(again) == noted(made)
+
+
+def test_a_key_that_is_neither_a_text_nor_a_number_is_no_name(tmp_path):
+    save(things.Compound(1, {True: 2, None: 3}, 4), tmp_path / "a")
+    for name in ("True", "None"):
+        with pytest.raises(KeyError, match=rf"layer has no argument '{name}', only \[\]"):
+            rebuild(tmp_path / "a", {f"layer.{name}": 1}, trust=TRUST)
 
 
 def test_a_tensor_or_an_array_is_an_argument_as_any_other(tmp_path):

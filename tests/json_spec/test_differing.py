@@ -49,6 +49,8 @@ LONG = "x" * 300
         (0.0, -0.0, ["model.v: 0.0 → -0.0"]),
         (0j, complex(-0.0, 0), ["model.v: complex [0.0, 0.0] → complex [-0.0, 0.0]"]),
         ((1, 2), [1, 2], ["model.v: (1, 2) → [1, 2]"]),
+        (slice(1), slice(True), ["model.v: slice [None, 1, None] → slice [None, True, None]"]),
+        ([1] * 9, [True] * 9, ["model.v: [1, 1, 1, 1, 1, 1, 1, 1, 1] → 9 of 9 values differ"]),
         (range(3), range(4), ["model.v: range [0, 3, 1] → range [0, 4, 1]"]),
         (things.Mode.A, things.Mode.A | things.Mode.B,
          ["model.v: json_spec_things:Mode.A → json_spec_things:Mode.A|B"]),
@@ -84,7 +86,10 @@ def test_objects_as_keys_are_looked_into(told, tmp_path):
     made = [holder({3: 4, things.Point(1, y): "far"}) for y in (2, 5)]
     assert told(*made) == ["model.v.keys[1].y: 2 → 5"]
     shown = [str(inspect(tmp_path / name)) for name in "ab"]
-    assert ["y = 2" in text for text in shown] == [True, False]
+    assert [line.strip() for line in shown[0].splitlines()[2:]] == [
+        ".keys[1]: json_spec_things:Point", "x = 1", "y = 2", "[3] = 4", "[→ model.v.keys[1]] = 'far'"
+    ]  # fmt: skip
+    assert "y = 5" in shown[1]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +156,13 @@ def test_modules_and_calls(told, one, other, expected):
     assert told(*made) == expected
 
 
+def test_an_argument_that_no_attribute_holds(told):
+    made = [things.Named(torch.full((1,), float(n))) for n in range(2)]
+    for one in made:
+        one.given = None
+    assert told(*made) == ["model(of): float32 [1] → 1 of 1 values differ by up to 1"]
+
+
 def test_how_far_numbers_are_apart(told):
     def lines(one, other):
         return told(holder(one), holder(other))[0].partition("→ ")[2]
@@ -165,6 +177,8 @@ def test_how_far_numbers_are_apart(told):
     assert lines(*(n.to(torch.float8_e4m3fn) for n in (ones, ones * 2))) == "3 of 3 values differ"
     assert lines(np.ones(2, ">f4"), np.array([1, 3], ">f4")) == "1 of 2 values differ by up to 2"
     assert lines(np.ones(2), np.array([1, np.inf])) == "1 of 2 values differ by up to inf"
+    assert lines(np.array([1j]), np.array([3j])) == "1 of 1 values differ by up to 2"
+    assert lines(torch.tensor([0.0, torch.nan]), torch.tensor([-0.0, 1.0])) == "2 of 2 values differ"
 
 
 # --- what is shared
@@ -267,7 +281,8 @@ def test_source_that_was_edited_between_two_saves(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(tmp_path)
     folders = {}
-    for name, edit in (("a", ("", "")), ("comment", ("LIMIT = 1", "LIMIT = 1  # at most")), ("b", ("= 1", "= 2"))):
+    edits = {"a": ("", ""), "comment": ("= 1", "= 1  # at most"), "b": ("= 1", "= 2"), "without": ("* LIMIT", "* 1")}
+    for name, edit in edits.items():
         (tmp_path / "edited_between.py").write_text(SOURCE.replace(*edit))
         sys.modules.pop("edited_between", None)
         importlib.invalidate_caches()
@@ -277,6 +292,8 @@ def test_source_that_was_edited_between_two_saves(tmp_path, monkeypatch):
     assert differences(folders["a"], folders["comment"]) == []
     found = differences(folders["a"], folders["b"])
     assert [(one.path, one.kind) for one in found] == [("edited_between:LIMIT", "source")]
+    found = differences(folders["a"], folders["without"])
+    assert [(one.path, one.kind) for one in found] == [("edited_between:Net", "source")]
 
 
 def test_files_beside_carried_source_count(tmp_path, monkeypatch):

@@ -111,6 +111,18 @@ def test_no_text_steers_the_terminal(saved):
     assert "\x1b" not in str(inspect(folder)) and "\x07" not in str(inspect(folder))
 
 
+def test_hooks_show_their_flags_and_methods_their_objects(saved):
+    made = things.Watching()
+    made.register_forward_hook(things.count_keywords, with_kwargs=True)
+    made.handle = made.register_forward_pre_hook(things.double_input)
+    lines = [line.strip() for line in str(inspect(saved("a", made))).splitlines()]
+    assert "forward hook 2, with_kwargs = json_spec_things:count_keywords" in lines
+    assert "forward_pre hook 0 = json_spec_things:double_input" in lines
+    assert lines[lines.index("handle: handle of forward_pre hook 0") + 1] == ".module: is model"
+    hook = next(number for number, line in enumerate(lines) if line.startswith("forward hook 1: "))
+    assert lines[hook + 1] == ".__self__: is model"
+
+
 def test_flags_show_their_members(saved):
     shown = str(inspect(saved("a", things.Holder(some=things.Mode.A | things.Mode.C, none=things.Mode(0)))))
     assert "some = json_spec_things:Mode.A|C\n" in shown and "none = json_spec_things:Mode.\n" in shown + "\n"
