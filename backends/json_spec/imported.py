@@ -110,14 +110,20 @@ class Check:
             self._copy.stop()
 
 
-def check_carried(names: Collection[str], project: Project, carried: Bundle, unchecked: Collection[str] = ()) -> None:
+def check_carried(
+    names: Collection[str],
+    project: Project,
+    carried: Bundle,
+    unchecked: Collection[str] = (),
+    texts: Callable[[], set[str]] = set,
+) -> None:
     """Whether all that the names reach is in the carried modules as it is here, of which they are to be a copy.
 
-    Raises Unsupported where something is not.
+    `texts` gives those that the model holds. Raises Unsupported where something is not.
     """
     typed = frozenset(vars(carried.import_module(script.TYPED)))
-    here = describe(names, project, typed=typed)
-    there = describe(names, project, environment_at_start(), typed=typed, carried=carried)
+    here = describe(names, project, texts=texts, typed=typed)
+    there = describe(names, project, environment_at_start(), texts=texts, typed=typed, carried=carried)
     for path, text in there.items():  # a dataclass's text says where the classes of its fields are
         there[path] = text.replace(f"{carried.prefix}.{script.TYPED}", script.MAIN)
     if changed := _changed(here, there, tuple(unchecked)):

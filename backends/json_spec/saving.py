@@ -72,7 +72,13 @@ def save(
             if bundle_source or examples:
                 copies.append(verify_artifact(written, beside, carried=bundle_source))
             if written.home is None and written.typed.own:
-                imported.check_carried(written.typed.own, written.project, written.carried, tuple(unchecked))
+                imported.check_carried(
+                    written.typed.own,
+                    written.project,
+                    written.carried,
+                    tuple(unchecked),
+                    lambda: texts_in(written.graph),
+                )
             if written.check is not None:
                 written.check.finish()
             there = durable.result()

@@ -55,7 +55,7 @@ def module_of(name: str) -> types.ModuleType | None:
     """The running script, where it is the module of this name; None for every other module."""
     main = sys.modules.get(MAIN)
     if name == TYPED:
-        return main if is_typed() else None
+        return main if is_typed() and name not in sys.modules else None
     file = getattr(main, "__file__", None)
     last = name.rpartition(".")[2]
     if not isinstance(file, str) or last not in file or Path(file).stem != last:

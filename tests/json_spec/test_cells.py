@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 import linecache
 import os
@@ -322,13 +323,14 @@ def test_damaged_values_are_not_kept(kernel):
 def test_a_module_of_that_name_is_a_module(tmp_path, monkeypatch):
     (tmp_path / "notebook_cells.py").write_text("from torch import nn\nclass Net(nn.Module):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import notebook_cells
-
-    save(notebook_cells.Net(), tmp_path / "a")
-    save(notebook_cells.Net(), tmp_path / "b", bundle_source=True)
-    assert type(load(tmp_path / "a", trust=["notebook_cells"])) is notebook_cells.Net
-    assert load(tmp_path / "b", trust="bundled")
-    monkeypatch.delitem(sys.modules, "notebook_cells")
+    module = importlib.import_module("notebook_cells")
+    try:
+        save(module.Net(), tmp_path / "a")
+        save(module.Net(), tmp_path / "b", bundle_source=True)
+        assert type(load(tmp_path / "a", trust=["notebook_cells"])) is module.Net
+        assert load(tmp_path / "b", trust="bundled")
+    finally:
+        del sys.modules["notebook_cells"]
 
 
 def test_a_part_of_what_another_notebook_saved_is_refused(kernel):
