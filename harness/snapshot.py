@@ -71,6 +71,7 @@ from harness import (
     describe_process,
     describe_python,
     describe_reached,
+    describe_shared,
     describe_torch,
     library_settings,
     numbers_,
@@ -188,6 +189,8 @@ class Builder:
         self._storages: dict[Any, int] = {}
         self._views_of: Counter[int] = Counter()
         self._pointers: dict[int, str] = {}
+        self._described: list[Any] = []
+        """The values of the nodes, in their order."""
         self._alive: list[Any] = []  # ids and addresses are only unique while their owners live
 
     def build(self, value: Any, root: str) -> dict:
@@ -204,6 +207,7 @@ class Builder:
                 self._describe_pending()
             self._tell_pieces_apart()
             self._tell_cells_apart()
+            describe_shared.tell_apart(self, self._nodes, self._described)
             process = os.getpid() if "getpid" in self.read else None
             snapshot_addresses.replace(self._nodes, self._alive, self._places, self._pointers, process)
             snapshot_atoms.replace(self._nodes, self.watched, self.compared)
@@ -231,6 +235,7 @@ class Builder:
             place = self._places[id(value)] = len(self._nodes)
             self._nodes.append({})
             self._alive.append(value)
+            self._described.append(value)
             self._pending.append((place, value))
         return (place,)
 

@@ -15,7 +15,11 @@ _PARSING = threading.Lock()
 
 def parse(path: Path) -> ast.Module:
     """The tree of a file of UTF-8. Raises SyntaxError, OSError, UnicodeDecodeError."""
-    text = path.read_text(encoding="utf-8")
+    return parse_text(path.read_text(encoding="utf-8"))
+
+
+def parse_text(text: str) -> ast.Module:
+    """The tree of a file's text. Raises SyntaxError."""
     with _PARSING:
         return ast.parse(text)
 

@@ -1,0 +1,130 @@
+"""What the model has in common with the code that it runs: `self.labels = LABELS`, a default that it keeps.
+
+In a copy whose code is imported anew there are two. Nobody can tell, unless something writes into the one, or asks
+whether it is the other; so elsewhere it does not count. What a step of training changes is written.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Set
+from typing import TYPE_CHECKING
+
+from harness import written
+
+if TYPE_CHECKING:
+    from harness.snapshot import Builder
+
+_CODE = frozenset({"function", "class", "descriptor", "cell", "import"})
+_CONTAINERS = frozenset({"sequence", "mapping", "set", "cell"})
+_KINDS = frozenset({"sequence", "mapping", "set", "object", "tensor", "array"})
+_BASES = frozenset({"builtins", "typing", "abc"})
+"""Where the classes are from that write nothing of their own into an object of a class of the user's."""
+
+
+def tell_apart(builder: Builder, nodes: list[dict], values: Collection) -> None:
+    """Take the identity, and the place in memory, from the nodes of what may be two. `values`: of the nodes, in order.
+
+    Nothing is done where code asks for identity, or its source cannot be read.
+    """
+    if builder.compares_objects or builder.imported:
+        return
+    code = {place for place, node in enumerate(nodes) if node["kind"] in _CODE}
+    inside = _reached(nodes, {0}, set(range(len(nodes))) - code)
+    outside = _reached(nodes, code, set(range(len(nodes))))
+    pieces = _pieces(nodes, inside) & _pieces(nodes, outside)
+    if not any(_may_be_two(nodes[place]) for place in inside & outside) and not pieces:
+        return
+    if (writes := _writes(builder)) is None:
+        return
+    known = _known_as(nodes)
+
+    def is_written(place: int, value: object) -> bool:
+        return (
+            not _may_be_two(nodes[place])
+            or not known[place].isdisjoint(writes.names)
+            or _writes_into_itself(type(value), nodes[place]["kind"], writes, builder)
+        )
+
+    changing = {place for place, value in enumerate(values) if is_written(place, value)}
+    pieces -= _pieces(nodes, changing)
+    for place in outside:
+        if place in inside and place not in changing:
+            nodes[place]["identity"] = False
+        if not pieces.isdisjoint(_pieces(nodes, {place})):
+            del nodes[place]["storage"]
+
+
+def _may_be_two(node: dict) -> bool:
+    facts = node.get("facts", {})
+    return node["kind"] in _KINDS and not facts.get("parameter") and not facts.get("requires_grad")
+
+
+def _writes_into_itself(cls: type, kind: str, writes: written.Writes, builder: Builder) -> bool:
+    """Whether using an object writes into it. One of a library's does what it does; a defaultdict, when it is read."""
+    own = [base for base in cls.__mro__ if builder.is_own(base.__module__)]
+    if any(base.__name__ in writes.classes for base in own) or issubclass(cls, defaultdict):
+        return True
+    return kind == "object" and not (own and all(base in own or base.__module__ in _BASES for base in cls.__mro__))
+
+
+def _writes(builder: Builder) -> written.Writes | None:
+    """What the user's files write; None where some code has no source."""
+    files = {function.__code__.co_filename for function, _ in builder.functions}
+    files |= {file for name, module in list(sys.modules.items())
+              if builder.is_own(name) and (file := getattr(module, "__file__", None))}  # fmt: skip
+    texts = ["".join(linecache.getlines(file)) for file in sorted(files)]
+    try:
+        found = written.writes(tuple(texts))
+    except (SyntaxError, RecursionError):
+        return None
+    return None if found.runs_texts or not all(texts) else found
+
+
+# --- the graph
+
+
+def _parts(node: dict) -> Iterator[tuple[str | None, int]]:
+    """(name, place) of each part that is a node; None where it is an entry, not an attribute."""
+    for group in node.get("groups", ()):
+        entries = group["entries"]
+        for name, entry in entries.items() if group["by"] == "name" else ((None, entry) for entry in entries):
+            for part in entry if group["by"] == "key" else (entry,):
+                if isinstance(part, tuple):
+                    yield name, part[0]
+
+
+def _reached(nodes: list[dict], starts: Set[int], within: Set[int]) -> set[int]:
+    found, left = set(starts), list(starts)
+    while left:
+        for _, place in _parts(nodes[left.pop()]):
+            if place in within and place not in found:
+                found.add(place)
+                left.append(place)
+    return found
+
+
+def _pieces(nodes: list[dict], places: Set[int]) -> set[int]:
+    """The pieces of memory that these are views of."""
+    return {nodes[place]["storage"][0] for place in places if "storage" in nodes[place]}
+
+
+def _known_as(nodes: list[dict]) -> list[set[str]]:
+    """By which names code may come upon each: attributes, globals, parameters, and those of what contains it."""
+    known: list[set[str]] = [set() for _ in nodes]
+    left = list(range(len(nodes)))
+    while left:
+        place = left.pop()
+        node = nodes[place]
+        for name, part in _parts(node):
+            names = set() if name is None else {name.strip("[]'\"").rpartition(".")[2]}
+            if name in ("__defaults__", "__kwdefaults__"):
+                names = set(node.get("code", {}).get("arguments", [[]])[0])
+            if name is None or node["kind"] in _CONTAINERS:
+                names |= known[place]
+            if not names <= known[part]:
+                known[part] |= names
+                left.append(part)
+    return known

@@ -1,0 +1,288 @@
+"""What a model has in common with its code counts where something writes into it, and is not asked for elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+import textwrap
+
+import pytest
+
+from harness import written
+from harness.compare import compare
+from harness.snapshot import snapshot_model
+
+HEAD = """
+from collections import defaultdict
+from dataclasses import dataclass, field
+from random import shuffle
+import numpy as np
+import torch
+from torch import nn
+"""
+MODEL = """
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.labels = LABELS
+
+    def preprocess(self, x):
+        found = []
+        for label in LABELS:
+            found.append(label)
+        return torch.tensor(x[: len(found)])
+
+    def postprocess(self, y):
+        return self.labels[0]
+"""
+
+
+def with_method(body: str, labels: str = '["a", "b"]') -> str:
+    """The model with one more method, or function after it."""
+    return f"LABELS = {labels}\n{MODEL}\n{textwrap.indent(textwrap.dedent(body), ' ' * 4)}"
+
+
+@pytest.fixture
+def parted(tmp_path, monkeypatch):
+    """`parted(source)`: whether a copy made by pickle, beside the code of the original, differs from it."""
+    names = []
+
+    def ask(source: str) -> list[str]:
+        name = f"shared_{len(names)}"
+        (tmp_path / f"{name}.py").write_text(HEAD + textwrap.dedent(source))
+        monkeypatch.syspath_prepend(tmp_path)
+        names.append(name)
+        model = importlib.import_module(name).Model()
+        before = snapshot_model(model, own_modules=[name])
+        copy = pickle.loads(pickle.dumps(model))
+        return [one.path for one in compare(before, snapshot_model(copy, own_modules=[name], imported=[name]))]
+
+    yield ask
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+NOTHING_WRITES = {
+    "a list": 'LABELS = ["a", "b"]\n' + MODEL,
+    "a dictionary of lists, one of which the model has": """
+        TABLES = {"small": ["a", "b"], "large": ["c"]}
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.words = TABLES["small"]
+            def preprocess(self, x):
+                return len(TABLES["large"])
+        """,
+    "a frozen default": """
+        @dataclass(frozen=True)
+        class Spec:
+            sizes: tuple = (1, 2)
+        class Model(nn.Module):
+            def __init__(self, spec=Spec()):
+                super().__init__()
+                self.spec = spec
+                self.spec_of = {}
+                self.spec_of["x"] = 1
+        """,
+    "an object whose methods only read": """
+        class Scaler:
+            def __init__(self):
+                self.mean = 1.0
+            def scale(self, x):
+                return x - self.mean
+        SCALER = Scaler()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scaler = SCALER
+        """,
+    "a tensor as a buffer": """
+        MEAN = torch.ones(3)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("mean", MEAN)
+                self.total = 0
+            def preprocess(self, x):
+                self.total += 1
+                return (x - MEAN) / 2
+        """,
+    "a view of a tensor": """
+        MEAN = torch.ones(3)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.mean = MEAN.view(3, 1)
+        """,
+    "an array": """
+        EDGES = np.arange(3)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.edges = EDGES
+        """,
+}
+
+SOMETHING_WRITES = {
+    "through the global": with_method("def add(self, label):\n    LABELS.append(label)"),
+    "through the attribute": with_method("def add(self, label):\n    self.labels += [label]"),
+    "a key": with_method("def add(self, label):\n    self.labels[len(self.labels)] = label", '{0: "a"}'),
+    "a deletion": with_method("def drop(self):\n    del self.labels[1]", '{0: "a"}'),
+    "through a variable": with_method("def add(self):\n    x = self.labels\n    x.append('b')"),
+    "through two": with_method("def add(self):\n    x = y = LABELS\n    y.sort()"),
+    "through a parameter": with_method(
+        "def add(self):\n    self.put(self.labels)\ndef put(self, into):\n    into.insert(0, 'b')"
+    ),
+    "through a constructor's parameter": """
+        class Adder:
+            def __init__(self, words):
+                self.kept = words
+            def add(self):
+                self.kept.append("c")
+        LABELS = ["a"]
+        ADDER = Adder(LABELS)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.labels = LABELS
+            def preprocess(self, x):
+                ADDER.add()
+                return len(LABELS)
+        """,
+    "through a result": with_method(
+        "def all(self):\n    return self.labels\ndef add(self):\n    self.all().append('b')"
+    ),
+    "through a function that writes": with_method("def mix(self):\n    shuffle(self.labels)"),
+    "through the base class": with_method("def add(self):\n    list.append(self.labels, 'b')"),
+    "into the list in a dictionary": """
+        TABLES = {"small": ["a", "b"]}
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.words = TABLES["small"]
+            def add(self):
+                TABLES["small"].append("c")
+        """,
+    "into each of a loop": """
+        TABLES = [["a", "b"]]
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.words = TABLES[0]
+            def add(self):
+                for table in TABLES:
+                    table.append("c")
+        """,
+    "a dictionary that fills when it is read": """
+        SEEN = defaultdict(list)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.seen = SEEN
+            def preprocess(self, x):
+                return SEEN[x]
+        """,
+    "an object whose methods write": """
+        class Scaler:
+            def __init__(self):
+                self.mean = 1.0
+            def fit(self, x):
+                self.mean = x
+        SCALER = Scaler()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scaler = SCALER
+        """,
+    "an object's field": """
+        @dataclass
+        class Settings:
+            scale: float = 1.0
+        SETTINGS = Settings()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.settings = SETTINGS
+        def scale(by):
+            SETTINGS.scale = by
+        """,
+    "a list of a class that writes into itself": """
+        class Words(list):
+            def learn(self, word):
+                self.append(word)
+        LABELS = Words(["a"])
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.labels = LABELS
+        """,
+    "a tensor in place": """
+        MEAN = torch.ones(3)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("mean", MEAN)
+            def fit(self, x):
+                self.mean.lerp_(x, 0.1)
+            def preprocess(self, x):
+                return x - MEAN
+        """,
+    "a view of a tensor": """
+        MEAN = torch.ones(3)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.mean = MEAN.view(3, 1)
+        def fit(x):
+            MEAN[:] = x
+        """,
+    "what is trained": """
+        TABLE = nn.Parameter(torch.ones(3))
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = TABLE
+            def preprocess(self, x):
+                return TABLE
+        """,
+    "an array by `out`": """
+        EDGES = np.arange(3.0)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.edges = EDGES
+            def fit(self, x):
+                np.add(x, 1, out=self.edges)
+        """,
+    "code that no source shows": with_method("def run(self, text):\n    exec(text)"),
+    "asked for": with_method("def is_default(self):\n    return self.labels is LABELS"),
+}
+
+
+@pytest.mark.parametrize("source", NOTHING_WRITES.values(), ids=NOTHING_WRITES.keys())
+def test_what_nothing_writes_may_be_two(parted, source):
+    assert parted(source) == []
+
+
+@pytest.mark.parametrize("source", SOMETHING_WRITES.values(), ids=SOMETHING_WRITES.keys())
+def test_what_something_writes_must_be_one(parted, source):
+    assert parted(source) != []
+
+
+def test_what_two_attributes_share_counts_whoever_writes(parted):
+    source = """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first = self.second = ["a"]
+            def __getstate__(self):
+                return self.__dict__ | {"second": list(self.second)}
+        """
+    assert parted(source) == ["model.second"]
+
+
+def test_names_are_followed_to_what_they_stand_for():
+    source = "from settings import WORDS as W\nx = self.table['a'] or W\nwith open(y) as (z, q):\n    x.append(1)\n"
+    assert written.writes((source,)).names >= {"x", "table", "W", "WORDS"}
+    assert written.writes((source,)).names.isdisjoint({"y", "z", "q"})
