@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _BARE = frozenset(vars(torch.nn.Module()))
 """torch's own bookkeeping in a module's `__dict__`: described as parameters, buffers, hooks, not as attributes."""
-_REBUILT = frozenset({"_compiled_call_impl"})
-"""What `Module.compile` leaves behind: an accelerated copy of `forward`, which torch itself never pickles."""
+_REBUILT = frozenset({"_compiled_call_impl", "_flat_weight_refs"})
+"""What torch itself never pickles and makes anew: the accelerated copy of `forward` that `Module.compile` leaves
+behind; by what a recurrent layer sees, when it is called, that its weights are others now."""
 _WRAPPED = frozenset({"forward", "get_compiler_config", "_torchdynamo_orig_callable", "_torchdynamo_wrapper_id"})
 """What `torch.compile` notes on the module that it makes around another: which it wrapped, a child too, and under what
 number of the process; its `forward` is made anew of that child."""

@@ -13,6 +13,7 @@ import torch
 from compare_things import Plain, clip, relu, seen
 from torch import nn
 
+from harness.compare import compare
 from harness.snapshot import snapshot_model
 
 # --- modules
@@ -355,3 +356,14 @@ def test_a_compiled_layer_that_came_through_pickle_is_the_same_layer():
     with torch.no_grad():
         copied.weight[0, 0] += 1
     assert {kind for _, kind in seen(layer, copied, snapshot_model)} == {"value"}
+
+
+def test_by_what_a_recurrent_layer_sees_new_weights_is_its_own_affair():
+    """tensorizer sets the weights anew; the layer looks at them when it is called, and makes its notes anew."""
+    layer = nn.GRU(2, 2)
+    before = snapshot_model(layer)
+    for name, weight in list(layer.named_parameters()):
+        setattr(layer, name, nn.Parameter(weight.detach().clone()))
+    assert compare(before, snapshot_model(layer)) == []
+    layer._flat_weights[0] = layer._flat_weights[0].detach().clone()
+    assert compare(before, snapshot_model(layer)) != []
