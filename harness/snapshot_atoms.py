@@ -7,6 +7,7 @@ number (`names`, `watched`), the snapshot has a node in place of the value, and 
 
 *A file*: an absolute path that led somewhere where the model was saved, and leads nowhere now, is the name of what the
 artifact lacks. What a temporary file is called is an accident: a copy that made its own is equal, if it holds the same.
+So is where the project lies: a copy that found the project's file where it runs is equal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
+
+from harness.staging import TEMPORARY
 
 _SMALLEST, _LARGEST = -5, 256
 """Integers that CPython has one object of each."""
@@ -100,8 +103,10 @@ def _path(text: str) -> dict:
 
 def of_file(path: str) -> dict[str, Any]:
     """Facts of an absolute path that leads somewhere."""
+    project = tempfile.gettempdir().removesuffix(TEMPORARY)  # whose folder of temporary files it is, if it is one's
     if not path.startswith(tempfile.gettempdir() + os.sep):
-        return {"value": path, "exists": True}
+        inside = path.startswith(project + os.sep) and project != tempfile.gettempdir()
+        return {"value": path.replace(project, "<project>", 1) if inside else path, "exists": True}
     facts = {"value": "<temporary>", "exists": True}
     with contextlib.suppress(OSError):  # a folder, or not to be read
         if os.path.getsize(path) <= _LARGEST_FILE:

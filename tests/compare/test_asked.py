@@ -284,6 +284,22 @@ def test_a_path_that_leads_nowhere_any_more(tmp_path, monkeypatch):
     assert seen(described(nothing, value="/no/such"), described(nothing, value="/no/such")) == []
 
 
+def test_where_the_project_lies_is_an_accident(tmp_path, monkeypatch):
+    found = []
+    for place in ("here", "there"):
+        project = tmp_path / place / "project"
+        (project / "data").mkdir(parents=True)
+        (project / "data" / "labels").write_text("a")
+        monkeypatch.setattr(tempfile, "tempdir", f"{project}-temporary")
+        for kind in (str, type(project)):
+            found.append(described(nothing, value=kind(project / "data" / "labels")))
+    assert seen(found[0], found[2]) == seen(found[1], found[3]) == []
+    other = described(nothing, value=project / "data")
+    assert seen(found[3], other) == [("model.value", "value")]
+    brought_along = described(nothing, value=tmp_path / "here" / "project" / "data" / "labels")
+    assert seen(found[1], brought_along) != []
+
+
 def test_what_a_temporary_file_is_called_is_an_accident(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     first, second, other = (tmp_path / name for name in "abc")
