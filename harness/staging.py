@@ -62,8 +62,9 @@ def stage(source: ModelSource, into: Path) -> Stage:
         _copy_files([source.path, *data], source.path.parent, project)
     else:
         names = _with_neighbours(source.path, root, names)
+        packages = sorted({path.parent for name in names for path in _files(root, name)} - {root})
         for name in names:
-            _copy(name, root, project)
+            _copy(name, root, project, packages)
     scoring_file = into / "scoring" / source.path.name
     scoring_file.parent.mkdir()
     shutil.copy2(source.path, scoring_file)
@@ -113,10 +114,10 @@ def _imports_by_text(path: Path) -> set[str]:
     return {found.group(1) for text in texts if (found := _MODULE.fullmatch(text))}
 
 
-def _copy(name: str, root: Path, project: Path) -> None:
+def _copy(name: str, root: Path, project: Path, packages: Collection[Path]) -> None:
     """A top-level module or package, and the data that its code names."""
     for path in _files(root, name):
-        _copy_files([path, *data_of(path, root)], root, project)
+        _copy_files([path, *data_of(path, root, packages)], root, project)
 
 
 def _copy_files(paths: list[Path], root: Path, into: Path) -> None:
@@ -126,16 +127,17 @@ def _copy_files(paths: list[Path], root: Path, into: Path) -> None:
         shutil.copy2(path, target)
 
 
-def data_of(path: Path, root: Path) -> list[Path]:
+def data_of(path: Path, root: Path, packages: Collection[Path] = ()) -> list[Path]:
     """The files below `root` that a Python file names by a text, and those in folders that it names: a list of labels,
-    `assets`. Where it names them from, its own folder or `root`, they lie.
+    `assets`. Where it names them from, its own folder, `root` or one of the packages (`files("ranking") / "assets"`),
+    they lie.
 
     Not what is larger than DATA_BYTES, hidden, or Python, which travels by its imports; nor a folder with Python in it.
     """
     found: dict[Path, None] = {}
     for node in ast.walk(_check_syntax(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _may_be_a_path(node.value):
-            for folder in dict.fromkeys((path.parent, root)):
+            for folder in dict.fromkeys((path.parent, root, *packages)):
                 named = Path(os.path.normpath(folder / node.value))
                 if named.is_relative_to(root) and not _is_hidden(named, root):
                     found |= dict.fromkeys(_data_at(named))

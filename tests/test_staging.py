@@ -104,6 +104,20 @@ def test_modules_that_are_imported_by_a_text_travel(code, tmp_path):
     assert (staged.folder / "plugins" / "one.py").exists()
 
 
+def test_data_in_a_package_that_another_file_names(tmp_path):
+    user = tmp_path / "user"
+    (user / "ranking" / "assets").mkdir(parents=True)
+    (user / "ranking" / "__init__.py").write_text("")
+    (user / "ranking" / "assets" / "features.yaml").write_text("a: 1")
+    (user / "unused").mkdir()
+    (user / "unused" / "features.yaml").write_text("a: 2")
+    code = "import ranking\nfrom importlib.resources import files\nFILE = files(ranking) / 'assets' / 'features.yaml'\n"
+    (user / "net.py").write_text(f"{code}\ndef build(): pass\n")
+    staged = staging.stage(registry.model_source(f"{user / 'net.py'}:build"), tmp_path / "staged")
+    found = sorted(path.relative_to(staged.folder).as_posix() for path in staged.folder.rglob("*") if path.is_file())
+    assert found == ["net.py", "ranking/__init__.py", "ranking/assets/features.yaml"]
+
+
 def test_the_folder_of_data_of_a_file_of_traits(tmp_path):
     source = registry.model_source("trait/file_beside_read_at_each_call")
     staged = staging.stage(source, tmp_path)
