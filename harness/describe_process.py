@@ -52,7 +52,7 @@ _HOOKS = (
 
 
 def settings() -> dict[str, Any]:
-    """The settings by the words that read them, as plain values."""
+    """The settings by the words that read them: plain values, or what was set, as a function that formats numbers."""
     found: dict[str, Any] = {
         "torch.get_default_dtype()": str(torch.get_default_dtype()),
         "torch.get_default_device()": str(torch.get_default_device()),
@@ -89,7 +89,7 @@ def settings() -> dict[str, Any]:
     }
     if (numpy := sys.modules.get("numpy")) is not None:
         found["numpy.geterr()"] = numpy.geterr()
-        found["numpy.get_printoptions()"] = {key: str(part) for key, part in sorted(numpy.get_printoptions().items())}
+        found["numpy.get_printoptions()"] = dict(sorted(numpy.get_printoptions().items()))
     found |= _options()
     with contextlib.suppress(OSError):
         found["os.getcwd()"] = None if os.getcwd() == _STARTED_IN else os.getcwd()
@@ -136,12 +136,12 @@ def _options() -> dict[str, Any]:
             for name, option in options._registered_options.items():  # past `get_option`, which warns of some
                 root, key = options._get_root(name)
                 if root[key] != option.defval:
-                    found[f"pandas.get_option({name!r})"] = str(root[key])
+                    found[f"pandas.get_option({name!r})"] = root[key]
     if (sklearn := sys.modules.get("sklearn")) is not None:
         with contextlib.suppress(AttributeError):
             before = sklearn._config._global_config
             changed = {key: value for key, value in sklearn.get_config().items() if value != before.get(key)}
-            found |= {f"sklearn.get_config()[{key!r}]": str(value) for key, value in changed.items()}
+            found |= {f"sklearn.get_config()[{key!r}]": value for key, value in changed.items()}
     return found
 
 

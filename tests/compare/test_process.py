@@ -235,6 +235,21 @@ def test_precision_in_the_newer_words():
     assert compare(before, described()) == []
 
 
+def formats(text: str):
+    """As in a process in which tables and arrays are printed by a method of a text, an object of its own."""
+    with pd.option_context("display.float_format", text.format), np.printoptions(formatter={"float": text.format}):
+        return described()
+
+
+def test_what_formats_numbers_goes_by_what_it_does():
+    assert compare(formats("{:.1f}"), formats("{:.1f}")) == []
+    paths = {one.path.removeprefix("model.<process>.") for one in compare(formats("{:.1f}"), formats("{:.2f}"))}
+    assert paths == {
+        "pandas.get_option('display.float_format').__self__",
+        "numpy.get_printoptions()['formatter']['float'].__self__",
+    }
+
+
 def test_every_setting_is_tried():
     assert set(describe_process.settings()) <= set(CHANGES)
 
