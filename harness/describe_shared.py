@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CODE = frozenset({"function", "class", "descriptor", "cell", "import"})
 _CONTAINERS = frozenset({"sequence", "mapping", "set", "cell"})
-_KINDS = frozenset({"sequence", "mapping", "set", "object", "tensor", "array"})
+_KINDS = frozenset({"sequence", "mapping", "set", "object", "tensor", "array", "table"})
 _BASES = frozenset({"builtins", "typing", "abc"})
 """Where the classes are from that write nothing of their own into an object of a class of the user's."""
 
@@ -42,11 +42,13 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Collection) -> None:
     known = _known_as(nodes)
 
     def is_written(place: int, value: object) -> bool:
-        return (
-            not _may_be_two(nodes[place])
-            or not known[place].isdisjoint(writes.names)
-            or _writes_into_itself(type(value), nodes[place]["kind"], writes, builder)
-        )
+        if not _may_be_two(nodes[place]) or isinstance(value, defaultdict):  # which writes when it is read
+            return True
+        own = [base for base in type(value).__mro__ if builder.is_own(base.__module__)]
+        if any(base.__name__ in writes.classes for base in own):
+            return True
+        is_of_a_library = nodes[place]["kind"] == "object" and not _is_all_own(type(value), own)
+        return not known[place].isdisjoint(writes.touched if is_of_a_library else writes.names)
 
     changing = {place for place, value in enumerate(values) if is_written(place, value)}
     pieces -= _pieces(nodes, changing)
@@ -62,12 +64,9 @@ def _may_be_two(node: dict) -> bool:
     return node["kind"] in _KINDS and not facts.get("parameter") and not facts.get("requires_grad")
 
 
-def _writes_into_itself(cls: type, kind: str, writes: written.Writes, builder: Builder) -> bool:
-    """Whether using an object writes into it. One of a library's does what it does; a defaultdict, when it is read."""
-    own = [base for base in cls.__mro__ if builder.is_own(base.__module__)]
-    if any(base.__name__ in writes.classes for base in own) or issubclass(cls, defaultdict):
-        return True
-    return kind == "object" and not (own and all(base in own or base.__module__ in _BASES for base in cls.__mro__))
+def _is_all_own(cls: type, own: list[type]) -> bool:
+    """Whether no library's method comes with a class of the user's."""
+    return bool(own) and all(base in own or base.__module__ in _BASES for base in cls.__mro__)
 
 
 def _writes(builder: Builder) -> written.Writes | None:

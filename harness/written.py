@@ -2,7 +2,11 @@
 
 By names alone, without scopes: what `x.append(1)` writes into is every `x` and every `.x`. What a name is assigned
 from, a parameter is given, a loop goes through and a function returns is written where the name, the parameter, the
-loop's variable, the function's result is. So more is believed to be written than is, as a rule.
+loop's variable, the function's result is. So more is believed to be written than is, as a rule. What a module does
+when it is imported is done when there is a copy.
+
+What a library's method does to its object no source of the user's says: it may write unless it is called as those are
+that only read (`transform`, `predict`).
 
 Not seen: a value that passes through a library's function and is written after that.
 """
@@ -12,6 +16,7 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import re
 import types
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -31,8 +36,16 @@ _FUNCTIONS = frozenset(
     "delitem copyto put place putmask fill_diagonal".split()
 )
 """Those that write into their first argument."""
-_SAME = frozenset("vars iter next enumerate zip reversed cast get setdefault pop popitem values items __dict__".split())  # noqa: SIM905
-"""What these give is, or has in it, what they are given or called on."""
+_SAME = frozenset(
+    "vars iter next enumerate zip reversed cast get setdefault pop popitem values items __dict__ loc iloc at iat "  # noqa: SIM905
+    "flat T data real imag view reshape unsqueeze squeeze expand transpose permute narrow select detach numpy "
+    "from_numpy as_tensor asarray ravel flatten chunk split unbind".split()
+)
+"""What these give is, has in it or shows what they are given, called on or attributes of."""
+_READS = re.compile(
+    "(inverse_)?transform|predict|decision_function|score|encode|decode|tokenize|get|is|has|find|query|kneighbors|__"
+)
+"""How the methods begin of libraries that only read."""
 _MAKES = frozenset({"__init__", "__new__", "__post_init__", "__setstate__", "__init_subclass__"})
 _TARGETS = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension, ast.withitem)
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -44,6 +57,8 @@ class Writes:
 
     names: set[str] = field(default_factory=set)
     """Through which something is written."""
+    touched: set[str] = field(default_factory=set)
+    """Through which a library's object may be written."""
     classes: set[str] = field(default_factory=set)
     """Names of those with a method that writes into `self`, of an object that was made before."""
     runs_texts: bool = False
@@ -58,9 +73,12 @@ def writes(texts: tuple[str, ...]) -> Writes:
     calls: dict[str, list[ast.Call]] = defaultdict(list)
     functions: list[tuple[str, list[str]]] = []
     for text in texts:
-        for node in ast.walk(syntax.parse_text(text)):
-            for written in _written(node):
-                found.names |= _names(written)
+        tree = syntax.parse_text(text)
+        running = {id(part) for node in ast.walk(tree) if isinstance(node, _FUNCTION) for part in ast.walk(node)}
+        for node in ast.walk(tree):
+            if id(node) in running:
+                found.names |= {name for written in _written(node) for name in _names(written)}
+                found.touched |= {name for touched in _touched(node) for name in _names(touched)}
             if isinstance(node, ast.ClassDef):
                 functions += [(node.name, _parameters(one)) for one in node.body if _makes(one)]
                 if any(_writes_into_itself(one) for one in node.body):
@@ -79,12 +97,14 @@ def writes(texts: tuple[str, ...]) -> Writes:
     for name, parameters in functions:
         given = [_names(part) for call in calls[name] for part in (*call.args, *(one.value for one in call.keywords))]
         stands_for += [(parameter, names) for parameter in parameters for names in given]
-    found.names.discard("self")
-    before = -1
-    while before != (before := len(found.names)):
-        for name, names in stands_for:
-            if name in found.names:
-                found.names |= names - {"self"}
+    found.touched |= found.names
+    for known in (found.names, found.touched):
+        known.discard("self")
+        before = -1
+        while before != (before := len(known)):
+            for name, names in stands_for:
+                if name in known:
+                    known |= names - {"self"}
     return found
 
 
@@ -97,11 +117,20 @@ def _written(node: ast.AST) -> Iterator[ast.expr]:
     elif isinstance(node, ast.Call):
         name = _last(node.func)
         in_place = name.endswith("_") and not name.startswith("_")  # of torch's: `x.add_(1)`, `nn.init.zeros_(x)`
+        in_place |= any(one.arg == "inplace" for one in node.keywords)  # of pandas'
         if isinstance(node.func, ast.Attribute) and (name in _METHODS or in_place):
             yield node.func.value
         if node.args and (name in _FUNCTIONS or in_place or (name in _METHODS and _is_of_a_type(node.func))):
             yield node.args[0]
         yield from (one.value for one in node.keywords if one.arg == "out")
+
+
+def _touched(node: ast.AST) -> Iterator[ast.expr]:
+    """What is told to do something, for all that the source says."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not _READS.match(node.func.attr):
+        yield node.func.value
+    elif isinstance(node, ast.Call) and _last(node.func) == "next" and node.args:
+        yield node.args[0]
 
 
 def _is_of_a_type(function: ast.expr) -> bool:
@@ -124,7 +153,7 @@ def _names(expression: ast.expr) -> set[str]:
     if isinstance(expression, ast.Name):
         return {expression.id}
     if isinstance(expression, ast.Attribute):
-        return {expression.attr} if expression.attr not in _SAME else _names(expression.value)
+        return {expression.attr} | (_names(expression.value) if expression.attr in _SAME else set())
     if isinstance(expression, ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
         return _names(expression.value)
     if isinstance(expression, ast.Call):

@@ -16,9 +16,12 @@ from harness.snapshot import snapshot_model
 HEAD = """
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import count
 from random import shuffle
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 """
 MODEL = """
@@ -97,6 +100,17 @@ NOTHING_WRITES = {
                 super().__init__()
                 self.scaler = SCALER
         """,
+    "a list that is filled when the module is imported": 'LABELS = ["a"]\nLABELS.append("b")\n' + MODEL,
+    "an object of a library's that is asked": """
+        SCALER = StandardScaler()
+        SCALER.fit(np.arange(4.0).reshape(2, 2))
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scaler = SCALER
+            def preprocess(self, x):
+                return self.scaler.transform(x)
+        """,
     "a tensor as a buffer": """
         MEAN = torch.ones(3)
         class Model(nn.Module):
@@ -114,6 +128,15 @@ NOTHING_WRITES = {
             def __init__(self):
                 super().__init__()
                 self.mean = MEAN.view(3, 1)
+        """,
+    "a table": """
+        TABLE = pd.DataFrame({"a": [1.0, 2.0]})
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = TABLE
+            def preprocess(self, x):
+                return self.table["a"].loc[x]
         """,
     "an array": """
         EDGES = np.arange(3)
@@ -207,6 +230,25 @@ SOMETHING_WRITES = {
         def scale(by):
             SETTINGS.scale = by
         """,
+    "an object of a library's that is told to fit": """
+        SCALER = StandardScaler()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scaler = SCALER
+            def learn(self, x):
+                scaler = self.scaler
+                scaler.partial_fit(x)
+        """,
+    "a count that goes on": """
+        NUMBERS = count()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.numbers = NUMBERS
+            def preprocess(self, x):
+                return next(self.numbers)
+        """,
     "a list of a class that writes into itself": """
         class Words(list):
             def learn(self, word):
@@ -236,6 +278,34 @@ SOMETHING_WRITES = {
                 self.mean = MEAN.view(3, 1)
         def fit(x):
             MEAN[:] = x
+        """,
+    "what a view of it shows": """
+        MEAN = torch.ones(3)
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.mean = MEAN
+            def fit(self, x):
+                rows = self.mean.detach().view(3, 1)
+                rows += x
+        """,
+    "cells of a table": """
+        TABLE = pd.DataFrame({"a": [1.0, 2.0]})
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = TABLE
+            def fit(self, x):
+                self.table.loc[0, "a"] = x
+        """,
+    "a table by `inplace`": """
+        TABLE = pd.DataFrame({"a": [1.0, 2.0]})
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = TABLE
+            def fit(self, x):
+                self.table.fillna(x, inplace=True)
         """,
     "what is trained": """
         TABLE = nn.Parameter(torch.ones(3))
@@ -283,6 +353,8 @@ def test_what_two_attributes_share_counts_whoever_writes(parted):
 
 
 def test_names_are_followed_to_what_they_stand_for():
-    source = "from settings import WORDS as W\nx = self.table['a'] or W\nwith open(y) as (z, q):\n    x.append(1)\n"
+    source = (
+        "from settings import WORDS as W\nx = self.table['a'] or W\nwith open(y) as (z, q):\n    lambda: x.append(1)\n"
+    )
     assert written.writes((source,)).names >= {"x", "table", "W", "WORDS"}
     assert written.writes((source,)).names.isdisjoint({"y", "z", "q"})
