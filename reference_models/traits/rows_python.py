@@ -262,6 +262,11 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "linked_list": ("a chain of 180 objects: recursion in the pickler", "pickle documentation: RecursionError"),
         "half_used_iterator": ("an iterator that has already given one value", "itertools documentation"),
         "dict_view": ("a dict's keys() view", "pickle: cannot pickle 'dict_keys' object"),
+        "list_that_is_a_global_too": ("a list that the model and its code share, and nothing writes", "LABELS = [...]"),
+        "growing_list_that_is_a_global_too": (
+            "a list that the model and its code share, and a method writes",
+            AS_IMPORTED,
+        ),
     },
     ("trait_globals.py", "globals"): {
         "global_constant": ("control: a constant of the module, in preprocess", "what everybody writes"),
@@ -271,11 +276,6 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "import_inside_a_method": ("an import inside preprocess", "mlflow#12377"),
         "file_and_name_of_the_module": ("code that reads `__file__` and `__name__`", "files kept beside the code"),
         "lookup_in_globals": ("a class found through globals() by text", "registries by name"),
-        "list_that_is_a_global_too": ("a list that the model and its code share, and nothing writes", "LABELS = [...]"),
-        "growing_list_that_is_a_global_too": (
-            "a list that the model and its code share, and a method writes",
-            AS_IMPORTED,
-        ),
         "global_rebound": ("a global set while the program ran", AS_IMPORTED),
         "global_dtype_rebound": ("a global dtype set while the program ran", AS_IMPORTED),
         "attribute_of_a_member": ("an attribute set on a member of an enumeration", AS_IMPORTED),

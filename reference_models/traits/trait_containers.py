@@ -8,6 +8,9 @@ import itertools
 import torch
 from torch import nn
 
+BANDS = ["cold", "mild", "warm"]
+GROWING = ["cold", "mild", "warm"]
+
 
 class Holds(nn.Module):
     """Four readings in, three scores out; subclasses use the value in `answer`."""
@@ -362,3 +365,39 @@ class Views(Holds):
 
 def dict_view() -> nn.Module:
     return made(Views, {"a": 1, "b": 2, "c": 3}.keys())
+
+
+# --- what the code has too
+
+
+class SharesBands(Holds):
+    """The list of the module is the model's too, and nothing writes into it: a copy of it is as good."""
+
+    def __init__(self, value) -> None:
+        super().__init__(value)
+        self.bands = BANDS
+
+    def answer(self, best):
+        return self.bands[best], len(BANDS)
+
+
+def list_that_is_a_global_too() -> nn.Module:
+    return made(SharesBands, 0)
+
+
+class SharesWhatGrows(Holds):
+    """What `learn` adds to the list of the module, the model knows, unless it has a copy."""
+
+    def __init__(self, value) -> None:
+        super().__init__(value)
+        self.growing = GROWING
+
+    def learn(self, band):
+        GROWING.append(band)
+
+    def answer(self, best):
+        return self.growing[best]
+
+
+def growing_list_that_is_a_global_too() -> nn.Module:
+    return made(SharesWhatGrows, 0)

@@ -25,8 +25,6 @@ COUNTS: collections.Counter = collections.Counter()
 FITTED = None
 PRECISION = torch.float64
 OFFSETS = {("low", 0): 0.25}
-BANDS = ["cold", "mild", "warm"]
-GROWING = ["cold", "mild", "warm"]
 
 
 class Readings(nn.Module):
@@ -131,29 +129,6 @@ class FindsClassByName(Readings):
 
 def lookup_in_globals() -> nn.Module:
     return made(FindsClassByName)
-
-
-class SharesBands(Readings):
-    """The list of the module is the model's too, and nothing writes into it: a copy of it is as good."""
-
-    def postprocess(self, output):
-        return {"band": self.part[int(output.argmax())], "of": len(BANDS)}
-
-
-def list_that_is_a_global_too() -> nn.Module:
-    return made(SharesBands, BANDS)
-
-
-class SharesWhatGrows(Readings):
-    def learn(self, band):
-        GROWING.append(band)
-
-    def postprocess(self, output):
-        return {"band": self.part[int(output.argmax())], "of": len(self.part)}
-
-
-def growing_list_that_is_a_global_too() -> nn.Module:
-    return made(SharesWhatGrows, GROWING)
 
 
 # --- globals changed while running ---
