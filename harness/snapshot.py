@@ -35,7 +35,8 @@ text that is among the model's values (`describe_found`, `describe_paths`), what
 (`describe_reached`, `library_settings`), variables of the environment that it set while it built the model, and
 settings of the process (`describe_process`), whether the examples reach them or not. A difference there is a mismatch
 even where no answer depends on it: a pure patch of a library's class, a filled cache among the globals. What
-`functools.lru_cache` has remembered counts where computing it anew would give something else (`describe_caches`).
+`functools.lru_cache` has remembered counts where computing it anew would give something else (`describe_caches`). That
+the model and its code have one object in common counts where the source writes into it (`describe_shared`).
 
 Not seen, unless an output of the model's own examples changes by it:
 

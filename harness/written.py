@@ -33,7 +33,7 @@ _METHODS = (
 ) - {"__reversed__", "__class_getitem__", "__copy__", "copy", "fromkeys", "maxlen"}
 _FUNCTIONS = frozenset(
     "heappush heappop heapify heapreplace heappushpop shuffle insort insort_left insort_right setattr delattr setitem "  # noqa: SIM905
-    "delitem copyto put place putmask fill_diagonal".split()
+    "delitem copyto put place putmask fill_diagonal at".split()
 )
 """Those that write into their first argument."""
 _SAME = frozenset(
@@ -110,15 +110,17 @@ def writes(texts: tuple[str, ...]) -> Writes:
 
 def _written(node: ast.AST) -> Iterator[ast.expr]:
     """What a statement or expression writes into."""
-    if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-        yield node.value
+    if isinstance(node, ast.Subscript | ast.Attribute):
+        named = isinstance(node, ast.Attribute) and node.attr in _METHODS  # called, or handed on: `map(x.append, more)`
+        if named or isinstance(node.ctx, ast.Store | ast.Del):
+            yield node.value
     elif isinstance(node, ast.AugAssign):
         yield node.target
     elif isinstance(node, ast.Call):
         name = _last(node.func)
         in_place = name.endswith("_") and not name.startswith("_")  # of torch's: `x.add_(1)`, `nn.init.zeros_(x)`
         in_place |= any(one.arg == "inplace" for one in node.keywords)  # of pandas'
-        if isinstance(node.func, ast.Attribute) and (name in _METHODS or in_place):
+        if isinstance(node.func, ast.Attribute) and in_place:
             yield node.func.value
         if node.args and (name in _FUNCTIONS or in_place or (name in _METHODS and _is_of_a_type(node.func))):
             yield node.args[0]
@@ -126,11 +128,17 @@ def _written(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def _touched(node: ast.AST) -> Iterator[ast.expr]:
-    """What is told to do something, for all that the source says."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not _READS.match(node.func.attr):
-        yield node.func.value
-    elif isinstance(node, ast.Call) and _last(node.func) == "next" and node.args:
-        yield node.args[0]
+    """What is called, gone through, entered, or told to do something."""
+    if isinstance(node, ast.Call):
+        yield node.func
+        if isinstance(node.func, ast.Attribute) and not _READS.match(node.func.attr):
+            yield node.func.value
+        if _last(node.func) == "next" and node.args:
+            yield node.args[0]
+    elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+        yield node.iter
+    elif isinstance(node, ast.withitem):
+        yield node.context_expr
 
 
 def _is_of_a_type(function: ast.expr) -> bool:
@@ -202,4 +210,5 @@ def _makes(statement: ast.stmt) -> bool:
 def _writes_into_itself(statement: ast.stmt) -> bool:
     if not isinstance(statement, _FUNCTION) or _makes(statement):
         return False
-    return any("self" in _names(written) for part in ast.walk(statement) for written in _written(part))
+    itself = next((one.arg for one in (*statement.args.posonlyargs, *statement.args.args)), "self")
+    return any(itself in _names(written) for part in ast.walk(statement) for written in _written(part))

@@ -178,6 +178,7 @@ SOMETHING_WRITES = {
     ),
     "through a function that writes": with_method("def mix(self):\n    shuffle(self.labels)"),
     "through the base class": with_method("def add(self):\n    list.append(self.labels, 'b')"),
+    "by a method that is handed on": with_method("def add(self, more):\n    list(map(self.labels.append, more))"),
     "into the list in a dictionary": """
         TABLES = {"small": ["a", "b"]}
         class Model(nn.Module):
@@ -239,6 +240,25 @@ SOMETHING_WRITES = {
             def learn(self, x):
                 scaler = self.scaler
                 scaler.partial_fit(x)
+        """,
+    "an iterator that is gone through": """
+        NUMBERS = iter([1, 2, 3])
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.numbers = NUMBERS
+            def preprocess(self, x):
+                return [x for _ in self.numbers]
+        """,
+    "an object whose method calls itself otherwise": """
+        class Scaler:
+            def fit(this, x):
+                this.mean = x
+        SCALER = Scaler()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scaler = SCALER
         """,
     "a count that goes on": """
         NUMBERS = count()
