@@ -42,7 +42,7 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Collection) -> None:
     known = _known_as(nodes)
 
     def is_written(place: int, value: object) -> bool:
-        if not _may_be_two(nodes[place]) or isinstance(value, defaultdict):  # which writes when it is read
+        if not _may_be_two(nodes[place]) or issubclass(type(value), defaultdict):  # which writes when it is read
             return True
         own = [base for base in type(value).__mro__ if builder.is_own(base.__module__)]
         if any(base.__name__ in writes.classes for base in own):
@@ -113,17 +113,35 @@ def _pieces(nodes: list[dict], places: Set[int]) -> set[int]:
 def _known_as(nodes: list[dict]) -> list[set[str]]:
     """By which names code may come upon each: attributes, globals, parameters, and those of what contains it."""
     known: list[set[str]] = [set() for _ in nodes]
+    for node in nodes:
+        for name, defaults in _parts(node):
+            if name == "__defaults__":
+                for parameter, entry in _pairs_from_the_end(_arguments(node), nodes[defaults]):
+                    known[entry].add(parameter)
     left = list(range(len(nodes)))
     while left:
         place = left.pop()
         node = nodes[place]
         for name, part in _parts(node):
-            names = set() if name is None else {name.strip("[]'\"").rpartition(".")[2]}
-            if name in ("__defaults__", "__kwdefaults__"):
-                names = set(node.get("code", {}).get("arguments", [[]])[0])
+            names = set() if name in (None, "__defaults__") else {name.strip("[]'\"").rpartition(".")[2]}
+            if name == "__kwdefaults__":
+                names = set(_arguments(node, by_name=True))
             if name is None or node["kind"] in _CONTAINERS:
                 names |= known[place]
             if not names <= known[part]:
                 known[part] |= names
                 left.append(part)
     return known
+
+
+def _pairs_from_the_end(names: list[str], defaults: dict) -> Iterator[tuple[str, int]]:
+    entries = [entry for group in defaults.get("groups", ()) if group["by"] == "index" for entry in group["entries"]]
+    for name, entry in zip(reversed(names), reversed(entries), strict=False):
+        if isinstance(entry, tuple):
+            yield name, entry[0]
+
+
+def _arguments(node: dict, by_name: bool = False) -> list[str]:
+    """The arguments of a function's node that are given by place, or by name alone."""
+    names, _, last, _ = node.get("code", {}).get("arguments", [[], 0, 0, 0])
+    return names[len(names) - last :] if by_name else names[: len(names) - last]

@@ -176,6 +176,8 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
     if isinstance(value, torch.jit.ScriptModule):
         return _script_module(value, builder)
     tables = attributes(value)
+    if isinstance(value, torch.nn.RNNBase) and value._weights_have_changed():  # which `forward` sees too
+        tables["_flat_weights"] = [getattr(value, name, None) for name in value._flat_weights_names]
     skipped = _BARE | _REBUILT | (_TRACED if isinstance(value, torch.fx.GraphModule) else frozenset())
     if type(value).__module__.startswith(_COMPILER):
         skipped |= _WRAPPED

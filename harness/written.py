@@ -95,8 +95,8 @@ def writes(texts: tuple[str, ...]) -> Writes:
             elif isinstance(node, _TARGETS):
                 stands_for += _assigned(node)
     for name, parameters in functions:
-        given = [_names(part) for call in calls[name] for part in (*call.args, *(one.value for one in call.keywords))]
-        stands_for += [(parameter, names) for parameter in parameters for names in given]
+        for call in calls[name]:
+            stands_for += _given(call, parameters)
     found.touched |= found.names
     for known in (found.names, found.touched):
         known.discard("self")
@@ -194,6 +194,17 @@ def _parameters(function: ast.AST) -> list[str]:
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     return [one.arg for one in every if one is not None and one.arg not in ("self", "cls")]
+
+
+def _given(call: ast.Call, parameters: list[str]) -> Iterator[tuple[str, set[str]]]:
+    """What the parameters of a function stand for in a call of it; where stars are among them, any for any."""
+    by_place = not any(isinstance(part, ast.Starred) for part in call.args) and len(call.args) <= len(parameters)
+    for place, part in enumerate(call.args):
+        for parameter in parameters[place : place + 1] if by_place else parameters:
+            yield parameter, _names(part)
+    for one in call.keywords:
+        for parameter in [one.arg] if one.arg in parameters else parameters:
+            yield parameter, _names(one.value)
 
 
 def _results(function: ast.AST) -> list[ast.expr]:

@@ -365,5 +365,10 @@ def test_by_what_a_recurrent_layer_sees_new_weights_is_its_own_affair():
     for name, weight in list(layer.named_parameters()):
         setattr(layer, name, nn.Parameter(weight.detach().clone()))
     assert compare(before, snapshot_model(layer)) == []
+    for name, weight in list(layer.named_parameters()):  # past the layer
+        layer._parameters[name] = nn.Parameter(weight.detach().clone())
+    assert compare(before, snapshot_model(layer)) == []
+    layer(torch.zeros(1, 2))
+    assert compare(before, snapshot_model(layer)) == []
     layer._flat_weights[0] = layer._flat_weights[0].detach().clone()
     assert compare(before, snapshot_model(layer)) != []

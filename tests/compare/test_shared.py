@@ -88,6 +88,21 @@ NOTHING_WRITES = {
                 self.spec_of = {}
                 self.spec_of["x"] = 1
         """,
+    "a default beside one that is written": """
+        LABELS = ["a", "b"]
+        class Store:
+            pass
+        class Hook:
+            def __init__(self, store, name):
+                self.store, self.name = store, name
+            def __call__(self, x):
+                self.store.calls = x
+        class Model(nn.Module):
+            def __init__(self, labels=LABELS, watch=("a",)):
+                super().__init__()
+                self.labels = labels
+                self.hooks = [Hook(Store(), name) for name in watch]
+        """,
     "an object whose methods only read": """
         class Scaler:
             def __init__(self):
