@@ -1,4 +1,4 @@
-"""What the compiled code of the user's functions says: names, texts, imports, and a digest. For `imported`."""
+"""What the compiled code of the user's functions says: names, texts, imports, and a digest. For `reach`."""
 
 from __future__ import annotations
 

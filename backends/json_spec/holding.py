@@ -1,4 +1,4 @@
-"""What an object outside the model holds: a text for itself, and its parts by the step to them. For `imported`.
+"""What an object outside the model holds: a text for itself, and its parts by the step to them. For `reach`.
 
 Of an object of the user's no method runs: its attributes, slots and content are looked at. One of a library's is asked
 what it would tell `pickle`, but for what is at work: how far that has come is of the process.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import bytecode, forked, imported, load, save, sources
+from backends.json_spec import bytecode, forked, imported, load, reach, save, sources
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
@@ -246,8 +246,8 @@ def test_whose_modules_are_the_projects(monkeypatch):
         ("/x/here/site-packages/a.py", False), (None, False),
     ]:  # fmt: skip
         monkeypatch.setitem(sys.modules, "json_spec_made_up", types.SimpleNamespace(__file__=file))
-        assert imported.is_own("json_spec_made_up", project) is own, file
-    assert not imported.is_own("json_spec_gone", project) and not imported.is_own(None, project)
+        assert reach.is_own("json_spec_made_up", project) is own, file
+    assert not reach.is_own("json_spec_gone", project) and not reach.is_own(None, project)
 
 
 def test_a_module_in_the_place_of_a_librarys_is_looked_at(monkeypatch):
@@ -255,7 +255,7 @@ def test_a_module_in_the_place_of_a_librarys_is_looked_at(monkeypatch):
     for file, own in [("/x/site-packages/a.py", False), ("/x/here/a.py", True), (None, False)]:
         monkeypatch.setitem(sys.modules, "json_spec_made_up", types.SimpleNamespace(__file__=file))
         for _ in range(2):  # the second time it is remembered
-            assert ("json_spec_made_up" in imported.own_modules(project)) is own, file
+            assert ("json_spec_made_up" in reach.own_modules(project)) is own, file
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -354,7 +354,7 @@ def test_a_copy_may_compute_with_as_many_threads_as_its_maker(tmp_path, monkeypa
 
 
 def test_tensors_are_told_apart_as_far_as_they_can_be_read():
-    ones, told = torch.ones(2), imported._digest
+    ones, told = torch.ones(2), reach._digest
     assert told(ones) == told(torch.ones(2)) != told(torch.tensor([1.0, 2.0])) and told(ones) != told(
         ones.reshape(1, 2)
     )
@@ -374,6 +374,7 @@ def test_numbers_that_python_does_not_print():
     codes = [bytecode.digest(compile(text, "it", "eval")) for text in texts]
     assert len(set(codes)) == 4 and codes[0] == bytecode.digest(compile(hex(long), "it", "eval"))
     for value, told in [({long: 1}, "[0x1000"), ({long}, "['0x1000"), ({"a": 1, 2: 3}, "with ['a', 2] of 2")]:
-        walk = imported._Walk(sources.Project([]), {})
+        walk = reach.Reach(sources.Project([]), {})
         walk.enter(value, "m:X")
-        assert told in " ".join(f"{path} {text}" for path, text in walk.run().items())
+        walk.run()
+        assert told in " ".join(f"{path} {text}" for path, text in walk.found.items())

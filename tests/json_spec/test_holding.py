@@ -8,7 +8,8 @@ import textwrap
 import pytest
 import torch
 
-from backends.json_spec import Unsupported, holding, imported, save
+from backends.json_spec import Unsupported, holding, save
+from backends.json_spec.reach import reach
 from backends.json_spec.sources import Project
 
 SETTINGS = """
@@ -169,7 +170,7 @@ def outside(tmp_path, monkeypatch):
 
 def _described():
     names = [name for name in sys.modules if name.startswith("outside")]
-    return imported.describe(["outside:Part"], Project(["outside"]), {}, names)
+    return reach(["outside:Part"], Project(["outside"]), {}, imported_before=names).found
 
 
 @pytest.mark.parametrize("what", CHANGES)
