@@ -59,3 +59,22 @@ def expected() -> dict[tuple[str, str, str], str]:
                 model = row.pop("model")
                 found |= {(path.stem, model, condition): outcome for condition, outcome in row.items() if outcome}
     return found
+
+
+@pytest.fixture
+def many_open_files():
+    """The process has files open beyond descriptor 1023, which `select` does not take."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("so many files cannot be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    opened: list[int] = []
+    try:
+        while not opened or opened[-1] < 1030:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for one in opened:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -20,7 +20,7 @@ import symtable
 import sys
 import types
 import typing
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -181,18 +181,20 @@ class _Typed:
         """The import statements that give it: several, where modules of one package were imported."""
         whole: list[str] = []
         one: list[str] = []
-        for alias, base in (pair for cell in self._cells for pair in _aliases(cell.tree)):
-            bound = alias.asname or (alias.name if base else alias.name.partition(".")[0])
-            if bound != name and alias.name != "*":
+        for base, item, bound in (
+            found for cell in self._cells for found in cell.imported(cell.tree, outside_definitions)
+        ):
+            if item == "*":
+                item, bound = name, name
+            if bound != name:
                 continue
-            renamed = f" as {alias.asname}" if alias.asname else ""
-            if base is not None:
-                item = name if alias.name == "*" else alias.name
+            if item is not None:
                 if getattr(sys.modules.get(base), item, self) is value:
-                    one = [f"from {base} import {item}{renamed}"]
-            elif sys.modules.get(alias.name if alias.asname else bound, self) is value:
-                line = f"import {alias.name}{renamed}"
-                whole, one = ([*whole, line], one) if not alias.asname else (whole, [line])
+                    one = [f"from {base} import {item}" + (f" as {name}" if name != item else "")]
+            elif name == base.partition(".")[0] and sys.modules.get(name, self) is value:
+                whole.append(f"import {base}")
+            elif sys.modules.get(base, self) is value:
+                one = [f"import {base} as {name}"]
         if not (whole or one) and isinstance(value, types.ModuleType) and sys.modules.get(value.__name__) is value:
             return [f"import {value.__name__} as {name}"]
         return whole or one
@@ -225,15 +227,6 @@ class _Typed:
             inside = outside_definitions(statement)
             found += [node for node in inside if isinstance(node, simple) and name in _binds(node)]
         return found
-
-
-def _aliases(tree: ast.Module) -> Iterator[tuple[ast.alias, str | None]]:
-    """What import statements outside of functions and classes bind, and the module that it is taken from."""
-    for node in outside_definitions(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__":
-            yield from ((alias, node.module) for alias in node.names)
 
 
 def _binds(node: ast.stmt) -> set[str]:

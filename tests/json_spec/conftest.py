@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import sys
 from functools import cache
 from pathlib import Path
@@ -63,3 +64,16 @@ def again(tmp_path):
         return load(tmp_path / "artifact", trust=["json_spec_things"])
 
     return round_trip
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """A notebook, in an empty folder: `kernel("x = 1", "print(x)")` runs cells."""
+    from tests.json_spec.kernels import Kernel
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    cells = [name for name in linecache.cache if name.startswith("ipykernel_1/")]
+    for name in cells:
+        del linecache.cache[name]
+    return Kernel(tmp_path, monkeypatch)
