@@ -13,6 +13,7 @@ round differently, and a network carries that on. Relative and absolute toleranc
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import enum
 import math
 import random
@@ -197,26 +198,49 @@ def _same_conditions() -> Iterator[None]:
 def write_examples(written: Written, directory: Path, copies: list[Any], inputs: list[Any]) -> None:
     """Run the inputs on a copy, write them with what it gave, and see that the second copy gives the same.
 
-    The copies get inputs of their own, read back from the artifact. Raises Unsupported where an input or an output
-    cannot be expressed, an example fails, or two runs differ.
+    The copies, which are on the CPU, get inputs of their own, read back from the artifact. Where they cannot run there,
+    and there is a GPU, others that are where the model is do it. Raises Unsupported where an input or an output cannot
+    be expressed, an example fails, or two runs differ.
     """
-    _write(written, directory, [{"input": x} for x in inputs])
     try:
-        for example in (examples := _read(written.artifact(directory))):
-            example |= run(copies[0], example["input"])
-        inputs = [example["input"] for example in _read(written.artifact(directory))]
-        _write(written, directory, [{**example, "input": x} for example, x in zip(examples, inputs, strict=True)])
-        compare_examples(copies[-1], _read(written.artifact(directory)))
+        try:
+            _run_and_write(written, directory, copies, inputs, on_cpu=True)
+        except (StageFailed, ExampleMismatch):
+            if not torch.cuda.is_available():
+                raise
+            ways = [
+                written.artifact(directory, carried, on_cpu=False) for carried in (False, written.carried is not None)
+            ]
+            copies = [way.model(verify=False) for way in ways]
+            _run_and_write(written, directory, copies, inputs, on_cpu=False)
     except StageFailed as error:
         raise Unsupported(f"an example cannot be run: {error}") from error
     except ExampleMismatch as error:
         raise Unsupported(f"two copies of the model do not agree: {error}") from error
 
 
+def _run_and_write(written: Written, directory: Path, copies: list[Any], inputs: list[Any], on_cpu: bool) -> None:
+    """Raises StageFailed, ExampleMismatch, Unsupported."""
+
+    def read() -> list[dict[str, Any]]:
+        return _read(written.artifact(directory, on_cpu=on_cpu))
+
+    _write(written, directory, [{"input": x} for x in inputs])
+    for example in (examples := read()):
+        example |= run(copies[0], example["input"])
+    _write(written, directory, [{**ran, "input": one["input"]} for ran, one in zip(examples, read(), strict=True)])
+    compare_examples(copies[-1], read())
+
+
 def check_examples(artifact: Artifact) -> None:
     """Run the artifact's examples on a copy of the model made for it. Raises ExampleMismatch, ArtifactError."""
-    examples = _read(artifact)
-    compare_examples(artifact.model(verify=False), examples)
+    on_cpu = dataclasses.replace(artifact, on_cpu=True)
+    try:
+        compare_examples(on_cpu.model(verify=False), _read(on_cpu))
+    except ExampleMismatch:
+        if not torch.cuda.is_available():
+            raise
+        compare_examples(artifact.model(verify=False), _read(artifact))
 
 
 def compare_examples(model: Any, examples: list[dict[str, Any]]) -> None:

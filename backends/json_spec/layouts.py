@@ -27,6 +27,7 @@ COMPRESSED = {
     "sparse_bsc": ("ccol_indices", "row_indices"),
 }
 """Layout -> the names of its index tensors, in the order of `torch.sparse_compressed_tensor`."""
+_CPU = torch.device("cpu")
 PER_CHANNEL = (torch.per_channel_affine, torch.per_channel_symmetric)
 _ORDINARY = frozenset([torch.Tensor, torch.nn.Parameter])
 """Classes of which there is nothing to be found out."""
@@ -95,8 +96,8 @@ def _strided_node(plain: torch.Tensor, name: str, views: list[View]) -> dict[str
         node["conj"], plain = True, plain.conj()
     if plain.is_neg():
         node["neg"], plain = True, torch._neg_view(plain)
-    if not plain.is_cpu:
-        node["device"] = str(plain.device)
+    if (place := torch.serialization.location_tag(plain.untyped_storage())) != "cpu":  # as `torch.save` says it
+        node["device"] = place
     if plain.numel() and not plain.is_meta:
         views.append(view_of_tensor(plain, name, node))
     return node
@@ -186,6 +187,8 @@ def read_strided(node: dict[str, Any], weights: Weights) -> torch.Tensor:
     if len(shape) != len(stride) or len(shape) > 64 or extent >= 2**62 or any(step >= 2**62 for step in stride):
         raise ArtifactError("a tensor's shape and stride do not fit together")
     device = _device(node.get("device", "cpu"))
+    if device.type == "cuda" and weights.on_cpu:
+        device = _CPU
     if device.type == "meta":
         tensor = torch.empty_strided(shape, stride, dtype=dtype, device=device)
     elif 0 in shape:
@@ -296,7 +299,7 @@ def _device(name: str) -> torch.device:
     # torch keeps an index in 8 bits: of 999 it makes a negative one
     if device.type == "meta" or (device.type == "cuda" and 0 <= (device.index or 0) < torch.cuda.device_count()):
         return device
-    return torch.device("cpu")
+    return _CPU
 
 
 def _is_sorted(indices: torch.Tensor, shape: list[int]) -> bool:

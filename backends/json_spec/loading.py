@@ -47,7 +47,8 @@ def load(
     of the model) gets them unchecked. `False` compares nothing but carried source: files edited by hand load.
 
     `check=True` runs the examples that were given to `save` on a second copy of the model, and compares what the three
-    stages give with what they gave then: exactly, but for the rounding of another processor (see `examples.py`).
+    stages give with what they gave then: exactly, but for the rounding of another processor (see `examples.py`). That
+    copy is on the CPU, whatever the model was on, unless it can run on a GPU alone.
 
     `on_drift` says what happens where the source of a class or function is not what it was at save: "error", "warn"
     or "ignore". Carried source cannot drift.
@@ -92,6 +93,8 @@ class Artifact:
     """The digests of the texts; None: they are not compared."""
     bundle: Bundle | None = None
     """The carried source, where it is to be run."""
+    on_cpu: bool = False
+    """No tensor goes to a GPU."""
 
     def spec(self) -> dict[str, Any]:
         """The parsed and audited spec.json. Raises ArtifactError."""
@@ -119,7 +122,8 @@ class Artifact:
 
     def tensors(self, name: str, verify: bool | str) -> Weights:
         """A file of tensors, mapped; with `verify=True` its digests are being compared. Raises ArtifactError."""
-        return Weights(self.directory / name, self._digests(name) if verify is True else None)
+        digests = self._digests(name) if verify is True else None
+        return Weights(self.directory / name, digests, on_cpu=self.on_cpu)
 
     def _digests(self, name: str) -> dict[str, Any]:
         return tensor_digests(read_digests(self.directory, self.sums), name)

@@ -91,6 +91,11 @@ class Region:
             self._covering = next(full, None)
         return self._covering
 
+    def is_gathered(self) -> bool:
+        """Whether to read the region makes a copy of it."""
+        whole = self.covering()
+        return whole is None or (isinstance(whole.holder, torch.Tensor) and not whole.holder.is_cpu)
+
     def read(self) -> memoryview:
         """The region's bytes: without a copy for CPU memory that one view fills."""
         whole = self.covering()

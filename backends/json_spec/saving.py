@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -56,7 +57,8 @@ def save(
 
     The artifact is written aside, loaded again in this process, compared bit by bit with the model, and only then put
     in place. The model itself is not run, because running may change it: examples run on what was loaded, and once
-    more on a second copy (from the carried source, where there is one), which must give the same.
+    more on a second copy (from the carried source, where there is one), which must give the same. Copies of a model on
+    a GPU are on the CPU; where the examples cannot run there, they are made anew where the model is.
 
     Raises Unsupported where the format cannot express the model, FileExistsError where other files are in the way.
     """
@@ -157,15 +159,18 @@ class Written:
         if self.check is not None:
             self.check.stop()
 
-    def artifact(self, directory: Path, carried: bool = False) -> Artifact:
-        """The way to read it again: with the modules that the model is made of, or with the carried ones."""
+    def artifact(self, directory: Path, carried: bool = False, on_cpu: bool = True) -> Artifact:
+        """The way to read it again: with the modules that the model is made of, or with the carried ones.
+
+        On the CPU it takes no memory of a GPU, which may have room for one such model only.
+        """
         sums = self.sums()
         if carried and self.carried is None:
             self.carried = bundle.read_bundle(directory, sums, for_itself=True)
         home = self.carried if carried else self.home
         own = set(home.files) if home is not None else set()
         modules = {name.partition(":")[0] for name in self.names}
-        return Artifact(directory, tuple(sorted(modules - own)), sums, home)
+        return Artifact(directory, tuple(sorted(modules - own)), sums, home, on_cpu)
 
 
 @collector_paused()
@@ -274,9 +279,9 @@ def verify_artifact(written: Written, directory: Path, carried: bool = False) ->
     except ArtifactError as error:
         raise Unsupported(f"the model was written but does not load again: {error}") from error
     again, regions = Writer().graph(model)
-    if canonical(again) != canonical(written.graph):
+    if _placeless(again) != _placeless(written.graph):
         before, after = written.graph["objects"], again["objects"]
-        different = (name for name in before if canonical(after.get(name)) != canonical(before[name]))
+        different = (name for name in before if _placeless(after.get(name)) != _placeless(before[name]))
         _not_the_same(next(different, "the order of objects"))
     if layout(regions)[0] != layout(written.regions)[0]:
         _not_the_same("the layout of the tensors")
@@ -284,6 +289,18 @@ def verify_artifact(written: Written, directory: Path, carried: bool = False) ->
         if not same_bytes(old.read(), new.read()):
             _not_the_same(old.name)
     return model
+
+
+def _placeless(node: Any) -> str:
+    """A text that is equal for equal graphs, on whatever GPUs the tensors are."""
+    text = canonical(node)
+    return canonical(json.loads(text, object_hook=_taken_off)) if '"device":"cuda' in text else text
+
+
+def _taken_off(node: dict[str, Any]) -> dict[str, Any]:
+    if "$tensor" in node:
+        node.pop("device", None)
+    return node
 
 
 def _not_the_same(name: str) -> None:

@@ -69,7 +69,7 @@ def write(regions: list[Region], path: Path, digest: str = SHA256) -> Callable[[
                 if is_long:
                     waiting[name] = threads.submit(digest_of, data)
                 batches.add(data)
-                if piece.covering() is None:  # a copy, which should not outlive its turn
+                if piece.is_gathered():  # a copy, which should not outlive its turn
                     batches.write()
                     if is_long:
                         waiting[name].result()
@@ -126,12 +126,14 @@ def _type_of(region: Region) -> tuple[str, list[int]]:
 class Weights:
     """The mapped file: private to the process, copied page by page where it is written to."""
 
-    def __init__(self, path: Path, digests: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, digests: Mapping[str, Any] | None = None, *, on_cpu: bool = False) -> None:
         """Map the file and check its header; where digests are given, begin to check every entry in other threads.
 
-        Raises ArtifactError where the header or the file's size are not what they should be.
+        `on_cpu`: no tensor goes to a GPU. Raises ArtifactError where the header or the file's size are not what they
+        should be.
         """
         self.name = path.name
+        self.on_cpu = on_cpu
         handle, size = open_file(path)
         try:
             if size < 8:
