@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from backends.json_spec import settings
 from backends.json_spec.bundle import plain_name
 from backends.json_spec.errors import ArtifactError, ExampleMismatch, Unsupported
 from backends.json_spec.files import EXAMPLE_TENSORS, EXAMPLES
@@ -220,7 +221,7 @@ def write_examples(written: Written, directory: Path, copies: list[Any], inputs:
 
 
 def _run_and_write(written: Written, directory: Path, copies: list[Any], inputs: list[Any], on_cpu: bool) -> None:
-    """Raises StageFailed, ExampleMismatch, Unsupported."""
+    """The second copy runs with the settings of a new process. Raises StageFailed, ExampleMismatch, Unsupported."""
 
     def read() -> list[dict[str, Any]]:
         return _read(written.artifact(directory, on_cpu=on_cpu))
@@ -229,7 +230,18 @@ def _run_and_write(written: Written, directory: Path, copies: list[Any], inputs:
     for example in (examples := read()):
         example |= run(copies[0], example["input"])
     _write(written, directory, [{**ran, "input": one["input"]} for ran, one in zip(examples, read(), strict=True)])
-    compare_examples(copies[-1], read())
+    known = written.check is not None and written.check.set_by_imports is not None
+    with settings.as_at_start(written.check.set_by_imports if known else settings.SETTINGS) as changed:
+        try:
+            compare_examples(copies[-1], read())
+        except ExampleMismatch as error:
+            if not changed:
+                raise
+            name, value = next(iter(changed.items()))
+            raise Unsupported(
+                f"an example needs {name} as this program has set it, {value}, which a new process has not: {error}. "
+                "Let the model's code say what it needs (dtype=..., device=...), or set that in the model's module"
+            ) from error
 
 
 def check_examples(artifact: Artifact) -> None:

@@ -15,10 +15,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
-import torch
-
-from backends.json_spec import script
+from backends.json_spec import script, settings
 from backends.json_spec.bundle import Bundle
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
@@ -46,6 +45,8 @@ class Check:
         """
         self.reached: set[str] = set()
         """What of the project is reached, by whatever way: `module:name at its top`."""
+        self.set_by_imports: Collection[str] | None = ()
+        """Once it is finished, the process-wide settings that an import makes; None where nobody could tell."""
         self._copy: Copy | None = None
         self._unchecked = tuple(unchecked)
         for module in sorted({name.partition(":")[0] for name in names}):
@@ -67,13 +68,16 @@ class Check:
         """Wait for the copy. Raises Unsupported where something is not as a fresh import defines it."""
         fresh = self._copy.result() if self._copy is not None else None
         if fresh is None:
+            if self._copy is not None:
+                self.set_by_imports = None
             if self._of_script:  # nothing else says that an import would give what the script runs
                 way_out = "move it out of the script to a module of its own"
                 raise Unsupported(f"{self._of_script[0]} cannot be imported anew: {way_out}")
             return
         if isinstance(fresh, str):
             raise Unsupported(_cannot_be_imported(fresh))
-        if changed := _changed(self._now, fresh, self._unchecked):
+        self.set_by_imports = fresh["settings"]
+        if changed := _changed(self._now, fresh["found"], self._unchecked):
             path, found, was = changed
             raise Unsupported(
                 f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "
@@ -144,10 +148,10 @@ def _brief(text: str | None) -> str:
 
 def _fresh(
     names: list[str], project: Project, own: list[str], texts: Callable[[], set[str]]
-) -> dict[str, str] | str | None:
-    """In the copy: import anew and describe. The name of a module that is not there, None where an import fails.
+) -> dict[str, Any] | str | None:
+    """In the copy: import anew; what is then `found`, and which `settings` the imports made.
 
-    `own` are the imported modules of the project.
+    The name of a module that is not there, None where an import fails. `own` are the imported modules of the project.
     """
     environment = environment_at_start()
     _as_at_start(environment)
@@ -161,7 +165,8 @@ def _fresh(
             return module if error.name == module else None
         except BaseException:
             return None
-    return reach(names, project, environment, imported_before=own, texts=texts).found
+    made = list(settings.changed())
+    return {"found": reach(names, project, environment, imported_before=own, texts=texts).found, "settings": made}
 
 
 def _as_at_start(environment: Mapping[str, str] | None) -> None:
@@ -170,4 +175,4 @@ def _as_at_start(environment: Mapping[str, str] | None) -> None:
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
-    torch.set_default_dtype(torch.float32)
+    settings.reset(settings.changed())
