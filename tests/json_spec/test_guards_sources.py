@@ -202,13 +202,15 @@ class Found:
     """What a copy of the process found out: path -> text, the name of a module that is not there, or None."""
 
     def __init__(self, fresh):
-        self.result, self.stop = lambda: fresh, lambda: None
+        told = {"found": fresh, "settings": ["torch.get_default_dtype()"]} if isinstance(fresh, dict) else fresh
+        self.result, self.stop = lambda: told, lambda: None
 
 
 def finish(fresh, now=None, of_script=(), unchecked=()):
     check = imported.Check.__new__(imported.Check)
     check._copy, check._now, check._of_script, check._unchecked = Found(fresh), now or {}, list(of_script), unchecked
     check.finish()
+    return check
 
 
 VERDICTS = {
@@ -232,8 +234,8 @@ def test_the_verdict_on_what_an_import_gives(what):
 
 
 def test_verdicts_without_a_word():
-    finish(None)
-    finish({"m:X": "1"}, {"m:X": "1"}, ["train:Net"])
+    assert finish(None).set_by_imports is None
+    assert finish({"m:X": "1"}, {"m:X": "1"}, ["train:Net"]).set_by_imports == ["torch.get_default_dtype()"]
     finish({"m:X": "1"}, {"m:X": "2"}, unchecked=("m:X",))
     finish({"m:C": "c", "m:C.x": "1"}, {"m:C": "is m:B"}, unchecked=("m:C",))
     finish({"m:C.x": "1"}, {})  # reached only by way of something else that changed
