@@ -21,6 +21,7 @@ from backends.json_spec import script, settings
 from backends.json_spec.bundle import Bundle
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
+from backends.json_spec.parted import parted
 from backends.json_spec.reach import environment_at_start, own_modules, reach
 from backends.json_spec.sources import Project
 
@@ -37,16 +38,18 @@ class Check:
         project: Project,
         unchecked: Collection[str] = (),
         texts: Callable[[], set[str]] = set,
+        place: Callable[[Any], str | None] = lambda thing: None,
     ) -> None:
         """Describe what there is now, and begin. Raises Unsupported where a module could not be imported at all.
 
         `unchecked` are paths, as the message of `finish` gives them, of which the caller says that they do not matter.
-        `texts` gives those that the model holds.
+        `texts` gives those that the model holds, `place` the path at which it holds a thing.
         """
         self.reached: set[str] = set()
         """What of the project is reached, by whatever way: `module:name at its top`."""
         self.set_by_imports: Collection[str] | None = ()
         """Once it is finished, the process-wide settings that an import makes; None where nobody could tell."""
+        self._parted: list[tuple[str, str, str]] = []
         self._copy: Copy | None = None
         self._unchecked = tuple(unchecked)
         for module in sorted({name.partition(":")[0] for name in names}):
@@ -60,6 +63,9 @@ class Check:
             try:
                 now = reach(names, project, texts=texts)
                 self._now, self.reached = now.found, now.reached
+                modules = sorted({name.partition(":")[0] for name in now.reached})
+                own = [source for module in modules if (source := project.own(module)) is not None]
+                self._parted = list(parted(now.things, place, own))
             except BaseException:
                 self.stop()
                 raise
@@ -83,6 +89,14 @@ class Check:
                 f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "
                 f"neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing needs it"
             )
+        for held, path, function in self._parted:
+            if not path.startswith(self._unchecked):
+                name = path.partition(":")[2]
+                raise Unsupported(
+                    f"{held} is {path} too, and {function} writes into {name}: a load makes two of it, and one would "
+                    f"not get what the other gets. Let {function} write into the model's, give the model a copy of it, "
+                    f"or save(..., unchecked=[{path!r}]) if nothing needs it"
+                )
 
     def stop(self) -> None:
         """End the copy, if it still works."""

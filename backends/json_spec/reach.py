@@ -145,6 +145,11 @@ class Reach:
         self._reading: list[tuple[str, set[str]]] = []
         """Functions that read environment variables, and the texts in them."""
 
+    @property
+    def things(self) -> Mapping[str, Any]:
+        """Path -> what is reached there."""
+        return self._things
+
     def enter(self, thing: Any, path: str) -> None:
         self._left.append((thing, path))
 

@@ -201,7 +201,7 @@ def write_artifact(
     project = Project({name.partition(":")[0] for name in names}, typed.find if home is None else home.find)
     written = Written(graph, regions, names, home, project, typed, {}, digest)
     if home is None:
-        written.check = imported.Check(names - typed.own, project, unchecked, lambda: texts_in(graph))
+        written.check = imported.Check(names - typed.own, project, unchecked, lambda: texts_in(graph), writer.place)
     try:
         with beside_the_rest(regions) as other:  # the disk works while the texts are made
             tensors = other.submit(write, regions, directory / files.WEIGHTS, digest)

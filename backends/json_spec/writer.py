@@ -118,6 +118,11 @@ class Writer:
         """Every name of a class or function in the graph."""
         return {name for _, name in self._definitions.values()}
 
+    def place(self, value: Any) -> str | None:
+        """The path of an object with an identity in the graph; None where it is not in it."""
+        slot = self._slots.get(id(value))
+        return slot.path if slot is not None else None
+
     def encode(self, value: Any, path: str) -> Any:
         """The node for a value: JSON, a tagged value, or the Slot of something with an identity."""
         kind = type(value)

@@ -209,6 +209,7 @@ class Found:
 def finish(fresh, now=None, of_script=(), unchecked=()):
     check = imported.Check.__new__(imported.Check)
     check._copy, check._now, check._of_script, check._unchecked = Found(fresh), now or {}, list(of_script), unchecked
+    check._parted = []
     check.finish()
     return check
 
