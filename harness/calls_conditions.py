@@ -17,6 +17,16 @@ from harness.project_edits import MARK
 from harness.session import Session, batches_of, read_reference, seed
 
 
+def put_on_cuda_once(session: Session) -> dict[str, Any]:
+    """Where there is a GPU, move the model there and back: `to` parts what shares memory and drops strides, which no
+    method of saving is to blame for. A process that has used a GPU cannot be forked for others that do."""
+    if not torch.cuda.is_available():
+        return {}
+    session.stage = "condition"
+    session.model.to("cuda").to("cpu")
+    return {"forkable": False}
+
+
 def save_on_cuda(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
     """As `calls_save.save`, of a model on a GPU; `tagged`: how many storages were said to be.
 

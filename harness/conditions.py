@@ -25,9 +25,11 @@ spawned_workers the project, imported           the project; one worker of a Dat
 other_interpreter   the project, imported       the project, another Python and its own torch and libraries; what these
                                                 lack is `unavailable`
 
-`saved_on_cuda` moves the model to a GPU where the machine has one. Where it has none, torch is told that the storages
-which it writes are on `cuda:0` (`calls_conditions.save_on_cuda`): pickles, `torch.save` and `torch.package` then hold
-what they would hold. A method that writes no storage that way cannot be judged so, and the cell is `unavailable`.
+`saved_on_cuda` moves the model to a GPU where the machine has one; what a move changes in a model (memory that was
+shared, strides) is the original's, and one that cannot be moved is `unavailable`. Where it has none, torch is told that
+the storages which it writes are on `cuda:0` (`calls_conditions.save_on_cuda`): pickles, `torch.save` and
+`torch.package` then hold what they would hold. A method that writes no storage that way cannot be judged so, and the
+cell is `unavailable`.
 
 `source_edited` asks which code ran (`code_ran` of the record): `saved`, `edited`, or `refused`, where loading raised
 and the same artifact loads beside the unedited project, which is tried to tell. The edit is harmless, so that nothing

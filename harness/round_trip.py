@@ -342,6 +342,9 @@ def _not_saved(saved: Saved, error: WorkerFailed | WorkerDied) -> dict[str, Any]
     if saved.how == "notebook" and stopped["stage"] == "build":  # which says nothing of the backend
         message = f"this model's code does not run in a notebook: {stopped['error_type']}: {stopped['message']}"
         return stopped | {"outcome": "unavailable", "message": message}
+    if saved.how == "cuda" and stopped["stage"] == "condition":
+        message = f"this model cannot be moved to a GPU and back: {stopped['error_type']}: {stopped['message']}"
+        return stopped | {"outcome": "unavailable", "message": message}
     return stopped
 
 

@@ -61,7 +61,7 @@ class Original:
 
 def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | None = None) -> dict[str, Any]:
     """Build the model there: the answer of `calls_save.build`. Raises WorkerFailed, WorkerDied."""
-    return worker.call(
+    built = worker.call(
         "build",
         project=str(stage.folder),
         module=stage.module,
@@ -70,6 +70,7 @@ def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | N
         backend=backend,
         how=how,
     )
+    return built | (worker.call("put_on_cuda_once") if how == "cuda" else {})
 
 
 _libraries: dict[tuple[Interpreter | None, tuple[str, ...]], Worker | None] = {}

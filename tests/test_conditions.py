@@ -14,6 +14,7 @@ import pytest
 from harness import conditions, project_edits, registry, round_trip
 from harness.conditions import CONDITIONS
 from harness.staging import stage
+from harness.templates import Original
 
 FAKES = Path(__file__).with_name("fakes.py")
 
@@ -261,6 +262,63 @@ def test_saved_on_cuda(run_cell, backend, outcome, told):
     record = run_cell(backend, "nested_fruit", "saved_on_cuda")
     assert record.outcome in outcome.split("|"), record.message
     assert told in " ".join([record.message or "", *(item["message"] for item in record.state)])
+
+
+ON_A_GPU = """
+import torch
+from torch import nn
+
+torch.cuda.is_available = lambda: True
+
+
+class Moves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scales", torch.arange(4.0))
+        self.register_buffer("first", self.scales[:2])
+
+    def to(self, where):
+        {to}
+        return self
+
+    def preprocess(self, x):
+        return torch.tensor(x)
+
+    def forward(self, batch):
+        return batch * self.first
+
+    def postprocess(self, output):
+        return output.tolist()
+
+
+def build() -> nn.Module:
+    return Moves()
+
+
+def examples():
+    return [[1.0, 2.0]]
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["built by itself", "a fork of the original"])
+@pytest.mark.parametrize("way", ["parts", "raises"])
+def test_what_a_move_to_a_gpu_does_is_not_the_methods_doing(tmp_path, shared, way):
+    to = {"parts": "self.first = self.first.clone()", "raises": "raise NotImplementedError('no data!')"}[way]
+    project(tmp_path / "project", moves=ON_A_GPU.format(to=to))
+    staged = stage(registry.model_source(f"{tmp_path / 'project' / 'moves.py'}:build"), tmp_path / "stage")
+    original = Original("build", staged, tmp_path / "original", "cuda") if shared else None
+    saved = round_trip.save("pickle", "build", staged, tmp_path / "cell", "cuda", original)
+    if way == "parts":
+        assert saved.stopped is None and saved.facts["changed_original"] == []
+        result = round_trip.load(saved, CONDITIONS["saved_on_cuda"]).result
+        assert result["outcome"] == "exact", result
+    else:
+        told = "this model cannot be moved to a GPU and back: NotImplementedError: no data!"
+        assert (saved.stopped["outcome"], saved.stopped["message"]) == ("unavailable", told)
+    saved.close()
+    if original is not None:
+        assert not original.forkable
+        original.close()
 
 
 def test_the_tag_is_taken_off_again(tmp_path):

@@ -281,4 +281,6 @@ def _computed(module: nn.Module) -> dict[str, _Way]:
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     one, other = one.detach(), other.detach()
+    if one.device != other.device:  # `to` leaves behind what a hook has computed
+        one, other = one.cpu(), other.cpu()
     return one.dtype == other.dtype and torch.equal(one, other)

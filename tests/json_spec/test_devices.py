@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backends.base import UnsupportedModel
-from backends.json_spec import ExampleMismatch, examples, load, save
+from backends.json_spec import ExampleMismatch, examples, load, modules, save
 from backends.json_spec.regions import Region, view_of_tensor
 from backends.json_spec.tensors import Weights
 
@@ -110,3 +110,25 @@ def test_copies_of_what_is_not_on_the_cpu_are_not_kept():
     tensor = torch.empty(4)
     views = [view_of_tensor(part, "weight", {}) for part in (tensor[:1], tensor[3:])]
     assert Region("weight", views[0].low, views[1].high, views).is_gathered()
+
+
+class Elsewhere:
+    """A tensor on another device, as far as it is looked at: it is compared with no other, but for a copy of it."""
+
+    device, dtype = torch.device("cuda:0"), torch.float32
+
+    def __init__(self, *values):
+        self.values = values
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return torch.tensor(self.values)
+
+
+def test_what_a_hook_computed_may_have_stayed_on_the_cpu():
+    computed = torch.tensor([1.0, 2.0])
+    assert modules._same(computed, Elsewhere(1.0, 2.0)) and modules._same(Elsewhere(1.0, 2.0), computed)
+    assert not modules._same(computed, Elsewhere(1.0, 3.0))
+    assert modules._same(computed, computed.clone()) and not modules._same(computed, computed + 1)
