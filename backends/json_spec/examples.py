@@ -230,8 +230,8 @@ def _run_and_write(written: Written, directory: Path, copies: list[Any], inputs:
     for example in (examples := read()):
         example |= run(copies[0], example["input"])
     _write(written, directory, [{**ran, "input": one["input"]} for ran, one in zip(examples, read(), strict=True)])
-    known = written.check is not None and written.check.set_by_imports is not None
-    with settings.as_at_start(written.check.set_by_imports if known else settings.SETTINGS) as changed:
+    kept = written.check.settings if written.check is not None else settings.SETTINGS
+    with settings.as_at_start(kept) as changed:
         try:
             compare_examples(copies[-1], read())
         except ExampleMismatch as error:

@@ -47,8 +47,9 @@ class Check:
         """
         self.reached: set[str] = set()
         """What of the project is reached, by whatever way: `module:name at its top`."""
-        self.set_by_imports: Collection[str] | None = ()
-        """Once it is finished, the process-wide settings that an import makes; None where nobody could tell."""
+        self.settings: Collection[str] = ()
+        """Once it is finished, those of the whole process that a load has too: imports make them. Where nobody could
+        tell, all."""
         self._parted: list[tuple[str, str, str]] = []
         self._copy: Copy | None = None
         self._unchecked = tuple(unchecked)
@@ -64,8 +65,8 @@ class Check:
                 now = reach(names, project, texts=texts)
                 self._now, self.reached = now.found, now.reached
                 modules = sorted({name.partition(":")[0] for name in now.reached})
-                own = [source for module in modules if (source := project.own(module)) is not None]
-                self._parted = list(parted(now.things, place, own))
+                sources = [source for module in modules if (source := project.own(module)) is not None]
+                self._parted = list(parted(now.things, place, sources))
             except BaseException:
                 self.stop()
                 raise
@@ -75,14 +76,14 @@ class Check:
         fresh = self._copy.result() if self._copy is not None else None
         if fresh is None:
             if self._copy is not None:
-                self.set_by_imports = None
+                self.settings = settings.SETTINGS
             if self._of_script:  # nothing else says that an import would give what the script runs
                 way_out = "move it out of the script to a module of its own"
                 raise Unsupported(f"{self._of_script[0]} cannot be imported anew: {way_out}")
             return
         if isinstance(fresh, str):
             raise Unsupported(_cannot_be_imported(fresh))
-        self.set_by_imports = fresh["settings"]
+        self.settings = fresh["settings"]
         if changed := _changed(self._now, fresh["found"], self._unchecked):
             path, found, was = changed
             raise Unsupported(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from backends.json_spec import bytecode, forked, imported, load, reach, save, sources
+from backends.json_spec import bytecode, forked, imported, load, reach, save, settings, sources
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
@@ -235,8 +235,8 @@ def test_the_verdict_on_what_an_import_gives(what):
 
 
 def test_verdicts_without_a_word():
-    assert finish(None).set_by_imports is None
-    assert finish({"m:X": "1"}, {"m:X": "1"}, ["train:Net"]).set_by_imports == ["torch.get_default_dtype()"]
+    assert finish(None).settings is settings.SETTINGS
+    assert finish({"m:X": "1"}, {"m:X": "1"}, ["train:Net"]).settings == ["torch.get_default_dtype()"]
     finish({"m:X": "1"}, {"m:X": "2"}, unchecked=("m:X",))
     finish({"m:C": "c", "m:C.x": "1"}, {"m:C": "is m:B"}, unchecked=("m:C",))
     finish({"m:C.x": "1"}, {})  # reached only by way of something else that changed
