@@ -70,6 +70,7 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     },
     ("trait_process.py", "process"): {
         "default_dtype_changed": ("torch.set_default_dtype before the save", DEFAULTS),
+        "default_dtype_needed": ("every prediction makes tensors of the changed default dtype", DEFAULTS),
         "numpy_errors_raised": ("np.seterr makes an error of a division", DEFAULTS),
         "numpy_prints_fewer_digits": ("np.set_printoptions, and arrays as text", DEFAULTS),
         "warnings_are_errors": ("a filter makes an error of a warning", DEFAULTS),

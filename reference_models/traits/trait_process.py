@@ -79,6 +79,17 @@ def default_dtype_changed() -> nn.Module:
     return model
 
 
+class InTheDefaultDtype(Readings):
+    def preprocess(self, x):
+        return torch.tensor(x)
+
+
+def default_dtype_needed() -> nn.Module:
+    model = made(InTheDefaultDtype).double()
+    torch.set_default_dtype(torch.float64)
+    return model
+
+
 class TakesLogarithms(Readings):
     def rare(self):
         try:
