@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where files go to several processes, the longest go first."""
+    """Where files go to several processes, the longest go first, and each process computes with one thread: two pools
+    of threads on the same cores spend their time waiting for each other."""
     if hasattr(config, "workerinput"):  # of pytest-xdist
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
         items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
