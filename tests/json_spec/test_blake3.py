@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import json_spec_things as things
@@ -14,6 +12,7 @@ from forging import vouch
 from test_whole import TRUST, damage_weights
 
 from backends.json_spec import ArtifactError, load, save
+from tests import programs
 
 blake3 = pytest.importorskip("blake3", reason="pip install blake3")
 OFFICIAL = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
@@ -122,11 +121,8 @@ load(sys.argv[1] + ".plain", trust=["json_spec_things"])
 
 
 def test_without_its_package_the_way_out_is_said(artifact):
-    here = Path(__file__).parent
-    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {[str(here), str(here.parents[1])]!r}"
-                           + WITHOUT, str(artifact)], capture_output=True, text=True, timeout=120)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
+    told = programs.run(WITHOUT, str(artifact), folder=artifact.parent, path=[Path(__file__).parent])
+    first, second = told.splitlines()
     assert first == ("BLAKE3 digests need the package blake3: pip install blake3, or load with verify=False, which "
                      "compares nothing")  # fmt: skip
     assert second == "BLAKE3 digests need the package blake3: pip install blake3"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import linecache
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from backends.base import UnsupportedModel
+from tests import programs
 from tests.json_spec.kernels import NET, SAVE
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +23,7 @@ def test_it_loads_where_there_is_no_notebook(kernel):
         "model = load('artifact', trust='bundled', check=True)\n"
         "print(model(torch.ones(1, 2)).tolist(), sorted(set(sys.modules) & {'notebook_cells'}))"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    told = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+    told = programs.run(program, folder=Path.cwd())
     assert told == "[[2.0, 3.0]] []\n"
     assert kernel.source == (
         '"""What a model needs of the cells of a notebook, taken from them when it was saved."""\n\n'

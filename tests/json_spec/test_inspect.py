@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 
 import crafting
 import json_spec_things as things
@@ -14,6 +12,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from backends.json_spec import ArtifactError, differences, inspect, inspecting, save
+from tests import programs
 from tests.json_spec.forging import forge
 
 
@@ -192,6 +191,5 @@ def test_the_command(saved):
 def test_looking_needs_no_project(saved, tmp_path):
     folder = saved("a", model())
     code = f"from backends.json_spec import inspect; print(inspect({str(folder)!r}).line())"
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith("model: json_spec_things:Compound(tokenizer="), done.stderr
+    told = programs.run(f"{code}; import sys; assert 'json_spec_things' not in sys.modules", folder=tmp_path)
+    assert told.startswith("model: json_spec_things:Compound(tokenizer=")

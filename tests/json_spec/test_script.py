@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import programs
+
 ROOT = Path(__file__).parents[2]
 CLASS = """\
 import functools
@@ -54,6 +56,7 @@ GUARD_IT = r"importing train would do what the script does: put that under `if _
 
 
 def python(folder, *arguments, stdin=None):
+    """What a new interpreter prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, text=True
@@ -62,12 +65,17 @@ def python(folder, *arguments, stdin=None):
     return done.stdout.strip()
 
 
+def script(folder, code=None):
+    """As `python`, of the code or of train.py, but forked."""
+    return programs.run(code or folder / "train.py", folder=folder).strip()
+
+
 def load_elsewhere(folder, trust, artifact):
     code = (
         f"import torch; from backends.json_spec import load; m = load({str(artifact)!r}, trust={trust!r}, check=True)\n"
         f"print(type(m).__module__, m(torch.ones(1, 2)).shape[0])"
     )
-    return python(folder, "-c", code)
+    return script(folder, code)
 
 
 @pytest.fixture
@@ -136,7 +144,7 @@ def test_a_script_that_is_imported_too_is_refused(what, folder):
     """Its classes are there twice; in another process they are one."""
     (folder / "helpers.py").write_text(COPIES[what])
     (folder / "train.py").write_text(REFUSED + TWICE + GUARD + TRIES)
-    told = python(folder, "train.py")
+    told = script(folder)
     assert re.search(r"train:Unit was changed .* and another one of that name|<import train> .* second copy", told), (
         told
     )
@@ -152,7 +160,7 @@ QUICK = ("unguarded", "global", "fails")
 def test_a_script_that_an_import_does_not_give_is_refused(what, folder):
     text, message = REFUSALS[what]
     (folder / "train.py").write_text(text)
-    told = python(folder, "train.py")
+    told = script(folder)
     assert re.search(message, told), told
     assert told.count("\n") == 0, "the script ran again"
 
@@ -175,15 +183,15 @@ def test_a_notebooks_class_is_refused_with_the_ways_out_that_work(folder):
     save = "save(Net(), 'artifact', examples=[torch.ones(1, 2)], bundle_source=False)"
     cells = (REFUSED + CLASS, f"try:\n    {save}\nexcept UnsupportedModel as error:\n    print(error)\n")
     ran = "".join(f"run({cell!r}, os.path.abspath('ipykernel_1/{n}.py'))\n" for n, cell in enumerate(cells))
-    told = python(folder, "-c", f"{NOTEBOOK}{ran}")
+    told = script(folder, f"{NOTEBOOK}{ran}")
     assert "model is the class Net of __main__: it was typed" in told
     assert "begin its cell with `%%writefile my_model.py`" in told and not (folder / "artifact").exists()
     (folder / "my_model.py").write_text(CLASS)  # what %%writefile does
     imports = "import torch\nfrom backends.json_spec import save\nfrom my_model import Net\n"
-    assert python(folder, "-c", f"{NOTEBOOK}run({imports + save!r}, 'ipykernel_1/2.py')\n") == ""
+    assert script(folder, f"{NOTEBOOK}run({imports + save!r}, 'ipykernel_1/2.py')\n") == ""
     assert load_elsewhere(folder, ["my_model"], folder / "artifact").endswith("my_model 1")
     carried = f"import torch\nfrom backends.json_spec import save\n{save.replace('False', 'True')}"
     for cells in ([CLASS, carried], [imports, carried]):  # a cell is compiled as a whole here
         ran = "".join(f"run({cell!r}, os.path.abspath('ipykernel_1/{n}.py'))\n" for n, cell in enumerate(cells))
-        assert python(folder, "-c", f"{NOTEBOOK}{ran}") == ""
+        assert script(folder, f"{NOTEBOOK}{ran}") == ""
         assert load_elsewhere(folder, "bundled", folder / "artifact").split()[0] != "my_model"

@@ -7,8 +7,6 @@ import gc
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import json_spec_things as things
@@ -20,6 +18,8 @@ from torch.nn.modules import module as torch_module
 
 from backends.json_spec import ArtifactError, files, load, save, saving
 from backends.json_spec.digests import digests_text
+from harness.process import WorkerDied
+from tests import programs
 
 TRUST = ["json_spec_things"]
 
@@ -130,11 +130,8 @@ save(things.Holder(a=2), sys.argv[1])
 @pytest.mark.parametrize("when", KILLED_AT)
 def test_a_killed_save_leaves_a_whole_artifact(tmp_path, when):
     save(things.Holder(a=1), tmp_path / "artifact")
-    here = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent.parent}"}
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "artifact"), KILLED_AT[when]]
-    died = subprocess.run(command, env=environment, timeout=120).returncode
-    assert died == -signal.SIGKILL
+    with pytest.raises(WorkerDied, match="killed by SIGKILL"):
+        programs.run(SCRIPT, str(tmp_path / "artifact"), KILLED_AT[when], folder=tmp_path, path=[Path(__file__).parent])
     expected = 2 if when == "the old one is about to be removed" else 1
     assert load(tmp_path / "artifact", trust=TRUST).a == expected
 
