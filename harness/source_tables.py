@@ -7,21 +7,30 @@ and its file holds dozens. For the corpus alone (see `warm`): whatever is timed 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backends.json_spec.sources import Source
+
+TABLES = ("tree", "tokens")
+"""The attributes of `Source` that are remembered."""
 
 
 def keep() -> None:
     """Have `Source.tree` and `Source.tokens` remembered by the file's bytes, of which they are made."""
     from backends.json_spec.sources import Source
 
-    for name in ("tree", "tokens"):
-        setattr(Source, name, property(_by_bytes(vars(Source)[name].func)))
+    for name in TABLES:
+        setattr(Source, name, property(_by_bytes(vars(Source)[name].func, _found[name])))
 
 
-def _by_bytes(read):
-    found = {}
+_found: dict[str, dict[bytes, Any]] = {name: {} for name in TABLES}
 
+
+def _by_bytes(read: Callable[[Source], Any], found: dict[bytes, Any]) -> Callable[[Source], Any]:
     @functools.wraps(read)
-    def kept(source):
+    def kept(source: Source) -> Any:
         if source.data not in found:
             found[source.data] = read(source)
         return found[source.data]

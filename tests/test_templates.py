@@ -361,7 +361,7 @@ def test_kept_sources_are_those_of_a_plain_save(tmp_path, monkeypatch):
         return [Source("user", tmp_path / "user.py", text, False).digest("f") for text in texts * 2]
 
     plain = digests()
-    for name in ("tree", "tokens"):
+    for name in source_tables.TABLES:
         monkeypatch.setattr(Source, name, vars(Source)[name])
     source_tables.keep()
     assert digests() == plain and plain[0] != plain[1]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import source_tables
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -24,6 +26,13 @@ def validator():
     return jsonschema.Draft202012Validator(json.loads(schema.read_text("utf-8")))
 
 
+@cache
+def wrong_in(text: bytes) -> str | None:
+    """Where a spec.json is not of its schema; many tests write the same one."""
+    wrong = next(validator().iter_errors(json.loads(text)), None)
+    return wrong and f"{wrong.json_path}: {wrong.message[:300]}"
+
+
 @pytest.fixture(autouse=True)
 def nothing_noted_outside_the_model():
     """What hooks of one test noted in their module would have the next test's save refused."""
@@ -35,6 +44,16 @@ def nothing_noted_outside_the_model():
 
 
 @pytest.fixture(autouse=True)
+def sources_are_read_once(monkeypatch):
+    """As the corpus reads them: hundreds of tests save what one large file defines."""
+    from backends.json_spec.sources import Source
+
+    for name in source_tables.TABLES:
+        monkeypatch.setattr(Source, name, vars(Source)[name])  # to be put back afterwards
+    source_tables.keep()
+
+
+@pytest.fixture(autouse=True)
 def written_specs_are_of_the_schema(monkeypatch):
     """Whatever a test saves must pass the schema."""
     from backends.json_spec import saving
@@ -43,10 +62,9 @@ def written_specs_are_of_the_schema(monkeypatch):
 
     def checked(graph):
         text = render(graph)
-        if sys._getframe(1).f_code.co_filename == saving.__file__ and list(graph) == saving.MEMBERS:
-            wrong = next(validator().iter_errors(json.loads(text)), None)
-            if graph["format"] == "json-spec" and wrong is not None:
-                raise AssertionError(f"spec.json is not of its schema at {wrong.json_path}: {wrong.message[:300]}")
+        is_saved = sys._getframe(1).f_code.co_filename == saving.__file__ and list(graph) == saving.MEMBERS
+        if is_saved and graph["format"] == "json-spec" and (wrong := wrong_in(text)) is not None:
+            raise AssertionError(f"spec.json is not of its schema at {wrong}")
         return text
 
     monkeypatch.setattr(saving, "spec_text", checked)
