@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry, round_trip
+from harness import huge_pages, registry, round_trip
 from harness.conditions import condition
 from harness.staging import stage
 
@@ -28,6 +28,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):  # of pytest-xdist
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
+        # many tests fork this process, which by now holds torch and more
+        huge_pages.gather()
         items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
