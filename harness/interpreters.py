@@ -153,7 +153,8 @@ def start(interpreter: Interpreter, log: str) -> tuple[Connection, ForkedProcess
             theirs.close()
 
 
-def close() -> None:
-    """End all servers; the next worker starts one again."""
-    while _servers:
-        _servers.popitem()[1].close()
+def close(interpreter: Interpreter | None = None) -> None:
+    """End all servers, or that of one interpreter; the next worker starts one again."""
+    for one in list(_servers) if interpreter is None else [interpreter]:
+        if (server := _servers.pop(one, None)) is not None:
+            server.close()

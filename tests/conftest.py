@@ -35,16 +35,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def run_cell(tmp_path):
-    """`run_cell(backend, model, condition, interpreter)` -> Record."""
+    """`run_cell(backend, model, condition, interpreter, original)` -> Record."""
     count = 0
 
-    def run(backend: str, model: str, wanted: str = "fresh_process", interpreter=None):
+    def run(backend: str, model: str, wanted: str = "fresh_process", interpreter=None, original=None):
         nonlocal count
         count += 1
         source = registry.model_source(model)
         staged = stage(source, tmp_path / f"stage{count}")
         chosen = condition(wanted)
-        saved = round_trip.save(backend, source.builder, staged, tmp_path / f"cell{count}", chosen.saving)
+        saved = round_trip.save(backend, source.builder, staged, tmp_path / f"cell{count}", chosen.saving, original)
         try:
             loaded = round_trip.load(saved, chosen, interpreter)
             loaded.close()

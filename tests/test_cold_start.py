@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from harness import cold_start, registry, round_trip
 from harness.competitor import Competitor
 from harness.matrix import Run, Settings
-from harness.records import read_records
+from harness.records import Record, read_records
 from harness.staging import stage
 
 ROOT = Path(__file__).parent.parent
@@ -49,8 +50,19 @@ def test_a_start_that_fails_is_an_outcome(competitor, tmp_path):
     assert record.facts == {}
 
 
-def test_a_records_command_runs_that_cell_again(tmp_path):
+@dataclass
+class Again:
+    """A cell, and what its command gave with some options more."""
+
+    cell: Record
+    records: list[Record]
+    benchmarks: list[dict]
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory):
     """Also where names need quoting: a model's file in a folder whose name has a blank."""
+    tmp_path = tmp_path_factory.mktemp("again")
     folder = tmp_path / "my models"
     folder.mkdir()
     source = registry.model_source("nested_fruit")
@@ -62,30 +74,30 @@ def test_a_records_command_runs_that_cell_again(tmp_path):
     run.close()
     command = shlex.split(cell.rerun)
     assert command[:2] == ["pytest", "benchmarks/"]
+    more = ["--condition", "fresh_process", "--rounds", "4", "--cold-starts", "all"]
+    into = ["--output", str(tmp_path / "again"), "--benchmark-json", str(tmp_path / "bench.json")]
     done = subprocess.run(
-        [sys.executable, "-m", *command, "--rounds", "0", "--output", str(tmp_path / "again")],
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-m", *command, *more, *into], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    (again,) = (record for record in read_records(tmp_path / "again").records if record.kind == "cell")
+    records = read_records(tmp_path / "again").records
+    return Again(cell, records, json.loads((tmp_path / "bench.json").read_text())["benchmarks"])
+
+
+def test_a_records_command_runs_that_cell_again(again):
+    (found,) = (record for record in again.records if (record.kind, record.condition) == ("cell", again.cell.condition))
     named = ("backend", "model", "condition", "outcome", "stage", "error_type", "message", "rerun")
-    assert [getattr(again, name) for name in named] == [getattr(cell, name) for name in named]
+    assert [getattr(found, name) for name in named] == [getattr(again.cell, name) for name in named]
 
 
-def test_pytest_benchmark_shows_the_records_numbers(tmp_path):
+def test_pytest_benchmark_shows_the_records_numbers(again):
     """Its JSON and our records hold the same durations, those of the worker's own clock; cold starts stand beside."""
-    command = [sys.executable, "-m", "pytest", "benchmarks/", "--backend", "pickle", "--model",
-               "nested_fruit", "--condition", "fresh_process", "--rounds", "4", "--cold-starts", "all",
-               "--output", str(tmp_path / "run"), "--benchmark-json", str(tmp_path / "bench.json")]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    records = read_records(tmp_path / "run").records
-    assert {record.kind for record in records} >= {"cell", "floor", "cold_start"}
-    cells = {cell.backend: cell for cell in records if cell.kind == "cell"}
-    shown = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]
-    assert len(shown) == 3
-    for benchmark in shown:
+    assert {record.kind for record in again.records} >= {"cell", "floor", "cold_start"}
+    (cell,) = (record for record in again.records if (record.kind, record.condition) == ("cell", "fresh_process"))
+    assert len(again.benchmarks) == 3
+    for benchmark in again.benchmarks:
         operation = benchmark["group"].partition(": ")[2]
-        expected = getattr(cells[benchmark["name"]], f"{operation}_s")
+        expected = getattr(cell, f"{operation}_s")
+        assert benchmark["name"] == cell.backend
         assert len(expected) == 4
         assert benchmark["stats"]["data"] == pytest.approx(expected, rel=1e-6)

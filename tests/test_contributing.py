@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -71,6 +72,10 @@ def test_the_example_is_short():
     assert len([line for line in FILE.partition('"""\n\nimport')[2].splitlines() if line]) <= 20
 
 
+distributions_of = cache(metadata.packages_distributions)
+"""Half a second's look at all that is installed."""
+
+
 def named(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
 
@@ -98,7 +103,7 @@ def test_every_row_has_done_the_four_steps(name):
     pinned = {named(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] not in ("", "#")}
     offered = {named(requirement) for requirement in [*PROJECT["dependencies"], *extra]}
     for library in entry.requires:
-        distributions = {named(found) for found in metadata.packages_distributions().get(library, [library])}
+        distributions = {named(found) for found in distributions_of().get(library, [library])}
         assert distributions & offered, f"{library} is in no extra that the row names"
         assert distributions & pinned, f"{library} is not pinned"
     outcomes = (ROOT / "tests" / "expected" / f"{name}.csv").read_text()

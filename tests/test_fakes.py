@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import process
+from harness import process, registry
+from harness.staging import stage
+from harness.templates import Original
 
 FAKES = Path(__file__).with_name("fakes.py")
 
@@ -32,8 +34,25 @@ CAUGHT = {
 }
 
 
-def test_the_honest_one_is_exact(run_cell):
-    record = run_cell(f"{FAKES}:Honest", "tied_char_lm")
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """The model that most of them save: training it takes longer than a cell does."""
+    folder = tmp_path_factory.mktemp("tied_char_lm")
+    source = registry.model_source("tied_char_lm")
+    original = Original(source.builder, stage(source, folder / "stage"), folder / "original")
+    assert original.forkable
+    yield original
+    original.close()
+
+
+@pytest.fixture
+def cell(run_cell, original):
+    """`cell(fake)` -> Record, of that model."""
+    return lambda name: run_cell(f"{FAKES}:{name}", "tied_char_lm", original=original)
+
+
+def test_the_honest_one_is_exact(cell):
+    record = cell("Honest")
     assert record.outcome == "exact"
     assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "equal"}
 
@@ -44,22 +63,22 @@ def test_what_running_the_original_changed_of_its_class_is_not_the_backends_doin
 
 
 @pytest.mark.parametrize("name", CAUGHT)
-def test_a_wrong_backend_is_caught(run_cell, name):
+def test_a_wrong_backend_is_caught(cell, name):
     outcome, words = CAUGHT[name]
-    record = run_cell(f"{FAKES}:{name}", "tied_char_lm")
+    record = cell(name)
     assert record.outcome in outcome.split("|"), record
     told = " ".join([f"{record.error_type}: {record.message}", *(item["path"] for item in record.state)])
     assert words in told
 
 
-def test_a_difference_in_the_second_example_names_it(run_cell):
-    record = run_cell(f"{FAKES}:WrongInTheSecondExample", "tied_char_lm")
+def test_a_difference_in_the_second_example_names_it(cell):
+    record = cell("WrongInTheSecondExample")
     assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "different"}
     assert any("postprocess(examples[1])['translation']" in item["path"] for item in record.state)
 
 
-def test_a_failing_stage_is_named(run_cell):
-    record = run_cell(f"{FAKES}:PostprocessDies", "tied_char_lm")
+def test_a_failing_stage_is_named(cell):
+    record = cell("PostprocessDies")
     assert (record.stage, record.error_type) == ("postprocess", "NameError")
     assert record.taps == {"preprocess": "equal", "forward": "equal", "postprocess": "different"}
 

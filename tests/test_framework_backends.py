@@ -21,6 +21,7 @@ import torch
 from backends.project import own_modules, own_sources
 from harness import inference, registry
 from harness.staging import stage
+from tests import programs
 
 
 @pytest.fixture
@@ -62,7 +63,10 @@ def test_nothing_is_left_in_the_home_or_where_the_program_runs(name, tmp_path):
     for folder in (home, here, artifact):
         folder.mkdir()
     code = f"""
-import pathlib, torch
+import os, pathlib, torch, warnings
+os.environ.clear()
+os.environ.update({{"HOME": {str(home)!r}, "PATH": {os.environ["PATH"]!r}}})
+warnings.simplefilter("ignore")
 from harness import inference, registry
 backend, directory = registry.load_backend({name!r}), pathlib.Path({str(artifact)!r})
 model = torch.nn.Sequential(torch.nn.Linear(2, 2)).eval()
@@ -71,8 +75,7 @@ backend.save(model, directory, **batches)
 loaded = backend.load(directory)
 loaded.forward(torch.zeros(1, 2))
 """
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
-    subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", code], cwd=here, env=environment, check=True)
+    programs.run(code, folder=here)
     assert [*home.rglob("*"), *here.rglob("*")] == []
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections import namedtuple
 
 import pytest
+from click.testing import CliRunner
 
 from harness import growth, growth_curves, synthetic
+from harness.cli import main
 from harness.errors import NoRoom
 from harness.records import Record, RecordWriter, read_records
 
@@ -88,16 +88,15 @@ def test_no_room_is_said_before_anything_is_written(monkeypatch, tmp_path):
 
 
 def test_the_command_measures_and_resumes(tmp_path):
-    command = [sys.executable, "-m", "harness", "growth", "--backend", "pickle", "--max-bytes", "4MB",
-               "--output", str(tmp_path / "run")]  # fmt: skip
-    done = subprocess.run([*command, "--max-modules", "10"], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    command = ["growth", "--backend", "pickle", "--max-bytes", "4MB", "--output", str(tmp_path / "run")]
+    done = CliRunner().invoke(main, [*command, "--max-modules", "10"])
+    assert done.exit_code == 0, done.stderr
     first = read_records(tmp_path / "run").records
     assert [found.outcome for found in first] == ["exact"] * 3
     assert all(len(found.load_s) == growth.ROUNDS for found in first)
     assert first[-1].facts["peak_anon_bytes_load"] > 4 * MB
-    done = subprocess.run([*command, "--max-modules", "100"], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(main, [*command, "--max-modules", "100"])
+    assert done.exit_code == 0, done.stderr
     assert "1 of 1, " in done.stderr  # what a log says of the progress
     both = read_records(tmp_path / "run").records
     assert len(both) == 4

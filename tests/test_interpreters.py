@@ -27,8 +27,7 @@ NEXT = [other for other in BUILT.values() if other.python.rpartition(".")[0] != 
 
 @pytest.fixture(scope="module")
 def this():
-    yield interpreters.describe(sys.executable)
-    interpreters.close()
+    return interpreters.describe(sys.executable)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +42,9 @@ def poor(tmp_path_factory):
     os.system(f"{sys.executable} -m venv --without-pip {folder / 'venv'}")
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     (site / "libraries.pth").write_text(str(libraries))
-    yield interpreters.describe(str(folder / "venv" / "bin" / "python"))
-    interpreters.close()
+    poor = interpreters.describe(str(folder / "venv" / "bin" / "python"))
+    yield poor
+    interpreters.close(poor)
 
 
 def test_a_worker_elsewhere_holds_torch_and_nothing_else(this):
