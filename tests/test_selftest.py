@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from harness import intervals, selftest
+from harness.cli import main
 from harness.errors import UnknownName
 from harness.records import read_records
 
@@ -77,11 +79,8 @@ def test_the_worst_verdict_is_the_whole_ones():
 
 def test_known_memory_is_found_and_written_down(tmp_path):
     """The command, with the one check that no busy machine spoils."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "selftest", "--only", "memory", "--output", str(tmp_path / "run")],
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = CliRunner().invoke(main, ["selftest", "--only", "memory", "--output", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
     records = read_records(tmp_path / "run").records
     assert [record.facts["verdict"] for record in records] == ["pass"] * 3
     assert all(record.kind == "selftest" for record in records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import pickletools
 import subprocess
@@ -14,6 +13,7 @@ from torch import nn
 
 from harness.compare import compare
 from harness.snapshot import ATOMS, snapshot_model, snapshot_value
+from tests import programs
 
 
 class Holder(nn.Module):
@@ -63,10 +63,9 @@ def test_sets_compare_alike_under_any_hash_seed(tmp_path):
         "open(sys.argv[1], 'wb').write(pickle.dumps(snapshot_value(value)))"
     )
     found = []
-    for seed in "12":
-        path = tmp_path / seed
-        environment = os.environ | {"PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
+    for another in (False, True):
+        path = tmp_path / str(another)
+        programs.run(code, str(path), folder=tmp_path, another_hash_seed=another)
         found.append(pickle.loads(path.read_bytes()))
     assert compare(*found) == []
 
