@@ -13,7 +13,7 @@ from harness import huge_pages, registry, round_trip
 from harness.conditions import condition
 from harness.staging import stage
 
-LONGEST = ("test_contract.py", "test_reference_models.py", "test_cold_start.py", "test_trust.py")
+LONGEST = ("test_contract.py", "test_for_everyone.py", "test_cold_start.py", "test_cli.py", "test_probes.py")
 
 
 def pytest_sessionstart() -> None:
