@@ -6,25 +6,23 @@ whether it is the other; so elsewhere it does not count. What a step of training
 
 from __future__ import annotations
 
-import linecache
-import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Set
-from typing import TYPE_CHECKING
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING, Any
 
-from harness import written
+from harness import describe_known, project_texts, written
+from harness.source_values import bare
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
 _CODE = frozenset({"function", "class", "descriptor", "cell", "import"})
-_CONTAINERS = frozenset({"sequence", "mapping", "set", "cell"})
 _KINDS = frozenset({"sequence", "mapping", "set", "object", "tensor", "array", "table"})
 _BASES = frozenset({"builtins", "typing", "abc"})
 """Where the classes are from that write nothing of their own into an object of a class of the user's."""
 
 
-def tell_apart(builder: Builder, nodes: list[dict], values: Collection) -> None:
+def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
     """Take the identity, and the place in memory, from the nodes of what may be two. `values`: of the nodes, in order.
 
     Nothing is done where code asks for identity, or its source cannot be read.
@@ -39,18 +37,24 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Collection) -> None:
         return
     if (writes := _writes(builder)) is None:
         return
-    known = _known_as(nodes)
+    known = describe_known.known_as(nodes, values, builder, writes.families)
+    bare_names, bare_told = set(map(bare, writes.names)), set(map(bare, writes.told))
 
-    def is_written(place: int, value: object) -> bool:
-        if not _may_be_two(nodes[place]) or issubclass(type(value), defaultdict):  # which writes when it is read
+    def is_written(place: int, value: Any) -> bool:
+        if not _may_be_two(nodes[place]) or _writes_when_read(type(value)):
+            return True
+        tokens, within = known[place].tokens, known[place].within
+        if tokens & writes.names or within & bare_names or writes.any_of(tokens):
+            return True
+        if nodes[place]["kind"] != "object":
+            return False
+        if type(value).__eq__ is object.__eq__ and tokens & writes.compared:
             return True
         own = [base for base in type(value).__mro__ if builder.is_own(base.__module__)]
-        if any(base.__name__ in writes.classes for base in own):
-            return True
-        is_of_a_library = nodes[place]["kind"] == "object" and not _is_all_own(type(value), own)
-        return not known[place].isdisjoint(writes.touched if is_of_a_library else writes.names)
+        return not _is_all_own(type(value), own) and bool(tokens & writes.touched or within & bare_told)
 
     changing = {place for place, value in enumerate(values) if is_written(place, value)}
+    changing |= describe_known.buffers_of_libraries(nodes, values, builder)
     pieces -= _pieces(nodes, changing)
     for place in outside:
         if place in inside and place not in changing:
@@ -64,6 +68,10 @@ def _may_be_two(node: dict) -> bool:
     return node["kind"] in _KINDS and not facts.get("parameter") and not facts.get("requires_grad")
 
 
+def _writes_when_read(cls: type) -> bool:
+    return issubclass(cls, defaultdict) or hasattr(cls, "__next__")
+
+
 def _is_all_own(cls: type, own: list[type]) -> bool:
     """Whether no library's method comes with a class of the user's."""
     return bool(own) and all(base in own or base.__module__ in _BASES for base in cls.__mro__)
@@ -71,77 +79,27 @@ def _is_all_own(cls: type, own: list[type]) -> bool:
 
 def _writes(builder: Builder) -> written.Writes | None:
     """What the user's files write; None where some code has no source."""
-    files = {function.__code__.co_filename for function, _ in builder.functions}
-    files |= {file for name, module in list(sys.modules.items())
-              if builder.is_own(name) and (file := getattr(module, "__file__", None))}  # fmt: skip
-    texts = ["".join(linecache.getlines(file)) for file in sorted(files)]
     try:
-        found = written.writes(tuple(texts))
-    except (SyntaxError, RecursionError):
+        imported, later = project_texts.texts(builder)
+        found = written.writes(imported, later)
+    except (SyntaxError, RecursionError, LookupError):
         return None
-    return None if found.runs_texts or not all(texts) else found
+    return None if found.runs_texts else found
 
 
 # --- the graph
 
 
-def _parts(node: dict) -> Iterator[tuple[str | None, int]]:
-    """(name, place) of each part that is a node; None where it is an entry, not an attribute."""
-    for group in node.get("groups", ()):
-        entries = group["entries"]
-        for name, entry in entries.items() if group["by"] == "name" else ((None, entry) for entry in entries):
-            for part in entry if group["by"] == "key" else (entry,):
-                if isinstance(part, tuple):
-                    yield name, part[0]
-
-
 def _reached(nodes: list[dict], starts: Set[int], within: Set[int]) -> set[int]:
     found, left = set(starts), list(starts)
     while left:
-        for _, place in _parts(nodes[left.pop()]):
-            if place in within and place not in found:
-                found.add(place)
-                left.append(place)
+        for part in describe_known.parts(nodes[left.pop()]):
+            if part.place in within and part.place not in found:
+                found.add(part.place)
+                left.append(part.place)
     return found
 
 
 def _pieces(nodes: list[dict], places: Set[int]) -> set[int]:
     """The pieces of memory that these are views of."""
     return {nodes[place]["storage"][0] for place in places if "storage" in nodes[place]}
-
-
-def _known_as(nodes: list[dict]) -> list[set[str]]:
-    """By which names code may come upon each: attributes, globals, parameters, and those of what contains it."""
-    known: list[set[str]] = [set() for _ in nodes]
-    for node in nodes:
-        for name, defaults in _parts(node):
-            if name == "__defaults__":
-                for parameter, entry in _pairs_from_the_end(_arguments(node), nodes[defaults]):
-                    known[entry].add(parameter)
-    left = list(range(len(nodes)))
-    while left:
-        place = left.pop()
-        node = nodes[place]
-        for name, part in _parts(node):
-            names = set() if name in (None, "__defaults__") else {name.strip("[]'\"").rpartition(".")[2]}
-            if name == "__kwdefaults__":
-                names = set(_arguments(node, by_name=True))
-            if name is None or node["kind"] in _CONTAINERS:
-                names |= known[place]
-            if not names <= known[part]:
-                known[part] |= names
-                left.append(part)
-    return known
-
-
-def _pairs_from_the_end(names: list[str], defaults: dict) -> Iterator[tuple[str, int]]:
-    entries = [entry for group in defaults.get("groups", ()) if group["by"] == "index" for entry in group["entries"]]
-    for name, entry in zip(reversed(names), reversed(entries), strict=False):
-        if isinstance(entry, tuple):
-            yield name, entry[0]
-
-
-def _arguments(node: dict, by_name: bool = False) -> list[str]:
-    """The arguments of a function's node that are given by place, or by name alone."""
-    names, _, last, _ = node.get("code", {}).get("arguments", [[], 0, 0, 0])
-    return names[len(names) - last :] if by_name else names[: len(names) - last]

@@ -1,14 +1,15 @@
 """Through which names the user's code may write into what they stand for, as its source says.
 
-By names alone, without scopes: what `x.append(1)` writes into is every `x` and every `.x`. What a name is assigned
-from, a parameter is given, a loop goes through and a function returns is written where the name, the parameter, the
-loop's variable, the function's result is. So more is believed to be written than is, as a rule. What a module does
-when it is imported is done when there is a copy.
+A name is known by its text (`source_names`), and followed to all that it may stand for (`source_flows`), whatever is
+called when: so more is believed to be written than is, as a rule. What a module does when it is imported is done when
+there is a copy, but for what it keeps for later: `add = LABELS.append`.
 
 What a library's method does to its object no source of the user's says: it may write unless it is called as those are
-that only read (`transform`, `predict`).
+that only read (`transform`, `predict`). A library's function that is called for nothing but its effect writes into what
+it is given, but for those that show or store it.
 
-Not seen: a value that passes through a library's function and is written after that.
+Not seen: what a library's function or class hands on that is none of those that `source_values` knows, and is written
+after that; what is written through a text (`operator.attrgetter("words")`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ import functools
 import re
 import types
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness import syntax
+import numpy as np
+
+from harness import source_calls, source_statements, syntax
+from harness.source_flows import Flows
+from harness.source_names import Names, Scope, families, last
+from harness.source_values import Value, Values, called, is_in_place, merged, picked
 
 _METHODS = (
     (set(dir(list)) - set(dir(tuple)))
@@ -33,193 +39,209 @@ _METHODS = (
 ) - {"__reversed__", "__class_getitem__", "__copy__", "copy", "fromkeys", "maxlen"}
 _FUNCTIONS = frozenset(
     "heappush heappop heapify heapreplace heappushpop shuffle insort insort_left insort_right setattr delattr setitem "  # noqa: SIM905
-    "delitem copyto put place putmask fill_diagonal at".split()
+    "delitem copyto put place putmask fill_diagonal put_along_axis at iadd iand iconcat ifloordiv ilshift imatmul imod "
+    "imul ior ipow irshift isub itruediv ixor".split()
 )
 """Those that write into their first argument."""
-_SAME = frozenset(
-    "vars iter next enumerate zip reversed cast get setdefault pop popitem values items __dict__ loc iloc at iat "  # noqa: SIM905
-    "flat T data real imag view reshape unsqueeze squeeze expand transpose permute narrow select detach numpy "
-    "from_numpy as_tensor asarray ravel flatten chunk split unbind".split()
-)
-"""What these give is, has in it or shows what they are given, called on or attributes of."""
 _READS = re.compile(
     "(inverse_)?transform|predict|decision_function|score|encode|decode|tokenize|get|is|has|find|query|kneighbors|__"
 )
 """How the methods begin of libraries that only read."""
-_MAKES = frozenset({"__init__", "__new__", "__post_init__", "__setstate__", "__init_subclass__"})
-_TARGETS = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension, ast.withitem)
-_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_TELLS = re.compile(
+    "print|pprint|warn|dump|save|write|log|info|debug|error|exception|critical|assert|check|validate|show|plot|seed|"
+    "manual_seed|sleep|super|isinstance|len|exit|exec|eval"
+)
+"""How the functions begin of libraries that are called for their effect elsewhere."""
+OF_BUFFERS = frozenset(
+    f"{owner}{token}"
+    for owner in ("", "?.")
+    for token in ("buffers()[]", "named_buffers()[]", "state_dict()[]", "_buffers[]", "get_buffer()")
+)
+"""By what else the tensors are known that a module has."""
+_AGAIN = frozenset({"__init__", "__setstate__"})
+_IDENTITY = frozenset({"id", "is_", "is_not"})
+_COMPARES = frozenset({"get", "index", "remove", "count", "pop", "setdefault", "add", "discard"})
 
 
 @dataclass
 class Writes:
-    """What source says."""
+    """What source says: tokens."""
 
     names: set[str] = field(default_factory=set)
     """Through which something is written."""
     touched: set[str] = field(default_factory=set)
     """Through which a library's object may be written."""
-    classes: set[str] = field(default_factory=set)
-    """Names of those with a method that writes into `self`, of an object that was made before."""
+    told: set[str] = field(default_factory=set)
+    """Through which it is told to do something, and with it what it holds."""
+    compared: set[str] = field(default_factory=set)
+    """Through which an object is compared, or looked up."""
     runs_texts: bool = False
     """Whether there is code that no source shows."""
+    families: dict[str, str] = field(default_factory=dict)
+    """Of the classes, see `source_names`."""
+
+    def any_of(self, tokens: Iterable[str]) -> bool:
+        """Whether something is written through a name that is put together and may be one of these."""
+        return any(self._patterns.fullmatch(token) for token in tokens) if self._patterns else False
+
+    @functools.cached_property
+    def _patterns(self) -> re.Pattern | None:
+        patterns = [re.escape(name).replace(r"\*", ".*") for name in self.names if "*" in name]
+        return re.compile("|".join(patterns)) if patterns else None
 
 
 @functools.lru_cache(maxsize=16)
-def writes(texts: tuple[str, ...]) -> Writes:
-    """What all these files write. Raises SyntaxError."""
-    found = Writes()
-    stands_for: list[tuple[str, set[str]]] = []
-    calls: dict[str, list[ast.Call]] = defaultdict(list)
-    functions: list[tuple[str, list[str]]] = []
-    for text in texts:
-        tree = syntax.parse_text(text)
-        running = {id(part) for node in ast.walk(tree) if isinstance(node, _FUNCTION) for part in ast.walk(node)}
-        for node in ast.walk(tree):
-            if id(node) in running:
-                found.names |= {name for written in _written(node) for name in _names(written)}
-                found.touched |= {name for touched in _touched(node) for name in _names(touched)}
-            if isinstance(node, ast.ClassDef):
-                functions += [(node.name, _parameters(one)) for one in node.body if _makes(one)]
-                if any(_writes_into_itself(one) for one in node.body):
-                    found.classes.add(node.name)
-            elif isinstance(node, _FUNCTION):
-                name = getattr(node, "name", "<lambda>")
-                functions.append((name, _parameters(node)))
-                stands_for += [(name, _names(value)) for value in _results(node)]
-            elif isinstance(node, ast.Call):
-                calls[_last(node.func)].append(node)
-                found.runs_texts |= isinstance(node.func, ast.Name) and node.func.id in ("exec", "eval")
-            elif isinstance(node, ast.ImportFrom):
-                stands_for += [(one.asname, {one.name}) for one in node.names if one.asname]
-            elif isinstance(node, _TARGETS):
-                stands_for += _assigned(node)
-    for name, parameters in functions:
-        for call in calls[name]:
-            stands_for += _given(call, parameters)
-    found.touched |= found.names
-    for known in (found.names, found.touched):
-        known.discard("self")
-        before = -1
-        while before != (before := len(known)):
-            for name, names in stands_for:
-                if name in known:
-                    known |= names - {"self"}
+def writes(texts: tuple[str, ...], later: tuple[str, ...] = ()) -> Writes:
+    """What all these files write; `later`: those of modules that are not imported yet. Raises SyntaxError."""
+    trees = [syntax.parse_text(text) for text in (*texts, *later)]
+    classes = families(trees)
+    files = [Names(tree, number, classes) for number, tree in enumerate(trees)]
+    flows = Flows(classes, _FUNCTIONS | _METHODS)
+    calls: list[source_calls.Call] = []
+    for names in files:
+        calls += source_statements.add(names, flows)
+    source_calls.follow(calls, flows)
+    found = Writes(families=classes)
+    done = _done_at_import(files[: len(texts)], files[len(texts) :])
+    for number, names in enumerate(files):
+        reader = _Reader(names, flows)
+        for node, scope in names.nodes:
+            found.runs_texts |= isinstance(node, ast.Call) and _runs_text(node)
+            if scope is not None and scope.depth <= done.get(scope.outermost.name, -1):
+                continue
+            if scope is not None or number >= len(texts):
+                reader.read(node, scope, found)
+            else:
+                found.names |= reader.kept(node, None)
+    found.told |= found.names
+    found.touched |= found.told
+    for part in ("names", "compared"):
+        setattr(found, part, flows.reached(getattr(found, part)))
+    for part in ("touched", "told"):
+        setattr(found, part, flows.reached(getattr(found, part), held=True))
     return found
 
 
-def _written(node: ast.AST) -> Iterator[ast.expr]:
-    """What a statement or expression writes into."""
-    if isinstance(node, ast.Subscript | ast.Attribute):
-        named = isinstance(node, ast.Attribute) and node.attr in _METHODS  # called, or handed on: `map(x.append, more)`
-        if named or isinstance(node.ctx, ast.Store | ast.Del):
-            yield node.value
-    elif isinstance(node, ast.AugAssign):
-        yield node.target
-    elif isinstance(node, ast.Call):
-        name = _last(node.func)
-        in_place = name.endswith("_") and not name.startswith("_")  # of torch's: `x.add_(1)`, `nn.init.zeros_(x)`
-        in_place |= any(one.arg == "inplace" for one in node.keywords)  # of pandas'
-        if isinstance(node.func, ast.Attribute) and in_place:
-            yield node.func.value
-        if node.args and (name in _FUNCTIONS or in_place or (name in _METHODS and _is_of_a_type(node.func))):
-            yield node.args[0]
-        yield from (one.value for one in node.keywords if one.arg == "out")
+class _Reader:
+    """Of one file."""
+
+    def __init__(self, names: Names, flows: Flows) -> None:
+        self._names, self._flows, self._values = names, flows, Values(names)
+        self._called = {id(node.func) for node, _ in names.nodes if isinstance(node, ast.Call)}
+
+    def read(self, node: ast.AST, scope: Scope | None, found: Writes) -> None:
+        """What a node does when it runs."""
+
+        def of(part: ast.AST) -> Value:
+            return self._values.of(part, scope)
+
+        for value in (*self._written(node, of), *self._by_effect(node, of)):
+            found.names |= value.own
+        found.names |= self.kept(node, scope)
+        for value in _compared(node, of):
+            found.compared |= value.own | value.parts
+        if isinstance(node, ast.Call):
+            found.touched |= of(node.func).own
+            if isinstance(node.func, ast.Attribute) and not _READS.match(node.func.attr):
+                found.told |= of(node.func.value).all
+        elif isinstance(node, ast.withitem):
+            found.told |= of(node.context_expr).all
+
+    def kept(self, node: ast.AST, scope: Scope | None) -> frozenset[str]:
+        """What a node writes later: a method that is handed on, and a function with what it will be given."""
+        if isinstance(node, ast.Attribute) and node.attr in _METHODS and id(node) not in self._called:
+            return self._values.of(node.value, scope).own
+        if not isinstance(node, ast.Call):
+            return frozenset()
+        values = {one: self._values.of(one, scope) for one in (*node.args, *(one.value for one in node.keywords))}
+        if not any(self._writes(one, value) for one, value in values.items()):
+            return frozenset()
+        return merged([*values.values(), *map(picked, values.values())]).own
+
+    def _writes(self, function: ast.expr, value: Value) -> bool:
+        """Whether it is a function that writes into its first argument."""
+        if isinstance(function, ast.Attribute) and function.attr in _METHODS:
+            return _is_a_class(function.value)
+        may_be = self._flows.may_be(value)
+        return not may_be.isdisjoint(_FUNCTIONS) or (isinstance(function, ast.Name) and not may_be.isdisjoint(_METHODS))
+
+    def _written(self, node: ast.AST, of: Callable[[ast.AST], Value]) -> Iterator[Value]:
+        """What a statement or expression writes into."""
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield of(node.value)
+        elif isinstance(node, ast.AugAssign):
+            yield of(node.target)
+        elif isinstance(node, ast.Call):
+            name = called(node)
+            if isinstance(node.func, ast.Call) and called(node.func) == "getattr":  # a method of any name
+                yield Value(frozenset(one for one in of(node.func.args[0]).own if not one.endswith("()")))
+            in_place = is_in_place(name) or any(one.arg == "inplace" for one in node.keywords)  # of torch's, of pandas'
+            given = [of(one) for one in node.args]
+            if isinstance(node.func, ast.Attribute) and (in_place or name in _METHODS or name in _AGAIN):
+                yield of(node.func.value)
+            if given and (in_place or self._writes(node.func, of(node.func))):
+                yield from (given[0], picked(given[0])) if name.startswith("_foreach_") else given[:1]
+            if name.endswith("into"):
+                yield from given
+            if name in _IDENTITY:
+                yield from given
+            if name == "load_state_dict":
+                yield Value(OF_BUFFERS)
+            if isinstance(ufunc := vars(np).get(name), np.ufunc):
+                yield from given[ufunc.nin :]
+            yield from (of(one.value) for one in node.keywords if one.arg == "out")
+
+    def _by_effect(self, node: ast.AST, of: Callable[[ast.AST], Value]) -> Iterator[Value]:
+        """What a library's function is given that is called for nothing but its effect."""
+        call = node.value if isinstance(node, ast.Expr) else None
+        if not isinstance(call, ast.Call) or _TELLS.match(called(call)) or _root(call.func) not in self._names.imported:
+            return
+        if self._flows.may_be(of(call.func)).isdisjoint(self._flows.functions):
+            yield from map(of, (*call.args, *(one.value for one in call.keywords)))
 
 
-def _touched(node: ast.AST) -> Iterator[ast.expr]:
-    """What is called, gone through, entered, or told to do something."""
-    if isinstance(node, ast.Call):
-        yield node.func
-        if isinstance(node.func, ast.Attribute) and not _READS.match(node.func.attr):
-            yield node.func.value
-        if _last(node.func) == "next" and node.args:
-            yield node.args[0]
-    elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
-        yield node.iter
-    elif isinstance(node, ast.withitem):
-        yield node.context_expr
+def _done_at_import(imported: list[Names], later: list[Names]) -> dict[str, int]:
+    """The functions that all files name only to decorate what a module defines when it is imported, and how many
+    functions inside them have run then: of `@register("name")` the one that it gives, too."""
+    depths: dict[int, int] = {}
+    for names in imported:
+        for node, scope in names.nodes:
+            if scope is None and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                for one in node.decorator_list:
+                    depths[id(one.func if isinstance(one, ast.Call) else one)] = int(isinstance(one, ast.Call))
+    found: dict[str, int] = defaultdict(lambda: 2)
+    for names in (*imported, *later):
+        for node, _ in names.nodes:
+            if isinstance(node, ast.Name | ast.Attribute):
+                found[last(node)] = min(found[last(node)], depths.get(id(node), -1))
+    return found
 
 
-def _is_of_a_type(function: ast.expr) -> bool:
-    """`list.append(x, 1)`, `object.__setattr__(x, "a", 1)`."""
-    return isinstance(function, ast.Attribute) and _last(function.value) in vars(builtins)
+def _compared(node: ast.AST, of) -> Iterator[Value]:
+    if isinstance(node, ast.Compare):
+        yield from (of(one) for one in (node.left, *node.comparators))
+    elif isinstance(node, ast.Subscript):
+        yield of(node.slice)
+    elif isinstance(node, ast.Match):
+        yield of(node.subject)
+    elif isinstance(node, ast.Call) and called(node) in _COMPARES:
+        yield from map(of, node.args)
 
 
-def _assigned(node: ast.AST) -> Iterator[tuple[str, set[str]]]:
-    value = getattr(node, "value", None) or getattr(node, "iter", None) or getattr(node, "context_expr", None)
-    targets = getattr(node, "targets", None) or [getattr(node, "target", None) or getattr(node, "optional_vars", None)]
-    names = _names(value) if value is not None else set()
-    for target in targets if names else ():
-        for part in ast.walk(target) if target is not None else ():
-            if isinstance(part, ast.Name | ast.Attribute) and isinstance(part.ctx, ast.Store):
-                yield _last(part), names
+def _root(expression: ast.expr) -> str:
+    """The first name of a name with attributes."""
+    while isinstance(expression, ast.Attribute):
+        expression = expression.value
+    return last(expression)
 
 
-def _names(expression: ast.expr) -> set[str]:
-    """By which names the value of an expression is known, or what is in it."""
-    if isinstance(expression, ast.Name):
-        return {expression.id}
-    if isinstance(expression, ast.Attribute):
-        return {expression.attr} | (_names(expression.value) if expression.attr in _SAME else set())
-    if isinstance(expression, ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
-        return _names(expression.value)
-    if isinstance(expression, ast.Call):
-        name = _last(expression.func)
-        if name not in _SAME:
-            return {"self"} if name == "super" else {name}
-        parts = [*expression.args, *([expression.func.value] if isinstance(expression.func, ast.Attribute) else [])]
-    elif isinstance(expression, ast.IfExp):
-        parts = [expression.body, expression.orelse]
-    elif isinstance(expression, ast.BoolOp):
-        parts = expression.values
-    elif isinstance(expression, ast.Tuple | ast.List | ast.Set):
-        parts = expression.elts
-    elif isinstance(expression, ast.Dict):
-        parts = expression.values
-    elif isinstance(expression, ast.ListComp | ast.SetComp | ast.GeneratorExp):
-        parts = [expression.elt]
-    else:
-        parts = []
-    return {name for part in parts for name in _names(part)}
+def _is_a_class(expression: ast.expr) -> bool:
+    """Whether an expression looks like one: `list`, `deque`, `np.ndarray`, `Counter`, not `LABELS`."""
+    name = last(expression)
+    is_known = name in vars(builtins) or name in ("deque", "defaultdict", "ndarray")
+    return is_known or (name[:1].isupper() and not name.isupper())
 
 
-def _last(expression: ast.expr) -> str:
-    if isinstance(expression, ast.Name):
-        return expression.id
-    return expression.attr if isinstance(expression, ast.Attribute) else "<lambda>"
-
-
-def _parameters(function: ast.AST) -> list[str]:
-    arguments = function.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return [one.arg for one in every if one is not None and one.arg not in ("self", "cls")]
-
-
-def _given(call: ast.Call, parameters: list[str]) -> Iterator[tuple[str, set[str]]]:
-    """What the parameters of a function stand for in a call of it; where stars are among them, any for any."""
-    by_place = not any(isinstance(part, ast.Starred) for part in call.args) and len(call.args) <= len(parameters)
-    for place, part in enumerate(call.args):
-        for parameter in parameters[place : place + 1] if by_place else parameters:
-            yield parameter, _names(part)
-    for one in call.keywords:
-        for parameter in [one.arg] if one.arg in parameters else parameters:
-            yield parameter, _names(one.value)
-
-
-def _results(function: ast.AST) -> list[ast.expr]:
-    if isinstance(function, ast.Lambda):
-        return [function.body]
-    gives = (ast.Return, ast.Yield, ast.YieldFrom)
-    return [part.value for part in ast.walk(function) if isinstance(part, gives) and part.value is not None]
-
-
-def _makes(statement: ast.stmt) -> bool:
-    return isinstance(statement, _FUNCTION) and statement.name in _MAKES
-
-
-def _writes_into_itself(statement: ast.stmt) -> bool:
-    if not isinstance(statement, _FUNCTION) or _makes(statement):
-        return False
-    itself = next((one.arg for one in (*statement.args.posonlyargs, *statement.args.args)), "self")
-    return any(itself in _names(written) for part in ast.walk(statement) for written in _written(part))
+def _runs_text(node: ast.Call) -> bool:
+    of_builtins = isinstance(node.func, ast.Attribute) and last(node.func.value) == "builtins"
+    return (of_builtins or isinstance(node.func, ast.Name)) and last(node.func) in ("exec", "eval")

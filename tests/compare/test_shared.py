@@ -391,5 +391,5 @@ def test_names_are_followed_to_what_they_stand_for():
     source = (
         "from settings import WORDS as W\nx = self.table['a'] or W\nwith open(y) as (z, q):\n    lambda: x.append(1)\n"
     )
-    assert written.writes((source,)).names >= {"x", "table", "W", "WORDS"}
+    assert written.writes((source,)).names >= {"x", "table[]", "W", "WORDS"}
     assert written.writes((source,)).names.isdisjoint({"y", "z", "q"})
