@@ -268,6 +268,28 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             AS_IMPORTED,
         ),
     },
+    ("trait_shared.py", "shared with code"): {
+        "list_that_a_registered_function_fills": (
+            "a list that the model and its code share, and a function out of a register writes",
+            AS_IMPORTED,
+        ),
+        "list_that_a_partial_fills": (
+            "a list that the model and its code share, and a partial of `list.append` writes",
+            AS_IMPORTED,
+        ),
+        "list_of_a_written_variables_name": (
+            "a list that the model and its code share, whose name a variable has that is written",
+            "bands = []",
+        ),
+        "buffer_that_is_a_global_too": (
+            "a buffer that is a global tensor, and a loop over all buffers writes",
+            "for value in self.buffers()",
+        ),
+        "object_that_equals_itself_alone": (
+            "an object without `__eq__` that the model and its code share, and the code compares",
+            "Python: object.__eq__ is `is`",
+        ),
+    },
     ("trait_globals.py", "globals"): {
         "global_constant": ("control: a constant of the module, in preprocess", "what everybody writes"),
         "global_only_in_postprocess": ("a global that only postprocess needs", "dill#126"),

@@ -6,6 +6,7 @@ import importlib
 import pickle
 import sys
 import textwrap
+from collections.abc import Sequence
 
 import pytest
 
@@ -48,18 +49,22 @@ def with_method(body: str, labels: str = '["a", "b"]') -> str:
 
 @pytest.fixture
 def parted(tmp_path, monkeypatch):
-    """`parted(source)`: whether a copy made by pickle, beside the code of the original, differs from it."""
+    """`parted(source)`: whether a copy made by pickle, beside the code of the original, differs from it.
+
+    With the names of other modules of the user's, which lie beside it.
+    """
     names = []
 
-    def ask(source: str) -> list[str]:
+    def ask(source: str, others: Sequence[str] = ()) -> list[str]:
         name = f"shared_{len(names)}"
         (tmp_path / f"{name}.py").write_text(HEAD + textwrap.dedent(source))
         monkeypatch.syspath_prepend(tmp_path)
         names.append(name)
         model = importlib.import_module(name).Model()
-        before = snapshot_model(model, own_modules=[name])
+        own = [name, *others]
+        before = snapshot_model(model, own_modules=own)
         copy = pickle.loads(pickle.dumps(model))
-        return [one.path for one in compare(before, snapshot_model(copy, own_modules=[name], imported=[name]))]
+        return [one.path for one in compare(before, snapshot_model(copy, own_modules=own, imported=[name]))]
 
     yield ask
     for name in names:
