@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 5000
 _WORD = re.compile(r"\w+")
-_IMPORT = re.compile(r"^\s*(?:from|import)\s.*|import_module.*|__import__.*", re.MULTILINE)
+_IMPORT = re.compile(r"^\s*(?:from|import)\s[^(\n]*(?:\([^)]*\))?", re.MULTILINE)
+_BY_TEXT = re.compile(r"\b(?:import_module|__import__|iter_modules|walk_packages)\b")
 
 
 def texts(builder: Builder) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -52,13 +53,15 @@ def _files_of_cells(module: types.ModuleType) -> Iterator[str]:
 
 
 def _later(builder: Builder, files: set[str], known: list[str]) -> Iterator[str]:
-    """The texts of files that an import in those known names, and in these in turn."""
+    """The texts of files that an import in those known names, and in these in turn; of all, where code imports by a
+    text."""
     left = {path: path.stem if path.stem != "__init__" else path.parent.name for path in _project(builder)}
     known_paths = {os.path.realpath(file) for file in files}
     left = {path: name for path, name in left.items() if os.path.realpath(path) not in known_paths}
     while left and known:
         words = {word for text in known for line in _IMPORT.findall(text) for word in _WORD.findall(line)}
-        named = [path for path, name in left.items() if name in words]
+        any_of_them = any(_BY_TEXT.search(text) for text in known)
+        named = [path for path, name in left.items() if any_of_them or name in words]
         known = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(named)]
         left = {path: name for path, name in left.items() if path not in named}
         yield from known

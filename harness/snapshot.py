@@ -46,6 +46,7 @@ Not seen, unless an output of the model's own examples changes by it:
   begins as a text that ends in `_`;
 - what the program set in private names of a library's module, in torch's or NumPy's own namespaces, or in a library
   that the project imports only inside functions;
+- that the model and its code have in common what is written only by way of a library that hands it on, see `written`;
 - how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
   (`multiprocessing.set_start_method`) and when it collects garbage;
 - which modules a package of the user's has, where the code lists them (`pkgutil.iter_modules`);

@@ -20,7 +20,7 @@ _SUFFIX = re.compile(r"(\[\]|\{\}|\(\))$")
 _DEEPEST = 3
 _ANY = "*"
 _SAME = frozenset(
-    "vars cast iter proxy __dict__ index columns loc iloc at iat flat T mT data real imag values view reshape "  # noqa: SIM905
+    "vars cast iter proxy __dict__ index columns loc iloc at iat flat T mT data real imag value values view reshape "  # noqa: SIM905
     "unsqueeze squeeze expand transpose permute swapaxes movedim narrow select detach numpy to_numpy from_numpy "
     "as_tensor asarray ravel flatten contiguous to type_as cpu cuda partial nullcontext closing".split()
 )
@@ -180,6 +180,10 @@ class Values:
             return Value(_classes(given[0].own if given else ()))
         if name == "getattr" and len(given) > 1:
             return merged([Value(frozenset(_named(node.args[1]))), *given[2:]])
+        if name in ("field", "Field"):  # of a dataclass: what its factory gives, or its default
+            makers = {one.arg: value for one, value in zip(node.keywords, by_name, strict=True)}
+            made = Value(with_suffix(makers.get("default_factory", Value()).own, RESULT))
+            return merged([*found, made, makers.get("default", Value())])
         if name in _NAMESPACES:
             return merged([*found, *given, Value(inside=frozenset({_ANY}))])
         first, *rest = [receiver, *given] if receiver and name not in _NAMED else [*given, Value()]

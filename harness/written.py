@@ -8,8 +8,8 @@ What a library's method does to its object no source of the user's says: it may 
 that only read (`transform`, `predict`). A library's function that is called for nothing but its effect writes into what
 it is given, but for those that show or store it.
 
-Not seen: what a library's function or class hands on that is none of those that `source_values` knows, and is written
-after that; what is written through a text (`operator.attrgetter("words")`).
+Not seen: what a library hands on by other ways than `source_values` knows, and is written after that: the fields of a
+`namedtuple`, the arguments of an exception, what a `weakref.ref` gives, what `operator.attrgetter("words")` finds.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def writes(texts: tuple[str, ...], later: tuple[str, ...] = ()) -> Writes:
         reader = _Reader(names, flows)
         for node, scope in names.nodes:
             found.runs_texts |= isinstance(node, ast.Call) and _runs_text(node)
-            if scope is not None and scope.depth <= done.get(scope.outermost.name, -1):
+            if scope is not None and _is_done(scope, done.get(scope.outermost.name, -1)):
                 continue
             if scope is not None or number >= len(texts):
                 reader.read(node, scope, found)
@@ -120,6 +120,14 @@ def writes(texts: tuple[str, ...], later: tuple[str, ...] = ()) -> Writes:
     for part in ("touched", "told"):
         setattr(found, part, flows.reached(getattr(found, part), held=True))
     return found
+
+
+def _is_done(scope: Scope, depth: int) -> bool:
+    """Whether a function has run when its module is imported, as so many functions inside the outermost have."""
+    if scope.depth == 1:
+        gives = [one.value for one in scope.outermost.function.body if isinstance(one, ast.Return) and one.value]
+        return depth == 1 and scope.name in map(last, gives)
+    return scope.depth <= depth
 
 
 class _Reader:
@@ -173,10 +181,11 @@ class _Reader:
             yield of(node.target)
         elif isinstance(node, ast.Call):
             name = called(node)
-            if isinstance(node.func, ast.Call) and called(node.func) == "getattr":  # a method of any name
-                yield Value(frozenset(one for one in of(node.func.args[0]).own if not one.endswith("()")))
             in_place = is_in_place(name) or any(one.arg == "inplace" for one in node.keywords)  # of torch's, of pandas'
             given = [of(one) for one in node.args]
+            if isinstance(node.func, ast.Call) and called(node.func) == "getattr":  # a method of any name
+                yield Value(frozenset(one for one in of(node.func.args[0]).own if not one.endswith("()")))
+                yield from () if isinstance(node.func.args[1], ast.Constant) else given
             if isinstance(node.func, ast.Attribute) and (in_place or name in _METHODS or name in _AGAIN):
                 yield of(node.func.value)
             if given and (in_place or self._writes(node.func, of(node.func))):
