@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.source_calls import Call
 from harness.source_flows import Flows, Signature
@@ -86,6 +87,8 @@ class _Statements:
         """What a target is assigned: its value, and the expression, where there is one."""
         if isinstance(target, ast.Name):
             self._flows.add(of(target).own, value)
+            if isinstance(expression, ast.Call) and called(expression) == "namedtuple":
+                self._fields(target.id, re.findall(r"\w+", " ".join(map(ast.unparse, expression.args[1:]))), "?")
         elif isinstance(target, ast.Attribute):
             self._sets(target.attr, value, of(target).own)
         elif isinstance(target, ast.Subscript):
@@ -193,9 +196,13 @@ class _Statements:
             one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
         ]
         if fields and not any(isinstance(one, FUNCTION) and one.name in ("__init__", "__new__") for one in node.body):
-            tokens = {field: f"{self._flows.families[node.name]}.{field}" for field in fields}
-            self._flows.functions[node.name].add(Signature(tuple(tokens.values()), tokens, True))
-            for field, token in tokens.items():
-                self._flows.add([field], Value(frozenset({token})))
+            self._fields(node.name, fields, self._flows.families[node.name])
         for decorator in node.decorator_list:
             self.calls.append(Call(of(decorator), [Value(frozenset({node.name}))]))
+
+    def _fields(self, name: str, fields: Sequence[str], owner: str) -> None:
+        """The parameters of a class are its attributes."""
+        tokens = {field: f"{owner}.{field}" for field in fields}
+        self._flows.functions[name].add(Signature(tuple(tokens.values()), tokens, True))
+        for field, token in tokens.items():
+            self._flows.add([field], Value(frozenset({token})))

@@ -8,8 +8,9 @@ What a library's method does to its object no source of the user's says: it may 
 that only read (`transform`, `predict`). A library's function that is called for nothing but its effect writes into what
 it is given, but for those that show or store it.
 
-Not seen: what a library hands on by other ways than `source_values` knows, and is written after that: the fields of a
-`namedtuple`, the arguments of an exception, what a `weakref.ref` gives, what `operator.attrgetter("words")` finds.
+Not seen: what a library hands on by other ways than `source_values` knows, and is written after that: the arguments of
+an exception, what a `weakref.ref` gives, what `operator.attrgetter("words")` finds; nor `setattr` of a name that is put
+together.
 """
 
 from __future__ import annotations

@@ -71,6 +71,10 @@ WRITTEN = {
         "def f(self):\n    Store(self.labels).add()",
         "@dataclass\nclass Store:\n    kept: list\n    def add(self):\n        self.kept.append(1)\n",
     ),
+    "fields of a named tuple": method(
+        "def f(self):\n    Pair(self.labels, 1).words.append(1)",
+        "from collections import namedtuple\nPair = namedtuple('Pair', 'words count')\n",
+    ),
     "a wrapper": method(
         "@noting\ndef f(self):\n    pass",
         """
