@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from harness.source_flows import Flows, Signature
 from harness.source_values import Value, holding, merged, picked
 
-_ROUNDS = 8
-
 
 @dataclass(frozen=True)
 class Call:
@@ -36,9 +34,7 @@ def follow(calls: Sequence[Call], flows: Flows) -> None:
     """Give what calls give to the parameters of the functions, until nothing new comes of it."""
     done: set[tuple[int, str]] = set()
     before = -1
-    for _ in range(_ROUNDS):
-        if before == (before := flows.count):
-            break
+    while before != (before := flows.count):
         flows.forget()
         for number, call in enumerate(calls):
             _follow(number, call, flows, done)
@@ -60,10 +56,10 @@ def _follow(number: int, call: Call, flows: Flows, done: set[tuple[int, str]]) -
     values = call.values
     for place, value in enumerate(values):
         handed = flows.may_be(Value(value.own | value.inside)) & flows.functions.keys()
-        new = {token for token in handed if (number, token) not in done}
+        new = {token for token in handed if (number, f"{token} handed on") not in done}
         if not new:
             continue
-        done |= {(number, token) for token in new}
+        done |= {(number, f"{token} handed on") for token in new}
         others = [*values[:place], *values[place + 1 :], *([call.receiver] if call.receiver else [])]
         anything = merged([*others, *map(picked, others)])
         for signature in {one for token in new for one in flows.functions[token]}:
