@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backends.base import UnsupportedModel
-from backends.json_spec import ExampleMismatch, examples, load, modules, save
+from backends.json_spec import ExampleMismatch, examples, load, modules, save, saving
 from backends.json_spec.regions import Region, view_of_tensor
 from backends.json_spec.tensors import Weights
 
@@ -20,22 +20,19 @@ TRUST = ["json_spec_things"]
 
 @pytest.fixture
 def on_cuda(monkeypatch):
-    """`on_cuda(model)`: its tensors lie on `cuda:0`, as torch tells where it saves them; those of a copy do not."""
+    """The tensors that are saved lie on `cuda:0`, as torch tells where it saves them; those of copies do not."""
+    location = torch.serialization.location_tag
 
-    def place(model):
-        there = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
-
-        def location(storage):
-            return "cuda:0" if storage.data_ptr() in there else "cpu"
-
+    def verify(*arguments, verify=saving.verify_artifact, **named):
         monkeypatch.setattr(torch.serialization, "location_tag", location)
-        return model
+        return verify(*arguments, **named)
 
-    return place
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+    monkeypatch.setattr(saving, "verify_artifact", verify)
 
 
 def test_what_was_on_a_gpu_loads_without_one(tmp_path, on_cuda, monkeypatch):
-    model = on_cuda(things.Staged())
+    model = things.Staged()
     save(model, tmp_path / "artifact", examples=["abc"], bundle_source=True)
     monkeypatch.undo()
     objects = json.loads((tmp_path / "artifact" / "spec.json").read_text("utf-8"))["objects"]
@@ -53,7 +50,7 @@ def test_a_copy_that_differs_in_more_than_its_place_is_refused(tmp_path, on_cuda
     def tensor(*arguments, right=Weights.tensor):
         return wrong(right(*arguments))
 
-    model = on_cuda(nn.Linear(2, 2, bias=False).requires_grad_(False))
+    model = nn.Linear(2, 2, bias=False).requires_grad_(False)
     monkeypatch.setattr(Weights, "tensor", tensor)
     with pytest.raises(UnsupportedModel, match=re.escape("model.weight does not come back as it was")):
         save(model, tmp_path / "artifact")
