@@ -56,10 +56,12 @@ def build(
     own_modules: Sequence[str],
     backend: str | None = None,
     how: str = "imported",
+    noting: bool = True,
 ) -> dict[str, Any]:
     """Import the user's module from the staged project, or run it as a script or notebook, and build the model.
 
-    `backend` may record how it is built. `forkable`: whether this process may be forked for others that save the model.
+    `backend` may record how it is built. `noting`: whether what libraries hold is noted first, for `describe_state`.
+    `forkable`: whether this process may be forked for others that save the model.
     """
     session.stage = "build"
     session.own_modules = tuple(own_modules)
@@ -67,7 +69,7 @@ def build(
     tempfile.tempdir = f"{project}{TEMPORARY}"  # what the model leaves there is out of reach with the project
     os.makedirs(tempfile.tempdir, exist_ok=True)
     started = time.perf_counter()
-    if session.libraries is None:  # as nobody changed them yet
+    if noting and session.libraries is None:  # as nobody changed them yet
         session.libraries = library_settings.noted(Path(project), own_modules)
     _check_names(project, own_modules)
     session.user_module = _user_module(project, module, how)
@@ -77,6 +79,7 @@ def build(
     with _recording(session, backend):
         session.model = getattr(session.user_module, builder)()
     session.set_in_environment = library_settings.variables(environment, Path(project))
+    session.state = {}
     return {
         "build_s": time.perf_counter() - started,
         "tensor_bytes": _tensor_bytes(session.model),
@@ -149,7 +152,8 @@ def describe_state(session: Session) -> None:
     session.set_in_libraries = (
         library_settings.changed(session.libraries or {}, session.own_modules) + session.set_in_environment
     )
-    session.imported = [name for name in sys.modules if name.partition(".")[0] in session.own_modules]
+    parts = tuple(f"{name}." for name in session.own_modules)
+    session.imported = [name for name in sys.modules if name in session.own_modules or name.startswith(parts)]
     session.state = _snapshot(session)
 
 
@@ -162,20 +166,29 @@ def _snapshot(session: Session, imported: Sequence[str] = ()) -> dict[str, Any]:
     )
 
 
-def describe(session: Session, *, reference: str, like: str | None = None) -> dict[str, Any]:
+def take_over(session: Session, *, reference: str, like: str) -> dict[str, Any] | None:
+    """After the save, in place of `describe_state`, `changed_by_save` and `describe`: take over another process's
+    reference, where the state that it had before its save is the one that the original has now.
+
+    None where it is not: the model is built otherwise each time, or saving changed it.
+    """
+    session.stage = "save"
+    written = read_reference(like)
+    session.set_in_libraries = written["set_in_libraries"]
+    if compare.compare(pickle.loads(written["state"]), _snapshot(session, written["imported"])):
+        return None
+    shutil.copyfile(like, reference)
+    if Path(f"{like}.life").exists():
+        shutil.copyfile(f"{like}.life", f"{reference}.life")
+    return {"score": written["score"], "examples": len(written["taps"]) - 1}
+
+
+def describe(session: Session, *, reference: str) -> dict[str, Any]:
     """Write down the original's taps over all examples and once more the first, its score, its state before the save.
 
-    After the save, so that a model which counts its calls begins as its loaded copy will. `like`: another process's
-    reference, which is taken over where its state equals this one's.
+    After the save, so that a model which counts its calls begins as its loaded copy will.
     """
     session.stage = "build"
-    if like is not None:
-        written = read_reference(like)
-        if not compare.compare(pickle.loads(written["state"]), session.state):
-            shutil.copyfile(like, reference)
-            if Path(f"{like}.life").exists():
-                shutil.copyfile(f"{like}.life", f"{reference}.life")
-            return {"score": written["score"], "examples": len(written["taps"]) - 1}
     model, module = session.model, session.user_module
     # through bytes, as the loading process gets them, and the first one twice: preprocess may change its input, and a
     # model what it answers
@@ -244,10 +257,12 @@ def changed_by_save(session: Session) -> list[dict[str, Any]]:
 def _example_batches(session: Session) -> tuple:
     """Batches for a backend that traces, made before the clock starts.
 
-    Preprocessing may change the model (a counter). That is not the save's doing: the state is described again.
+    Preprocessing may change the model (a counter). That is not the save's doing: the state, if it was described, is
+    described again.
     """
     batches = inference.example_batches(session.model, list(session.user_module.examples())[:2])
-    session.state = _snapshot(session, session.imported)
+    if session.state:
+        session.state = _snapshot(session, session.imported)
     return batches
 
 

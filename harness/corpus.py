@@ -111,8 +111,10 @@ def _save_all(
     if how == "notebook":
         staged = staged.copied(place.folder / how / "project", how)
     found = []
+    likes = [place.described and place.described / how / source.name.replace("/", "-") for source in batch.sources]
+    noting = not all(like is not None and like.exists() for like in likes)
     with _Shared(lambda: templates.fresh(batch.backend)) as shared:
-        for number, source in enumerate(batch.sources):
+        for number, (source, like) in enumerate(zip(batch.sources, likes, strict=True)):
             tell(f"{source.name} × {batch.backend}: save")
             made = _Made(Saved(batch.backend, staged, place.folder / how / f"{number:03d}", how))
             found.append(made)
@@ -121,27 +123,39 @@ def _save_all(
                     "outcome": "unavailable", "stage": "save", "error_type": None, "message": missing
                 }  # fmt: skip
                 continue
-            like = place.described and place.described / how / source.name.replace("/", "-")
-            _make(made, source, like, same, shared.worker())
+            again = not _make(made, source, like, noting, same, shared.worker())
             if _died(made.saved.stopped) or _died(made.in_same_process):
                 shared.discard()
+                again = True
+            if again:
                 made.saved.stopped, made.in_same_process = None, None
                 shutil.rmtree(made.saved.folder, ignore_errors=True)
                 with templates.fresh(batch.backend) as alone:
-                    _make(made, source, like, same, alone)
+                    _make(made, source, None, True, same, alone)
     return found
 
 
-def _make(made: _Made, source: ModelSource, like: Path | None, same: bool, worker: Worker) -> None:
+def _make(made: _Made, source: ModelSource, like: Path | None, noting: bool, same: bool, worker: Worker) -> bool:
+    """Save a model, and load it in the same process where that is asked; False where it is not what `like` tells of."""
     saved = made.saved
-    round_trip.fill(saved, source.builder, worker, like if like is not None and like.exists() else None)
-    if saved.stopped is None and like is not None and not like.exists():
-        like.parent.mkdir(parents=True, exist_ok=True)
-        written = like.with_name(f"{like.name}-{os.urandom(8).hex()}")
-        shutil.copyfile(saved.reference, written)
-        written.replace(like)  # another backend may be writing the same
+    if like is not None and like.exists():
+        if not round_trip.fill_alike(saved, source.builder, worker, like, noting):
+            return False
+    else:
+        round_trip.fill(saved, source.builder, worker)
+        if saved.stopped is None and like is not None:
+            _share(saved.reference, like)
     if same and saved.stopped is None:
         made.in_same_process = round_trip.examine(saved, round_trip.here(saved), worker)
+    return True
+
+
+def _share(reference: Path, like: Path) -> None:
+    """In one step: another backend may be doing the same."""
+    like.parent.mkdir(parents=True, exist_ok=True)
+    written = like.with_name(f"{like.name}-{os.urandom(8).hex()}")
+    shutil.copyfile(reference, written)
+    written.replace(like)
 
 
 def _load_all(

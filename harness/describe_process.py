@@ -120,11 +120,16 @@ def described(builder: Builder) -> dict[str, Any]:
         known = _KNOWN.get(path, {})
         if describe_reached.is_unchanged(vars(space), known):
             continue
-        for name in [name for name, part in vars(space).items() if known.get(name) is not part]:
-            part = vars(space)[name]
-            if isinstance(part, types.FunctionType) and builder.is_own(part.__module__):
-                found[f"{path}.{name}"] = part
+        new = {name: part for name, part in vars(space).items()
+               if known.get(name) is not part and isinstance(part, types.FunctionType)}  # fmt: skip
+        found |= {f"{path}.{name}": part for name, part in new.items() if builder.is_own(part.__module__)}
+        if all(_package(part) == _package(space) for part in new.values()):  # what the library set when it was used
+            _KNOWN[path] = dict(vars(space))
     return found
+
+
+def _package(part: Any) -> str:
+    return (getattr(part, "__module__", None) or part.__name__).partition(".")[0]
 
 
 def _options() -> dict[str, Any]:
@@ -192,7 +197,7 @@ def _spaces() -> dict[str, Any]:
 
 
 _KNOWN = {path: dict(vars(space)) for path, space in _spaces().items()}
-"""The namespaces as they were when the harness was imported: most names need not be looked at again."""
+"""The namespaces as they were when they held nothing of anybody else's: most names need not be looked at again."""
 
 
 def _filters() -> list[list[str]]:

@@ -134,7 +134,7 @@ def is_unchanged(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     return (
         len(now) == len(before)
         and all(map(operator.is_, now.values(), before.values()))
-        and all(map(operator.eq, now, before))
+        and list(now) == list(before)
     )
 
 

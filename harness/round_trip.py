@@ -11,6 +11,7 @@ import dataclasses
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -84,14 +85,17 @@ def save(
         return saved
     try:
         if original is not None and _is_shared(saved, original):
-            folder.mkdir(parents=True, exist_ok=True)
             saved.described = original.reference
             if _write(saved, saved.worker):
-                saved.facts |= original.facts
+                saved.facts |= original.facts | {"changed_original": saved.worker.call("changed_by_save")}
             return saved
         saved.worker = templates.with_library(backend)
-        like = original.reference if original is not None and original.reference.exists() else None
-        fill(saved, builder, saved.worker, like)
+        if original is not None and original.reference.exists():
+            if fill_alike(saved, builder, saved.worker, original.reference):
+                return saved
+            saved.close()
+            saved.worker = templates.with_library(backend)
+        fill(saved, builder, saved.worker)
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _not_saved(saved, error)
     return saved
@@ -115,31 +119,50 @@ def _is_shared(saved: Saved, original: Original) -> bool:
     return True
 
 
-def fill(saved: Saved, builder: str, worker: Worker, like: Path | None = None) -> None:
-    """Build, save and describe in `worker`; `saved` then holds the facts, or where it stopped.
-
-    `like`: another process's reference of the same model; what it says need not be computed again where the states
-    are equal.
-    """
-    saved.folder.mkdir(parents=True, exist_ok=True)
+def fill(saved: Saved, builder: str, worker: Worker) -> None:
+    """Build, describe and save in `worker`; `saved` then holds the facts, or where it stopped."""
     try:
         built = templates.build(worker, saved.stage, builder, saved.how, saved.backend)
         worker.call("describe_state")
         if _write(saved, worker):
-            described = worker.call("describe", reference=str(saved.reference), like=str(like) if like else None)
-            saved.facts |= built | described
+            changed = worker.call("changed_by_save")
+            described = worker.call("describe", reference=str(saved.reference))
+            saved.facts |= built | described | {"changed_original": changed}
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = _not_saved(saved, error)
 
 
+def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: bool = False) -> bool:
+    """As `fill`, where another process has described the model already, in its reference `like`.
+
+    Describing is most of what a tiny model costs, and once is enough where the state after this save is the one that
+    the other had before its own: it was built alike, and saving changed nothing. False where it is not: what was
+    written is gone, and the model is to be filled in another process. `noting`: whether another model of the same file
+    is still to be filled in this one.
+    """
+    try:
+        built = templates.build(worker, saved.stage, builder, saved.how, saved.backend, noting)
+        if _write(saved, worker):
+            described = worker.call("take_over", reference=str(saved.reference), like=str(like))
+            if described is None:
+                shutil.rmtree(saved.artifact)
+                saved.facts.clear()
+                return False
+            saved.facts |= built | described | {"changed_original": []}
+    except (WorkerFailed, WorkerDied) as error:
+        saved.stopped = _not_saved(saved, error)
+    return True
+
+
 def _write(saved: Saved, worker: Worker) -> bool:
     """Save what `worker` has built; False where the method cannot be tried here. Raises WorkerFailed, WorkerDied."""
+    saved.folder.mkdir(parents=True, exist_ok=True)
     save_ = "save_on_cuda" if saved.how == "cuda" else "save"
     written = worker.call(save_, backend=saved.backend, directory=str(saved.artifact))
     if written.get("tagged") == 0:
         saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": _NOT_TAGGED}
         return False
-    saved.facts |= written | {"changed_original": worker.call("changed_by_save")}
+    saved.facts |= written
     return True
 
 

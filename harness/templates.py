@@ -59,7 +59,9 @@ class Original:
         self._worker.close()
 
 
-def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | None = None) -> dict[str, Any]:
+def build(
+    worker: Worker, stage: Stage, builder: str, how: str, backend: str | None = None, noting: bool = True
+) -> dict[str, Any]:
     """Build the model there: the answer of `calls_save.build`. Raises WorkerFailed, WorkerDied."""
     built = worker.call(
         "build",
@@ -69,6 +71,7 @@ def build(worker: Worker, stage: Stage, builder: str, how: str, backend: str | N
         own_modules=stage.own_modules,
         backend=backend,
         how=how,
+        noting=noting,
     )
     return built | (worker.call("put_on_cuda_once") if how == "cuda" else {})
 

@@ -30,6 +30,10 @@ def test_names_by_operation():
     inner = code("def f():\n    global COUNT\n    COUNT = LIMIT")
     assert bytecode.read(inner, "LOAD_GLOBAL") == {"LIMIT"}
     assert bytecode.read(inner, "STORE_GLOBAL") == {"COUNT"}
+    assert bytecode.read(inner, "DELETE_GLOBAL") == frozenset()
+    many = code("def f():\n" + "".join(f"    {name}(self.{name})\n" for name in NAMES))
+    assert bytecode.read(many, "LOAD_GLOBAL") == {*NAMES, "self"}
+    assert bytecode.read(code("def f(x):\n    def g():\n        nonlocal x\n        x = 1"), "STORE_DEREF") == {"x"}
 
 
 def test_attributes_of_globals_that_are_set():
