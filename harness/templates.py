@@ -22,7 +22,7 @@ from harness import registry
 from harness.interpreters import Interpreter
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import Stage
-from harness.warm import WARM
+from harness.warm import FOR_ALL, LAST, WARM
 
 
 class Original:
@@ -95,7 +95,8 @@ def library(backend: str, interpreter: Interpreter | None = None) -> Worker | No
     return _template(modules, interpreter)
 
 
-def _template(modules: tuple[str, ...], interpreter: Interpreter | None) -> Worker | None:
+def _template(modules: tuple[str, ...], interpreter: Interpreter | None, parent: Worker | None = None) -> Worker | None:
+    """`parent`: the template that it is forked from in turn, since it has imported some of the modules."""
     key = (interpreter, modules)
     with _asking:
         if not _importing:
@@ -107,7 +108,7 @@ def _template(modules: tuple[str, ...], interpreter: Interpreter | None) -> Work
             if known is None or known.is_alive():
                 return known
             known.close()  # with its server went the folder that it would import from
-        _libraries[key] = made = _imported(modules, interpreter)
+        _libraries[key] = made = _imported(modules, interpreter, parent)
         return made
 
 
@@ -127,13 +128,14 @@ def with_library(backend: str, interpreter: Interpreter | None = None) -> Worker
 def fresh(backend: str, interpreter: Interpreter | None = None) -> Worker:
     """A process for the corpus, where nothing is timed: the library and all that `warm` names are there.
 
-    Where there is nothing to import, a fork too, which costs a quarter of a start.
+    Where that is nothing for this backend, a fork too, which costs a quarter of a start.
     """
-    entry, warm = registry.backend_entry(backend), WARM.get(backend, ())
-    if not warm or registry.how_to_install(entry) is not None:
-        return Worker(interpreter, template=library(backend, interpreter) or _template((), interpreter))
-    there = _template((entry.target.partition(":")[0], *entry.preload, *warm), interpreter)
-    return Worker(interpreter, template=there or library(backend, interpreter) or _template((), interpreter))
+    entry, plain = registry.backend_entry(backend), _template((*FOR_ALL, LAST), interpreter)
+    modules = (*entry.preload, *WARM.get(backend, ()))
+    if not modules or registry.how_to_install(entry) is not None:
+        return Worker(interpreter, template=plain)
+    there = _template((*FOR_ALL, entry.target.partition(":")[0], *modules, LAST), interpreter, plain)
+    return Worker(interpreter, template=there or library(backend, interpreter) or plain)
 
 
 def close() -> None:
@@ -143,8 +145,8 @@ def close() -> None:
             worker.close()
 
 
-def _imported(modules: tuple[str, ...], interpreter: Interpreter | None) -> Worker | None:
-    worker = Worker(interpreter)
+def _imported(modules: tuple[str, ...], interpreter: Interpreter | None, parent: Worker | None) -> Worker | None:
+    worker = Worker(interpreter, template=parent)
     try:
         answer = worker.call("preload", modules=modules)
     except (WorkerFailed, WorkerDied):

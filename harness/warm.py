@@ -6,6 +6,19 @@ the processes of timed rounds have not, since a user's would not. A backend that
 
 from __future__ import annotations
 
+FOR_ALL = (
+    "torch._dynamo.backends.registry:_lazy_import",
+    "torch._inductor.compiler_bisector",
+    "torch.export._trace",
+    "torch.fx.experimental.validator",
+    "torch.nn.attention.flex_attention",
+    "torch.distributed.tensor.experimental",
+)
+"""What torch imports when it compiles for the first time, though it be for the backend `eager`: 0.8 s, for which each
+row would pay twice for the sake of three traits."""
+LAST = "harness.huge_pages:gather"
+"""A fork costs 12 ms after it, and 16 without."""
+
 # what the first export of a process imports beside the exporter
 _EXPORTER = (
     "torch.fx.experimental.validator", "torch._inductor.ir", "torch._inductor.loop_body",

@@ -242,7 +242,7 @@ def test_templates_are_made_side_by_side_and_each_once(monkeypatch):
         pytest.importorskip(name)
     together, made = threading.Barrier(2, timeout=20), []
 
-    def imported(modules, interpreter):
+    def imported(modules, interpreter, parent):
         made.append(modules)
         together.wait()
 
