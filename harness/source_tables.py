@@ -13,26 +13,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backends.json_spec.sources import Source
 
-TABLES = ("tree", "tokens")
+TABLES = ("tree", "tokens", "statements", "digest")
 """The attributes of `Source` that are remembered."""
 
 
 def keep() -> None:
-    """Have `Source.tree` and `Source.tokens` remembered by the file's bytes, of which they are made."""
+    """Have them remembered by the file's bytes, of which they are made; the digest of a name by that as well."""
     from backends.json_spec.sources import Source
 
     for name in TABLES:
-        setattr(Source, name, property(_by_bytes(vars(Source)[name].func, _found[name])))
+        made = vars(Source)[name]
+        is_property = isinstance(made, functools.cached_property)
+        kept = _by_bytes(made.func if is_property else made, _found[name])
+        setattr(Source, name, property(kept) if is_property else kept)
 
 
-_found: dict[str, dict[bytes, Any]] = {name: {} for name in TABLES}
+_found: dict[str, dict[tuple, Any]] = {name: {} for name in TABLES}
 
 
-def _by_bytes(read: Callable[[Source], Any], found: dict[bytes, Any]) -> Callable[[Source], Any]:
+def _by_bytes(read: Callable[..., Any], found: dict[tuple, Any]) -> Callable[..., Any]:
     @functools.wraps(read)
-    def kept(source: Source) -> Any:
-        if source.data not in found:
-            found[source.data] = read(source)
-        return found[source.data]
+    def kept(source: Source, *names: str) -> Any:
+        if (key := (source.data, *names)) not in found:
+            found[key] = read(source, *names)
+        return found[key]
 
     return kept

@@ -26,15 +26,20 @@ _EXPORTER = (
 )  # fmt: skip
 _ONNX = (*_EXPORTER, "onnxruntime", "harness.export_tables:keep", "harness.rehearsal:onnx")
 _SOURCES = ("harness.source_tables:keep", "harness.rehearsal:json_spec")
-_MLFLOW = ("mlflow.utils.requirements_utils:_init_modules_to_packages_map", "harness.rehearsal:mlflow_pyfunc")
+_EXPORT = (*_EXPORTER, "harness.library_tables:keep_schema", "harness.rehearsal:torch_export")
+_MLFLOW = (
+    "mlflow.utils.requirements_utils:_init_modules_to_packages_map",
+    "harness.library_tables:keep_versions",
+    "harness.rehearsal:mlflow_pyfunc",
+)
 
 WARM: dict[str, tuple[str, ...]] = {
     "joblib": ("joblib",),
     "joblib_zlib": ("joblib",),
     "json_spec": _SOURCES,
     "json_spec_source": _SOURCES,
-    "torch_export": (*_EXPORTER, "harness.rehearsal:torch_export"),
-    "torch_export_static": (*_EXPORTER, "harness.rehearsal:torch_export"),
+    "torch_export": _EXPORT,
+    "torch_export_static": _EXPORT,
     "onnx": _ONNX,
     "onnx_static": _ONNX,
     "onnx_torchscript": (

@@ -369,6 +369,36 @@ def test_kept_sources_are_those_of_a_plain_save(tmp_path, monkeypatch):
     assert kept[0].tokens is kept[2].tokens and kept[1].tree is kept[3].tree
 
 
+KEPT_LOOKUPS = """
+import importlib.metadata, importlib_metadata, typing
+from torch._export.serde import schema, serialize
+from harness.library_tables import keep_schema, keep_versions
+
+def hints():
+    found = [serialize.typing.get_type_hints(cls, globalns=vars(schema)) for cls in (schema.Node, schema.Argument)]
+    return [{name: str(hint) for name, hint in one.items()} for one in found]
+
+def versions():
+    return importlib.metadata.version("torch"), importlib_metadata.version("cloudpickle")
+
+plain = hints(), versions()
+keep_schema(), keep_versions()
+assert (hints(), versions()) == plain == (hints(), versions()) and len(plain[0][0]) > 3
+assert typing.get_type_hints is not serialize.typing.get_type_hints  # nobody else's
+for package in ("no_such_package", "no_such_package"):
+    try:
+        importlib_metadata.version(package)
+    except importlib_metadata.PackageNotFoundError as error:
+        print(error.name)
+"""
+
+
+def test_kept_lookups_are_those_of_a_plain_process():
+    pytest.importorskip("mlflow")
+    done = subprocess.run([sys.executable, "-c", KEPT_LOOKUPS], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "no_such_package\n" * 2, done.stderr
+
+
 def test_a_warm_process_has_more_than_what_is_timed(monkeypatch):
     """`WARM` is for the corpus: the processes of the timed rounds import what a user's would."""
     monkeypatch.setitem(templates.WARM, "pickle", ("tabnanny", "gc:collect"))

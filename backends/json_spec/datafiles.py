@@ -31,7 +31,7 @@ NO_DATA = (".py", ".pyc", ".pyo", ".pyd", ".so")
 def files(source: Source) -> dict[str, Path]:
     """Path below the project's folder -> file, for those that a module names. Raises Unsupported for a large one."""
     found: dict[str, Path] = {}
-    if _WAYS.isdisjoint(_names(source.tree)):
+    if not any(way.encode() in source.data for way in _WAYS) or _WAYS.isdisjoint(_names(source.tree)):
         return found
     texts = _texts(source.tree)
     for folder in dict.fromkeys((source.path.parent, source.root)):

@@ -89,26 +89,22 @@ def is_own(module: Any, project: Project) -> bool:
 
 
 _libraries: dict[str, types.ModuleType] = {}
-"""Name -> imported module, of those that the last save found to be libraries'."""
+"""Name -> imported module, of those that a save found to be libraries'."""
 
 
 def own_modules(project: Project) -> list[str]:
     """The names of the imported modules that belong to the project.
 
-    Of more than a thousand modules nearly all are libraries', and the very ones that they were at the last save: they
+    Of more than a thousand modules nearly all are libraries', and the very ones that they were at an earlier save: they
     need not be looked into again.
     """
-    global _libraries
-    own, libraries = [], {}
-    for name, module in list(sys.modules.items()):
-        if _libraries.get(name) is module:
-            libraries[name] = module
-        elif isinstance(file := getattr(module, "__file__", None), str):
+    own, known = [], _libraries.get
+    for name, module in [(name, module) for name, module in sys.modules.items() if known(name) is not module]:
+        if isinstance(file := getattr(module, "__file__", None), str):
             if is_library(file):
-                libraries[name] = module
+                _libraries[name] = module
             elif is_own(name, project):
                 own.append(name)
-    _libraries = libraries
     return own
 
 
@@ -286,7 +282,7 @@ class Reach:
         left = [thing for thing in there if isinstance(thing, types.ModuleType)]
         imported = bytecode.imported_by(function)
         left += [module for name in (*imported, *named) if (module := self._module(name)) is not None]
-        for name in imported - sys.modules.keys():
+        for name in [name for name in imported if name not in sys.modules]:
             if script.module_of(name) is not None:  # the import would run it once more
                 self.found[f"{path}.<import {name}>"] = "a second copy of the script"
             elif (source := self._project.own(name)) is not None:

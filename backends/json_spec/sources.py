@@ -96,6 +96,14 @@ class Source:
         return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
     @cached_property
+    def imported_as(self) -> dict[str, list[tuple[str, str | None]]]:
+        """Name -> (module, name in it or None) of each import in the file that gives it."""
+        found: dict[str, list[tuple[str, str | None]]] = {}
+        for base, item, here in self.imported(self.tree):
+            found.setdefault(here, []).append((base, item))
+        return found
+
+    @cached_property
     def finds_by_text(self) -> bool:
         """Whether it can have an import by a text: to look for one takes as long as all else."""
         return any(way.encode() in self.data for way in (*BY_TEXT, "modules["))
@@ -414,11 +422,10 @@ def _meant(node: ast.AST, source: Source, project: Project) -> ast.AST:
     text = source.text_of(node.id) if isinstance(node, ast.Name) else None
     named = node.value if isinstance(node, ast.Attribute) else node
     if text is None and isinstance(named, ast.Name):
-        for base, item, here in source.imported(source.tree):
-            if here == named.id:
-                module, name = (base, item) if named is node else (f"{base}.{item}" if item else base, node.attr)
-                found = project.own(module) if name is not None else None
-                text = found.text_of(name) if found is not None else text
+        for base, item in source.imported_as.get(named.id, ()):
+            module, name = (base, item) if named is node else (f"{base}.{item}" if item else base, node.attr)
+            found = project.own(module) if name is not None else None
+            text = found.text_of(name) if found is not None else text
     return node if text is None else ast.Constant(text)
 
 
