@@ -132,9 +132,7 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
 def is_unchanged(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """Whether a namespace holds the very objects that it held before, in the same order: quick where it does."""
     return (
-        len(now) == len(before)
-        and all(map(operator.is_, now.values(), before.values()))
-        and list(now) == list(before)
+        len(now) == len(before) and all(map(operator.is_, now.values(), before.values())) and list(now) == list(before)
     )
 
 

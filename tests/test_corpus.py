@@ -81,6 +81,52 @@ def examples(): return [1]
         assert [outcome for outcome, *_ in found.values()] == ["exact"]
 
 
+def test_what_a_save_does_to_an_original_is_seen_where_another_process_described_it(tmp_path):
+    fake, names, described = tmp_path / "leaves_a_mark.py", ["trait/plain_constants"], tmp_path / "described"
+    fake.write_text(
+        FAKES.read_text()
+        + """
+
+class LeavesAMark(Honest):
+    def save(self, model, directory):
+        super().save(model, directory)
+        model.saved = True
+"""
+    )
+    together("dill", names, tmp_path / "dill", ["fresh_process"], described)
+    places = [corpus.Place(tmp_path / "shared", described), corpus.Place(tmp_path / "own")]
+    (batch,) = corpus.batches(names, [f"{fake}:LeavesAMark"])
+    for place in places:
+        (cell,) = corpus.run(batch, ["fresh_process"], place, "test", lambda text: None)
+        assert cell.outcome == "mismatch" and cell.message.startswith("saving changed the original: model.saved")
+
+
+def test_what_an_import_sets_in_a_library_is_seen_after_a_model_that_another_process_described(tmp_path):
+    """It is set when the first of the file is built, which is taken over; the second nobody has described yet."""
+    model = tmp_path / "settings.py"
+    model.write_text(
+        """
+import torch
+from PIL import ImageFile
+
+ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+class Reads(torch.nn.Module):
+    def preprocess(self, x): return torch.tensor([x]) + ImageFile.LOAD_TRUNCATED_IMAGES
+    def forward(self, batch): return batch
+    def postprocess(self, output): return output.tolist()
+
+def first(): return Reads()
+def second(): return Reads()
+def examples(): return [1]
+"""
+    )
+    names, described = [f"{model}:first", f"{model}:second"], tmp_path / "described"
+    together("pickle", names[:1], tmp_path / "pickle", ["source_absent"], described)
+    both = together("cloudpickle_by_value", names, tmp_path / "both", ["source_absent"], described)
+    assert [outcome for outcome, *_ in both.values()] == ["mismatch", "mismatch"]
+
+
 def test_conditions_beside_the_default_ones(tmp_path):
     """Each cell is loaded as its condition says: in the saving process, in a spawned worker, by another Python."""
     other = interpreters.describe(sys.executable)
@@ -127,8 +173,11 @@ def test_another_interpreter_has_to_be_named(tmp_path, monkeypatch):
 @pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["pickle", "dill", "cloudpickle_by_value", "json_spec"])
 def test_the_whole_corpus_together_as_alone(backend, tmp_path):
-    names = registry.trait_names()
-    assert together(backend, names, tmp_path / "together") == alone(backend, names, tmp_path / "alone")
+    """`together`: with what another backend wrote of the originals."""
+    names, described = registry.trait_names(), tmp_path / "described"
+    together("dill_recurse", names, tmp_path / "first", ["fresh_process"], described)
+    found = together(backend, names, tmp_path / "together", described=described)
+    assert found == alone(backend, names, tmp_path / "alone")
 
 
 def test_a_crash_is_its_own_models(tmp_path):
