@@ -30,13 +30,16 @@ class RoundtripError(Exception):
 
 
 class UnknownName(RoundtripError):
-    """No such backend, model or condition. The hint holds the near misses and the whole list."""
+    """No such backend, model or condition. The hint holds the near misses and, unless it is of hundreds, the list."""
+
+    LISTED = 60
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        super().__init__(f"unknown {kind} {name!r}", f"{meant}Known: {', '.join(known)}")
+        listed = f"Known: {', '.join(known)}" if len(known) <= self.LISTED else "`roundtrip list --traits` lists all."
+        super().__init__(f"unknown {kind} {name!r}", f"{meant}{listed}")
 
 
 class DuplicateName(RoundtripError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -10,7 +11,8 @@ from harness.commands.terminal import run_all, write_report
 
 
 @click.command("list")
-def list_() -> None:
+@click.option("--traits", is_flag=True, help="List the tiny models instead, by the kind of their difficulty.")
+def list_(traits: bool) -> None:
     """List backends, reference models and conditions."""
     from rich.console import Console
     from rich.table import Table
@@ -19,6 +21,14 @@ def list_() -> None:
     from harness.conditions import CONDITIONS
 
     console = Console()
+    if traits:
+        table = Table("kind", "trait", "exercises")
+        for family, several in groupby(registry.TRAITS.values(), lambda trait: trait.family):
+            table.add_section()
+            for place, trait in enumerate(several):
+                table.add_row("" if place else family, trait.builder, trait.exercises)
+        console.print(table)
+        return
     backends = Table("backend", "class", "installed?", title="Backends", title_justify="left")
     for name in registry.backend_names():
         entry = registry.backend_entry(name)
@@ -31,7 +41,7 @@ def list_() -> None:
         conditions.add_row(condition.name, condition.question, "in every run" if condition.default else "when asked")
     for table in (backends, models, conditions):
         console.print(table)
-    console.print(f"And {len(registry.trait_names())} tiny models with one difficulty each: --model trait/NAME")
+    console.print(f"And {len(registry.trait_names())} tiny models with one difficulty each: roundtrip list --traits")
     console.print("Your own: --model path/to/file.py:BUILDER, --backend path/to/file.py:CLASS")
 
 
