@@ -15,14 +15,14 @@ from harness.commands.terminal import run_all, write_report
 def list_(traits: bool) -> None:
     """List backends, reference models and conditions."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from harness import registry
     from harness.conditions import CONDITIONS
 
     console = Console()
     if traits:
-        table = Table("kind", "trait", "exercises")
+        table = Table("kind", Column("trait", min_width=36, overflow="fold"), "exercises")
         for family, several in groupby(registry.TRAITS.values(), lambda trait: trait.family):
             table.add_section()
             for place, trait in enumerate(several):
