@@ -22,7 +22,7 @@ def list_(traits: bool) -> None:
 
     console = Console()
     if traits:
-        table = Table("kind", Column("trait", min_width=36, overflow="fold"), "exercises")
+        table = Table("kind", Column("trait", overflow="fold"), "exercises")
         for family, several in groupby(registry.TRAITS.values(), lambda trait: trait.family):
             table.add_section()
             for place, trait in enumerate(several):
