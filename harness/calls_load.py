@@ -115,6 +115,7 @@ def _compare_states(session: Session, written: dict, tolerance: compare.Toleranc
             own_modules=session.own_modules,
             set_in_libraries=written["set_in_libraries"],
             imported=written["imported"],
+            is_expected=False,
             importing=importing,
         )
         return compare.compare(pickle.loads(written["state"]), actual, tolerance)

@@ -157,12 +157,13 @@ def describe_state(session: Session) -> None:
     session.state = _snapshot(session)
 
 
-def _snapshot(session: Session, imported: Sequence[str] = ()) -> dict[str, Any]:
+def _snapshot(session: Session, imported: Sequence[str] = (), is_expected: bool = True) -> dict[str, Any]:
     return snapshot.snapshot_model(
         session.model,
         own_modules=session.own_modules,
         set_in_libraries=session.set_in_libraries,
         imported=imported,
+        is_expected=is_expected,
     )
 
 
@@ -175,7 +176,7 @@ def take_over(session: Session, *, reference: str, like: str) -> dict[str, Any] 
     session.stage = "save"
     written = read_reference(like)
     session.set_in_libraries = written["set_in_libraries"]
-    if compare.compare(pickle.loads(written["state"]), _snapshot(session, written["imported"])):
+    if compare.compare(pickle.loads(written["state"]), _snapshot(session, written["imported"], False)):
         return None
     shutil.copyfile(like, reference)
     if Path(f"{like}.life").exists():
@@ -250,7 +251,7 @@ def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:
 def changed_by_save(session: Session) -> list[dict[str, Any]]:
     """The differences that saving made to the original: there should be none."""
     session.stage = "save"
-    actual = _snapshot(session, session.imported)
+    actual = _snapshot(session, session.imported, is_expected=False)
     return [difference.to_dict() for difference in compare.compare(session.state, actual)]
 
 

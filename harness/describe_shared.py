@@ -25,9 +25,10 @@ _BASES = frozenset({"builtins", "typing", "abc"})
 def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
     """Take the identity, and the place in memory, from the nodes of what may be two. `values`: of the nodes, in order.
 
-    Nothing is done where code asks for identity, or its source cannot be read.
+    Of what is expected: a copy may have two there, and need not. Nothing is done where code asks for identity, or its
+    source cannot be read.
     """
-    if builder.compares_objects or builder.imported:
+    if builder.compares_objects or not builder.is_expected:
         return
     code = {place for place, node in enumerate(nodes) if node["kind"] in _CODE}
     inside = _reached(nodes, {0}, set(range(len(nodes))) - code)

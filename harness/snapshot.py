@@ -111,6 +111,7 @@ def snapshot_model(
     own_modules: Collection[str] = (),
     set_in_libraries: Collection[library_settings.Name] = (),
     imported: Collection[str] = (),
+    is_expected: bool = True,
     importing: bool = True,
     root: str = "model",
 ) -> dict:
@@ -118,6 +119,7 @@ def snapshot_model(
 
     `set_in_libraries`: names of what the program set there, as the process knows that built the model; `imported`, for
     a copy, and for the original once more: the user's modules that were imported when the original was described.
+    `is_expected`: whether it is what others are compared with: it says what of it may be two where it is one.
     `importing`: whether modules may be imported that the code would import; where one would have to be and may not,
     WouldImport is raised.
 
@@ -127,6 +129,7 @@ def snapshot_model(
     builder = Builder(own_modules, state=True)
     builder.set_in_libraries = set_in_libraries
     builder.imported = frozenset(imported)
+    builder.is_expected = is_expected
     builder.importing = importing
     return builder.build(model, root)
 
@@ -158,6 +161,7 @@ class Builder:
         """Tensors that are computed anew before they are used: how they were is no state."""
         self.set_in_libraries: Collection[library_settings.Name] = ()
         self.imported: frozenset[str] = frozenset()
+        self.is_expected = True
         self.importing = True
         self.libraries: set[str] = set()
         """The modules that the model's objects and the user's code come upon."""

@@ -118,3 +118,9 @@ def test_a_draw_that_a_graph_kept_for_good_is_seen(tmp_path):
     batch = corpus.Batch("torchscript_trace", sources)
     quiet, noisy = corpus.run(batch, ["fresh_process"], corpus.Place(tmp_path / "cells"), "test", lambda text: None)
     assert (quiet.outcome, noisy.outcome) == ("partial", "mismatch"), noisy.message
+
+
+def test_a_list_that_torch_export_copies_for_its_trace_was_not_changed(run_cell):
+    """It is a global's too, and nothing writes into it: that there are two now, nobody can tell."""
+    cell = run_cell("torch_export_static", "trait/list_that_is_a_global_too")
+    assert cell.outcome == "partial" and cell.message == "not in the artifact: preprocess, postprocess"
