@@ -5,7 +5,8 @@ library (a second, for some). So there are two kinds of template.
 
     Original       has built one model; forked for every backend that saves it. Described in a fork of its own.
     with_library   has imported a backend's library; forked for the processes of that backend, over the whole run. The
-                   user's module is not in it. The corpus has templates of its own, that have done more (`fresh`).
+                   user's module is not in it. The corpus has templates of its own, that have done more (`fresh`): they
+                   are forked from one that did what all need.
 
 A fork is a process of its own: what one does to the model, another does not see. Where forking is not safe (building
 the model started threads, which do not come along) or nobody can tell (no /proc), everyone builds for itself.
