@@ -4,12 +4,16 @@ A cache of a function that always answers alike is no state: a tokenizer's may h
 either way. One that was filled before a setting changed, or whose entries were changed in place, answers for as long as
 its process lives what no other process will. Which it is, is found by calling the function, in a copy of the process
 (`aside`). Where there is none, or it takes too long, nothing is told.
+
+Nor is it one while nobody writes into what the cache gives again. Of what the model has and a cache would give again it
+is told that they are one, for `describe_shared` to see whether something is written there.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
+import types
 from typing import TYPE_CHECKING, Any
 
 from harness import aside
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 ENTRIES = 256
 """More are not computed anew, and not told."""
+_CODE = (type, types.ModuleType, types.FunctionType)
 
 
 Entries = list[tuple[Any, Any]]
@@ -42,6 +47,15 @@ def stale(value: functools._lru_cache_wrapper, remembered: Entries, builder: Bui
     mark = _entries(value)[1]
     answers = aside.in_a_copy(lambda: bytes(_is_stale(value, *entry, mark, builder) for entry in remembered), TIMEOUT_S)
     return [entry for entry, is_stale in zip(remembered, answers, strict=False) if is_stale]
+
+
+def given_again(remembered: Entries, builder: Builder) -> Entries:
+    """Those whose result the model has too, or a part of it: `self.vocab, self.labels = resources()`."""
+    return [entry for entry in remembered if any(map(builder.is_described, _with_parts(entry[1])))]
+
+
+def _with_parts(result: Any) -> list[Any]:
+    return [result, *(part for part in gc.get_referents(result) if not isinstance(part, _CODE))]
 
 
 def _entries(value: functools._lru_cache_wrapper) -> tuple[Entries, Any]:

@@ -13,8 +13,8 @@ and for all that know the module. A copy by value may give each function its own
 
 *Settings of libraries*: what the program set in one counts where the model or its code comes upon the library.
 
-*The very object of a cache*: where code compares objects by `is`, a model's part may have to be the one that a
-function with `functools.lru_cache` gives again.
+*The very object of a cache*: a model's part that a function with `functools.lru_cache` gives again counts as such where
+code compares objects by `is`, or writes into it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import bytecode, describe_globals, describe_paths, library_settings
+from harness import bytecode, describe_caches, describe_globals, describe_paths, library_settings
+from harness.snapshot_graph import GIVEN_AGAIN
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -59,10 +60,9 @@ def add(builder: Builder, nodes: list[dict]) -> None:
     for node, mapping in builder.views:
         _extend(node, builder.named({"mapping": mapping} if builder.is_described(mapping) else {}))
     _extend(nodes[0], builder.named(_of_libraries(builder), ".<libraries>"))
-    if builder.compares_objects:
-        for node, entries in builder.caches:
-            held = [(key, result) for key, result in entries if builder.is_described(result)]
-            _extend(node, builder.keyed(held))
+    for node, entries in builder.caches:
+        again = describe_caches.given_again(entries, builder)
+        _extend(node, builder.keyed(again, word=GIVEN_AGAIN))
 
 
 def _of_libraries(builder: Builder) -> dict[str, Any]:

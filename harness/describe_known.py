@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _CONTAINERS = frozenset({"sequence", "mapping", "set"})
 _ARRAYS = frozenset({"tensor", "array", "table"})
 """What is in them is a view of them."""
+_PASSES = frozenset({"cell", "descriptor"})
+"""What is in them is known as they are."""
 _KEEPS = frozenset({"partial", "context variable", "weakref"})
 _DEFAULTS = ("__defaults__", "__kwdefaults__")
 
@@ -106,10 +108,11 @@ def _own_classes(cls: type, builder: Builder) -> set[str]:
 def _as_part(node: dict, part: Part, known: Known, owners: set[str]) -> tuple[set[str], set[str]]:
     """The tokens of a part, and the library's objects that it is in, as it is a part of this node."""
     kind = node["kind"]
-    if kind == "cell":
+    if kind in _PASSES:
         return set(known.tokens), set(known.within)
     if part.name is None:
-        tokens = set(with_suffix(known.tokens, INSIDE)) if kind in _CONTAINERS else set()
+        suffix = INSIDE if kind in _CONTAINERS else RESULT if kind == "function" else None  # of a cache
+        tokens = set(with_suffix(known.tokens, suffix)) if suffix else set()
         return tokens | ({part.key} if isinstance(part.key, str) else set()), set(known.within)
     if part.name in _DEFAULTS:
         return set(), set()

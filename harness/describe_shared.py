@@ -7,10 +7,11 @@ whether it is the other; so elsewhere it does not count. What a step of training
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence, Set
+from typing import TYPE_CHECKING
 
 from harness import describe_known, project_texts, written
+from harness.snapshot_graph import GIVEN_AGAIN
 from harness.source_values import bare
 
 if TYPE_CHECKING:
@@ -26,23 +27,28 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
     """Take the identity, and the place in memory, from the nodes of what may be two. `values`: of the nodes, in order.
 
     Of what is expected: a copy may have two there, and need not. Nothing is done where code asks for identity, or its
-    source cannot be read.
+    source cannot be read. Of what a cache would give again nothing counts then: many a model has some
+    (`self.tokenizer = get_tokenizer()`), and few write into it.
     """
     if builder.compares_objects or not builder.is_expected:
         return
+    every = set(range(len(nodes)))
     code = {place for place, node in enumerate(nodes) if node["kind"] in _CODE}
-    inside = _reached(nodes, {0}, set(range(len(nodes))) - code)
-    outside = _reached(nodes, code, set(range(len(nodes))))
+    inside = _reached(nodes, {0}, every - code)
+    outside = _reached(nodes, code, every)
+    again = [group for node in nodes for group in node.get("groups", ()) if group["word"] == GIVEN_AGAIN]
     pieces = _pieces(nodes, inside) & _pieces(nodes, outside)
-    if not any(_may_be_two(nodes[place]) for place in inside & outside) and not pieces:
+    if not any(_may_be_two(nodes[place]) for place in inside & outside) and not pieces and not again:
         return
     if (writes := _writes(builder)) is None:
+        _keep(again, lambda place: False)
         return
     known = describe_known.known_as(nodes, values, builder, writes.families)
     bare_names, bare_told = set(map(bare, writes.names)), set(map(bare, writes.told))
 
-    def is_written(place: int, value: Any) -> bool:
-        if not _may_be_two(nodes[place]) or _writes_when_read(type(value)):
+    def is_written(place: int) -> bool:
+        value = values[place]
+        if _writes_when_read(type(value)):
             return True
         tokens, within = known[place].tokens, known[place].within
         if tokens & writes.names or within & bare_names or writes.any_of(tokens):
@@ -54,14 +60,23 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
         own = [base for base in type(value).__mro__ if builder.is_own(base.__module__)]
         return not _is_all_own(type(value), own) and bool(tokens & writes.touched or within & bare_told)
 
-    changing = {place for place, value in enumerate(values) if is_written(place, value)}
+    changing = {place for place, node in enumerate(nodes) if not _may_be_two(node) or is_written(place)}
     changing |= describe_known.buffers_of_libraries(nodes, values, builder)
+    _keep(again, lambda place: any(map(is_written, _reached(nodes, {place}, every - code) & inside)))
+    outside = _reached(nodes, code, every)
+    pieces = _pieces(nodes, inside) & _pieces(nodes, outside)
     pieces -= _pieces(nodes, changing)
     for place in outside:
         if place in inside and place not in changing:
             nodes[place]["identity"] = False
         if not pieces.isdisjoint(_pieces(nodes, {place})):
             del nodes[place]["storage"]
+
+
+def _keep(again: Sequence[dict], wanted: Callable[[int], bool]) -> None:
+    """Of what caches would give again keep what has such a place: all else nobody can tell, who does not ask for it."""
+    for group in again:
+        group["entries"] = [entry for entry in group["entries"] if wanted(entry[1][0])]
 
 
 def _may_be_two(node: dict) -> bool:

@@ -36,7 +36,8 @@ text that is among the model's values (`describe_found`, `describe_paths`), what
 settings of the process (`describe_process`), whether the examples reach them or not. A difference there is a mismatch
 even where no answer depends on it: a pure patch of a library's class, a filled cache among the globals. What
 `functools.lru_cache` has remembered counts where computing it anew would give something else (`describe_caches`). That
-the model and its code have one object in common counts where the source writes into it (`describe_shared`).
+the model has one object in common with its code, or with such a cache, counts where the source writes into it
+(`describe_shared`).
 
 Not seen, unless an output of the model's own examples changes by it:
 
@@ -291,10 +292,10 @@ class Builder:
         """A group of parts in a row. `word` is the kind of a difference in their number."""
         return {"by": "index", "prefix": prefix, "word": word, "entries": [self.refer(part) for part in parts]}
 
-    def keyed(self, pairs: Iterable[tuple[Any, Any]]) -> dict:
+    def keyed(self, pairs: Iterable[tuple[Any, Any]], word: str | None = None) -> dict:
         """A group of pairs whose keys are values; their order counts."""
         entries = [(self.refer(key), self.refer(part)) for key, part in pairs]
-        return {"by": "key", "prefix": "", "word": None, "entries": entries}
+        return {"by": "key", "prefix": "", "word": word, "entries": entries}
 
     def content(self, parts: Iterable[Any]) -> dict:
         """A group without an order: a set. Simple elements are sorted, so that equal sets make equal snapshots."""

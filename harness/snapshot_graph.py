@@ -9,6 +9,8 @@ from typing import Any
 
 VERSION = 1
 """Of what `harness.snapshot` writes."""
+GIVEN_AGAIN = "given again"
+"""The word of the group of what a function's cache would give again that the model has too."""
 _LEVELS = 8
 """How deep a digest looks. Digests only pair elements up; what was paired is compared in full."""
 

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pickle
-import sys
 import textwrap
-from collections.abc import Sequence
 
 import pytest
 
 from harness import written
-from harness.compare import compare
-from harness.snapshot import snapshot_model
 
-HEAD = """
-from collections import defaultdict
-from dataclasses import dataclass, field
-from itertools import count
-from random import shuffle
-import numpy as np
-import pandas as pd
-import torch
-from sklearn.preprocessing import StandardScaler
-from torch import nn
-"""
 MODEL = """
 class Model(nn.Module):
     def __init__(self):
@@ -45,30 +28,6 @@ class Model(nn.Module):
 def with_method(body: str, labels: str = '["a", "b"]') -> str:
     """The model with one more method, or function after it."""
     return f"LABELS = {labels}\n{MODEL}\n{textwrap.indent(textwrap.dedent(body), ' ' * 4)}"
-
-
-@pytest.fixture
-def parted(tmp_path, monkeypatch):
-    """`parted(source)`: whether a copy made by pickle, beside the code of the original, differs from it.
-
-    With the names of other modules of the user's, which lie beside it.
-    """
-    names = []
-
-    def ask(source: str, others: Sequence[str] = ()) -> list[str]:
-        name = f"shared_{len(names)}"
-        (tmp_path / f"{name}.py").write_text(HEAD + textwrap.dedent(source))
-        monkeypatch.syspath_prepend(tmp_path)
-        names.append(name)
-        model = importlib.import_module(name).Model()
-        own = [name, *others]
-        before = snapshot_model(model, own_modules=own)
-        copy = pickle.loads(pickle.dumps(model))
-        return [one.path for one in compare(before, snapshot_model(copy, own_modules=own, imported=[name]))]
-
-    yield ask
-    for name in names:
-        sys.modules.pop(name, None)
 
 
 NOTHING_WRITES = {
