@@ -174,7 +174,7 @@ def _numpy_generator(state: dict[str, Any]) -> Any:
 
 
 def _random_state(state: dict[str, Any]) -> Any:
-    made = np.random.RandomState()
+    made = np.random.RandomState(0)  # without one it draws seeds, of which one that was given a seed has none
     made.set_state(state["state"])
     return made
 

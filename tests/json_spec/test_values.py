@@ -128,6 +128,8 @@ def test_generators_spawn_what_they_would_have(again):
     assert [one.spawn(1)[0].random() for one in loaded] == [one.spawn(1)[0].random() for one in generators]
     old = np.random.Generator(np.random.RandomState(3)._bit_generator)  # has no seeds of that kind
     assert again(old=old).old.random() == old.random()
+    legacy = again(legacy=np.random.RandomState(3)).legacy
+    assert legacy._bit_generator.seed_seq is None  # and not one that the process drew
 
 
 def test_a_seed_that_is_an_array_is_refused(tmp_path):
