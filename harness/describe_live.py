@@ -1,4 +1,5 @@
-"""How objects of a running process are described, which no pickle takes: locks, generators, hashes, databases, queues.
+"""How objects of a running process are described, which few pickles take: locks, generators, hashes, databases, queues,
+weak references.
 
 A model that has one leaves it out of its state, as a rule, and makes it anew when it is loaded: an empty database, a
 generator that begins again. So what the object holds is read where that can be done without a change to it.
@@ -14,9 +15,10 @@ import re
 import sqlite3
 import threading
 import types
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from harness.snapshot_attributes import attributes
+from harness.snapshot_attributes import added, attributes
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -39,6 +41,10 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return builder.node("lock", value, facts={"locked": _is_held(value)})
     if issubclass(cls, threading.Thread):
         return _thread(value, builder)
+    if issubclass(cls, weakref.ReferenceType):
+        return _reference(value, builder)
+    if issubclass(cls, weakref.finalize):
+        return _finalizer(value, builder)
     if issubclass(cls, queue.SimpleQueue):
         return builder.node("queue", value, facts={"length": value.qsize()})
     if issubclass(cls, sqlite3.Connection):
@@ -56,6 +62,27 @@ def proxy(value: Any, builder: Builder) -> dict:
     except (ReferenceError, AttributeError):
         behind = {}
     return builder.node("weakref", value, builder.named(behind), identity=False)
+
+
+def _reference(value: weakref.ReferenceType, builder: Builder) -> dict:
+    """What it refers to while that lives, what is called when it dies, and what a class of the user's adds."""
+    parts = {"()": value()} | added(value, builder.is_own)
+    if value.__callback__ is not None:
+        parts["__callback__"] = value.__callback__
+    return builder.node("weakref", value, builder.named(parts), identity=False)
+
+
+def _finalizer(value: weakref.finalize, builder: Builder) -> dict:
+    """Whom it waits for and what it does then, which the class keeps; nothing once that is done.
+
+    The named arguments of the user's functions alone: `TemporaryDirectory` has a message there with a path in it.
+    """
+    parts = dict(zip(("obj", "func", "args", "kwargs"), value.peek() or (), strict=False))
+    if not builder.is_own(getattr(parts.get("func"), "__module__", None)):
+        parts.pop("kwargs", None)
+    return builder.node(
+        "object", value, builder.named(parts, ".peek()"), facts={"atexit": value.atexit} if parts else {}
+    )
 
 
 def _generator(value: Any, builder: Builder) -> dict:

@@ -17,7 +17,6 @@ import struct
 import threading
 import typing
 import uuid
-import weakref
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
@@ -147,8 +146,6 @@ def _other(value: Any, builder: Builder) -> dict | None:
         parts = {"getstate()": value.getstate()} | attributes(value)
         parts.pop("gauss_next", None)  # is in the state
         return builder.node("generator", value, builder.named(parts))
-    if issubclass(cls, weakref.ReferenceType):
-        return builder.node("weakref", value, builder.named({"()": value()}), identity=False)
     if issubclass(cls, contextvars.ContextVar):
         return describe_reached.context_variable(value, builder)
     if issubclass(cls, threading.local):

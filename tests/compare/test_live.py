@@ -15,6 +15,7 @@ import logging
 import queue
 import random
 import sqlite3
+import tempfile
 import threading
 import weakref
 from pathlib import PurePosixPath
@@ -220,6 +221,47 @@ def test_what_a_weak_proxy_stands_for():
     proxy = weakref.proxy(gone)
     del gone
     assert seen(weakref.proxy(first), proxy) == [("model()", "missing")]
+
+
+class Named(weakref.ref):
+    """A reference that tells of whom."""
+
+    __slots__ = ("name",)
+
+
+def test_what_is_called_when_what_a_reference_refers_to_dies():
+    part = Part()
+    assert seen([part, weakref.ref(part, counting)], [part, weakref.ref(part, counting)]) == []
+    lost = [("model[1].__callback__", "missing")]
+    assert seen([part, weakref.ref(part, counting)], [part, weakref.ref(part)]) == lost
+    records = Records()
+    methods = [weakref.WeakMethod(method) for method in (records.flush, records.flush, records.close)]
+    assert seen([records, methods[0]], [records, methods[1]]) == []
+    assert seen([records, methods[0]], [records, methods[2]]) != []
+
+
+def test_what_a_class_adds_to_a_reference():
+    part = Part()
+    first, second = Named(part), Named(part)
+    first.name, second.name = "a", "b"
+    assert seen([part, first], [part, second]) == [("model[1].name", "value")]
+
+
+def noting(*words, **named):
+    """What a finalizer calls."""
+
+
+def test_what_a_finalizer_does():
+    part = Part()
+    first, second = (weakref.finalize(part, noting, "a", by=by) for by in (1, 2))
+    assert seen([part, first], [part, weakref.finalize(part, noting, "a", by=1)]) == []
+    assert seen([part, first], [part, second]) == [("model[1].peek().kwargs['by']", "value")]
+    done = weakref.finalize(part, noting)
+    done.detach()
+    assert {kind for _, kind in seen([part, first], [part, done])} == {"missing", "atexit"}
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        library = [weakref.finalize(part, dict, message=text) for text in (one, other)]
+        assert seen([part, library[0]], [part, library[1]]) == []
 
 
 def test_the_name_that_counts_threads_is_no_difference():
