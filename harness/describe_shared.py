@@ -2,11 +2,14 @@
 
 In a copy whose code is imported anew there are two. Nobody can tell, unless something writes into the one, or asks
 whether it is the other; so elsewhere it does not count. What a step of training changes is written.
+
+Likewise the memory of arrays that objects of libraries alone have, and have twice: an interpolator of SciPy's keeps its
+values under two names, of which a pickle makes two arrays. What their own methods write there they see to themselves.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING
 
@@ -38,7 +41,8 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
     outside = _reached(nodes, code, every)
     again = [group for node in nodes for group in node.get("groups", ()) if group["word"] == GIVEN_AGAIN]
     pieces = _pieces(nodes, inside) & _pieces(nodes, outside)
-    if not any(_may_be_two(nodes[place]) for place in inside & outside) and not pieces and not again:
+    hidden = _held_twice_by_libraries(nodes, values, builder, code)
+    if not any(_may_be_two(nodes[place]) for place in inside & outside) and not (pieces or again or hidden):
         return
     if (writes := _writes(builder)) is None:
         _keep(again, lambda place: False)
@@ -71,6 +75,28 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
             nodes[place]["identity"] = False
         if not pieces.isdisjoint(_pieces(nodes, {place})):
             del nodes[place]["storage"]
+    written_to = _pieces(nodes, set(filter(is_written, hidden)))
+    for place in hidden:
+        if _pieces(nodes, {place}).isdisjoint(written_to):
+            nodes[place]["identity"] = False
+            del nodes[place]["storage"]
+
+
+def _held_twice_by_libraries(nodes: list[dict], values: Sequence, builder: Builder, code: Set[int]) -> set[int]:
+    """The arrays that no object but those of libraries leads to, and that are in two places, or share their memory."""
+    arrays = {place for place, node in enumerate(nodes) if node["kind"] == "array"}
+    libraries = {place for place, node in enumerate(nodes)
+                 if node["kind"] == "object" and not builder.is_own(type(values[place]).__module__)}  # fmt: skip
+    if not arrays or not libraries:
+        return set()
+    arrays -= _reached(nodes, code | {0}, set(range(len(nodes))) - libraries)
+    places = Counter(part.place for node in nodes for part in describe_known.parts(node)) if arrays else Counter()
+    views: dict[int, set[int]] = defaultdict(set)
+    for place, node in enumerate(nodes):
+        if "storage" in node:
+            views[node["storage"][0]].add(place)
+    pieces = [members for members in views.values() if members <= arrays]
+    return {place for members in pieces for place in members if len(members) > 1 or places[place] > 1}
 
 
 def _keep(again: Sequence[dict], wanted: Callable[[int], bool]) -> None:

@@ -25,6 +25,8 @@ from random import shuffle
 import numpy as np
 import pandas as pd
 import torch
+from scipy.interpolate import interp1d
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 """

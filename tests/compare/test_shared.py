@@ -101,6 +101,23 @@ NOTHING_WRITES = {
                 self.total += 1
                 return (x - MEAN) / 2
         """,
+    "an array that a library's object has twice": """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.curve = interp1d([0.0, 1.0, 2.0], [0.0, 1.0, 4.0])
+            def preprocess(self, x):
+                y = np.asarray(x)
+                y += 1
+                return self.curve(y)
+        """,
+    "an array that two objects of libraries have": """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                known = np.arange(4.0)
+                self.knn = KNeighborsRegressor(1, algorithm="kd_tree").fit(known[:, None], known)
+        """,
     "a view of a tensor": """
         MEAN = torch.ones(3)
         class Model(nn.Module):
@@ -314,6 +331,21 @@ SOMETHING_WRITES = {
                 self.table = TABLE
             def preprocess(self, x):
                 return TABLE
+        """,
+    "an array that a library's object has twice": """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.curve = interp1d([0.0, 1.0, 2.0], [0.0, 1.0, 4.0])
+            def lift(self, by):
+                self.curve.y += by
+        """,
+    "an array that the model has, and a library's object": """
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.curve = interp1d([0.0, 1.0, 2.0], [0.0, 1.0, 4.0])
+                self.rates = self.curve.y
         """,
     "an array by `out`": """
         EDGES = np.arange(3.0)
