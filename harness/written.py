@@ -126,7 +126,9 @@ def writes(texts: tuple[str, ...], later: tuple[str, ...] = ()) -> Writes:
 def _is_done(scope: Scope, depth: int) -> bool:
     """Whether a function has run when its module is imported, as so many functions inside the outermost have."""
     if scope.depth == 1:
-        gives = [one.value for one in scope.outermost.function.body if isinstance(one, ast.Return) and one.value]
+        body = scope.outermost.function.body  # of a lambda, what it gives
+        body = [ast.Return(body)] if isinstance(body, ast.expr) else body
+        gives = [one.value for one in body if isinstance(one, ast.Return) and one.value]
         return depth == 1 and scope.name in map(last, gives)
     return scope.depth <= depth
 

@@ -6,9 +6,7 @@ import textwrap
 
 import pytest
 
-from tests.compare.test_shared import MODEL, parted, with_method
-
-__all__ = ["parted"]
+from tests.compare.test_shared import MODEL, with_method
 
 
 def method(body: str, before: str = "", labels: str = '["a", "b"]') -> str:
@@ -239,6 +237,8 @@ NOT_WRITTEN = {
                 super().__init__()
                 self.block = Block(SIZES)
         """,
+    "a lambda that gives a lambda": "plus = lambda n: (lambda x: x + n)\n"
+    + method("def f(self, x):\n    return plus(1)(x)"),
     "tensors that are computed": tensor(
         "def f(self, x):\n    y = x - self.mean\n    y[0] += 1\n    y.clamp_(0)\n    return y"
     ),
