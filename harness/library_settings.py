@@ -10,8 +10,9 @@ where the model was saved and where it is loaded (`value_of`).
 Likewise the variables of the environment that it set while it built the model, and that its source names: what reads
 them is as a rule a library (`TORCH_HOME`, `COLUMNS`, a proxy), or another program that the model starts.
 
-Public names, and of classes also private switches (a bool or a text), which are what a class method sets. Large
-namespaces (torch, NumPy) are left out: `describe_process` looks there for functions of the user's.
+Public names, of classes also private switches (a bool or a text), which are what a class method sets, and registers of
+any name: who calls `register_kl` does not see where the function goes. Large namespaces (torch, NumPy) are left out:
+`describe_process` looks there for functions of the user's.
 """
 
 from __future__ import annotations
@@ -189,12 +190,14 @@ def _entries(module: types.ModuleType, own: Collection[str] = ()) -> Iterator[tu
             if (value.__module__ or "").partition(".")[0] == package:
                 yield from _defaults((home, name), value)
         elif (kept := _kept(value, own)) is not ...:
-            if not name.startswith("_"):
+            if not name.startswith("_") or isinstance(kept, _Registry):
                 yield (home, name), kept
         elif type(value).__module__.partition(".")[0] == package:  # an object that the package's functions use
             for key, part in attributes(value).items():
                 if type(part) in _PLAIN and key not in _LAZILY_SET:
                     yield (home, name, key), part
+                elif isinstance(kept := _kept(part, own), _Registry):
+                    yield (home, name, key), kept
 
 
 def _of_class(name: Name, cls: type, own: Collection[str]) -> Iterator[tuple[Name, Any]]:
@@ -206,8 +209,8 @@ def _of_class(name: Name, cls: type, own: Collection[str]) -> Iterator[tuple[Nam
                 yield (*name, key), _Another(value)
             yield from _defaults((*name, key), value)
         elif key.startswith("_"):
-            if not key.startswith("__") and isinstance(value, bool | str):
-                yield (*name, key), value
+            if not key.startswith("__") and isinstance(kept := _kept(value, own), bool | str | _Registry):
+                yield (*name, key), kept
         elif (kept := _kept(value, own)) is not ...:
             yield (*name, key), kept
 

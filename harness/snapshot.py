@@ -45,8 +45,8 @@ Not seen, unless an output of the model's own examples changes by it:
   code tells a text from a number, for whose hash the same words are right;
 - a global, variable, module or file whose name is put together when it is called (`globals()[a + b]`), but where it
   begins as a text that ends in `_`;
-- what the program set in private names of a library's module, in torch's or NumPy's own namespaces, or in a library
-  that the project imports only inside functions;
+- what the program set in private names of a library's module, but for functions, classes and objects of its own in a
+  register there; in torch's or NumPy's own namespaces; or in a library that the project imports only inside functions;
 - that the model and its code have in common what is written only by way of a library that hands it on, see `written`;
 - how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
   (`multiprocessing.set_start_method`) and when it collects garbage;

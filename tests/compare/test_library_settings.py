@@ -158,6 +158,8 @@ def test_what_of_the_users_is_in_a_register_of_a_library(library, monkeypatch):
     """As YAML keeps constructors by tag, for each class of loaders a dictionary of its own once it was told one."""
     library.readers = {"a": print}
     library.by_type = []
+    library._private = {"a": print}
+    library.wrapper._known = {str: print}
     library.Loader = type("Loader", (), {"__module__": library.__name__})
     held = dict(library_settings._entries(library))
     assert library_settings.changed(held, OWN) == []
@@ -166,7 +168,11 @@ def test_what_of_the_users_is_in_a_register_of_a_library(library, monkeypatch):
     library.readers["c"] = Model.rarely
     library.by_type.append(Model())
     library.Loader.constructors = {"!tag": Model.rarely}
-    names = [("Loader", "constructors"), ("by_type",), ("readers",)]
+    library.Loader._tags = [Model]
+    library._private[Model, int] = Model.rarely
+    library.wrapper._known[Model] = Model.rarely
+    names = [("Loader", "_tags"), ("Loader", "constructors"), ("_private",), ("by_type",), ("readers",)]
+    names.append(("wrapper", "_known"))
     assert library_settings.changed(held, OWN) == [(library.__name__, *name) for name in names]
 
 
