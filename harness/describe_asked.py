@@ -32,6 +32,7 @@ _DOC = frozenset({"__doc__", "getdoc"})
 _SUBCLASSES = frozenset({"__subclasses__"})
 _LEVEL = frozenset({"isEnabledFor", "getEffectiveLevel"})
 _FLAGS = frozenset({"propagate", "disabled"})
+_WORD = re.compile(r"[^\W\d]\w*")
 _NAME_OF_A_LOGGER = re.compile(r"[\w.]{1,64}")
 _ATOMS = (str, bytes, int, float, complex)
 _IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"])
@@ -80,6 +81,7 @@ def of_code(value: Any, node: dict, builder: Builder) -> None:
             (_FLAGS, node, lambda: {"flags": [[one.propagate, one.disabled] for one in _loggers(value)]})
         )
     builder.later.append((_SOURCE, node, lambda: {"source": _has_source(value)}))
+    builder.later.append((_ANNOTATIONS, node, lambda: {"resolvable": _resolvable(value)}))
     if isinstance(value, type):
         builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
         builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))
@@ -114,6 +116,19 @@ def _annotations(value: type) -> dict[str, Any]:
     """By their names: how a type shows itself differs from one Python to the next."""
     annotations = vars(value).get("__annotations__", {})
     return {"annotations": {name: getattr(part, "__qualname__", str(part)) for name, part in annotations.items()}}
+
+
+def _resolvable(value: type | types.FunctionType) -> list[str]:
+    """The names in annotations that are texts which `typing.get_type_hints` would find: a function's among its globals,
+    a class's in the module of its name, which a copy by value may not have.
+    """
+    if isinstance(value, type):
+        module = sys.modules.get(value.__module__)
+        space, annotations = vars(module) if module else {}, vars(value).get("__annotations__", {})
+    else:
+        space, annotations = value.__globals__, value.__annotations__
+    texts = [part for part in annotations.values() if type(part) is str]
+    return sorted({word for text in texts for word in _WORD.findall(text)} & space.keys())
 
 
 def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:

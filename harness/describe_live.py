@@ -80,9 +80,8 @@ def _finalizer(value: weakref.finalize, builder: Builder) -> dict:
     parts = dict(zip(("obj", "func", "args", "kwargs"), value.peek() or (), strict=False))
     if not builder.is_own(getattr(parts.get("func"), "__module__", None)):
         parts.pop("kwargs", None)
-    return builder.node(
-        "object", value, builder.named(parts, ".peek()"), facts={"atexit": value.atexit} if parts else {}
-    )
+    parts |= {"atexit": value.atexit} if parts else {}
+    return builder.node("object", value, builder.named(parts, ".peek()"))
 
 
 def _generator(value: Any, builder: Builder) -> dict:

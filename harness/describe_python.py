@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TOLD = frozenset({"_warned_capturable_if_run_uncaptured", "_opt_called", "_stop_words_id"})
 """Whether an optimiser has warned already, or was used: torch leaves it out of every copy. Which list of stop words, by
 its address, scikit-learn has looked at already: any other is looked at again."""
+_OF_A_WEAK_SET = vars(weakref.WeakSet()).keys()
 _ROWS = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -94,7 +95,8 @@ def _container(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, _ROWS):
         return _view(builder.node("sequence", value, builder.indexed(value), identity=False), value, builder)
     if issubclass(cls, weakref.WeakSet):
-        return builder.node("set", value, builder.content(list(value)))
+        own = {name: part for name, part in attributes(value).items() if name not in _OF_A_WEAK_SET}
+        return builder.node("set", value, builder.content(list(value)), builder.named(own))
     if issubclass(cls, weakref.WeakKeyDictionary | weakref.WeakValueDictionary):
         return builder.node("mapping", value, builder.keyed(list(value.items())))
     return None

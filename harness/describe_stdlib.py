@@ -14,6 +14,7 @@ import pathlib
 import random
 import re
 import struct
+import tempfile
 import threading
 import typing
 import uuid
@@ -93,6 +94,8 @@ def _stream(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, io.IOBase):
         facts = {name: getattr(value, name, None) for name in ("name", "mode", "encoding", "closed")}
         facts = {word: part if type(part) in (str, bool) else None for word, part in facts.items()}
+        if isinstance(facts["name"], str) and facts["name"].startswith(tempfile.gettempdir() + os.sep):
+            facts["name"] = "<temporary>"  # an accident, as in `snapshot_atoms`
         return builder.node("stream", value, facts=facts | _position(value))
     return None
 

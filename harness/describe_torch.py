@@ -51,6 +51,11 @@ def describe(value: Any, builder: Builder) -> dict | None:
         untyped = value if cls is torch.UntypedStorage else value._untyped_storage
         view = torch.empty(0, dtype=torch.uint8, device=untyped.device).set_(untyped)
         return builder.node("storage", value, builder.named({"bytes": view}))
+    if issubclass(cls, torch.distributions.Transform):
+        parts = attributes(value)
+        if cls.__name__ != "_InverseTransform":  # its inverse, which is made when it is asked for
+            parts.pop("_inv", None)
+        return builder.node("object", value, builder.named(parts))
     if cls.__module__ == "torch.utils.hooks" and cls.__name__ == "RemovableHandle":
         return builder.node("opaque", value)  # holds the number of a hook, which counts through the process
     if cls.__module__ == "torch.nn.modules.module" and cls.__name__ == "_WrappedHook":

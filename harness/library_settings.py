@@ -11,8 +11,9 @@ Likewise the variables of the environment that it set while it built the model, 
 them is as a rule a library (`TORCH_HOME`, `COLUMNS`, a proxy), or another program that the model starts.
 
 Public names, of classes also private switches (a bool or a text), which are what a class method sets, and registers of
-any name: who calls `register_kl` does not see where the function goes. Large namespaces (torch, NumPy) are left out:
-`describe_process` looks there for functions of the user's.
+any name: who calls `register_kl` does not see where the function goes. Python's own modules keep plain tables so, as of
+XML's namespaces. Large namespaces (torch, NumPy) are left out: `describe_process` looks there for functions of the
+user's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import logging
 import os
 import re
 import sys
@@ -91,16 +93,23 @@ def noted(project: Path, own_modules: Collection[str]) -> Held:
         mentioned |= {_dotted(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for name in sorted(name for name in imported if name.partition(".")[0] not in own_modules):
         with contextlib.suppress(Exception):  # not installed, or no module: the user's own import will tell
-            importlib.import_module(name)
+            _begin(importlib.import_module(name))
     modules = _modules(imported | mentioned, own_modules)
-    return {name: value for module in modules for name, value in _entries(module)}
+    held = {name: value for module in modules for name, value in _entries(module)}
+    return held | _levels() if "logging" in imported else held
+
+
+def _levels() -> Held:
+    """The names of the levels of `logging`, of which else only handlers and filters count, and these elsewhere."""
+    return {("logging", "_levelToName"): dict(logging._levelToName)}
 
 
 def changed(before: Held, own_modules: Collection[str] = ()) -> list[Name]:
     """The names of what is another now, or gone, and of containers that got something of the user's."""
-    modules = [sys.modules[name] for name in dict.fromkeys(name[0] for name in before) if name in sys.modules]
+    homes = dict.fromkeys(name[0] for name in before if name[0] not in _OF_THE_PROCESS)
+    modules = [sys.modules[name] for name in homes if name in sys.modules]
     own = {*own_modules, "__main__"} if own_modules else frozenset()
-    now = {name: value for module in modules for name, value in _entries(module, own)}
+    now = {name: value for module in modules for name, value in _entries(module, own)} | _levels()
     names = {name for name, value in before.items()
              if not _same(value, now.get(name, ...)) and not _is_its_own(name, now.get(name))}  # fmt: skip
     made = {name for name, value in now.items() if name not in before and isinstance(value, _Registry) and value.users}
@@ -144,12 +153,19 @@ def value_of(name: Name) -> Any:
     if name[:2] == _ENVIRONMENT:
         return os.environ[name[2]]
     try:
-        value: Any = importlib.import_module(name[0])
+        value: Any = _begin(importlib.import_module(name[0]))
         for step in name[1:]:
             value = getattr(value, step) if step in _DEFAULTS else vars(value)[step]
     except (ImportError, AttributeError, TypeError) as error:
         raise LookupError(name) from error
     return value
+
+
+def _begin(module: types.ModuleType) -> types.ModuleType:
+    """The module as it is once it was used: `mimetypes` reads the machine's files when it is first asked."""
+    if module.__name__ == "mimetypes" and not module.inited:
+        module.init()
+    return module
 
 
 def _dotted(node: ast.expr) -> str:
@@ -176,6 +192,7 @@ def _modules(names: set[str], own_modules: Collection[str]) -> Iterator[types.Mo
 
 def _entries(module: types.ModuleType, own: Collection[str] = ()) -> Iterator[tuple[Name, Any]]:
     home, package = module.__name__, module.__name__.partition(".")[0]
+    is_of_python = package in sys.stdlib_module_names
     for name, value in list(vars(module).items()):
         if name.startswith("__") or name in _LAZILY_SET:
             continue
@@ -190,7 +207,7 @@ def _entries(module: types.ModuleType, own: Collection[str] = ()) -> Iterator[tu
             if (value.__module__ or "").partition(".")[0] == package:
                 yield from _defaults((home, name), value)
         elif (kept := _kept(value, own)) is not ...:
-            if not name.startswith("_") or isinstance(kept, _Registry):
+            if not name.startswith("_") or isinstance(kept, _Registry) or (type(kept) is dict and is_of_python):
                 yield (home, name), kept
         elif type(value).__module__.partition(".")[0] == package:  # an object that the package's functions use
             for key, part in attributes(value).items():

@@ -10,6 +10,8 @@ import multiprocessing
 import pickle
 import sys
 import tempfile
+import types
+import typing
 
 import joblib
 import numpy as np
@@ -98,6 +100,35 @@ def test_annotations(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setitem(Base.__annotations__, "width", float)
             assert [kind for _, kind in seen(before, described(code))] == kinds
+
+
+def reads_hints(self, words: Named = None) -> Base:
+    return typing.get_type_hints(reads_hints)
+
+
+def reads_no_hints(self, words: Named = None) -> Base:
+    return words
+
+
+class Named:
+    base: Base
+
+
+def test_names_in_annotations(monkeypatch):
+    """As texts, which are looked up when they are asked for."""
+    for code, kinds in ((reads_no_hints, []), (reads_hints, ["resolvable"])):
+        names = {name: part for name, part in globals().items() if name != "Named"}
+        apart = types.FunctionType(code.__code__, names | {"reads_hints": None}, code.__name__, code.__defaults__)
+        apart.__annotations__ = code.__annotations__
+        apart.__module__ = __name__
+        before = described(code)
+        assert seen(before, described(code)) == []
+        assert [kind for path, kind in seen(before, described(apart)) if "__globals__" not in path] == kinds
+    before = described(reads_hints, part=Named)
+    with monkeypatch.context() as patch:
+        patch.setattr(Named, "__module__", "compare_things.no_more")
+        now = described(reads_hints, part=Named)
+    assert ("model.part", "resolvable") in seen(before, now)
 
 
 def test_the_level_of_a_logger(monkeypatch):

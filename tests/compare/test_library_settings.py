@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import calendar
 import json
+import logging
+import mimetypes
 import os
 import sys
 import tempfile
 import textwrap
 import types
 import unittest.mock
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -174,6 +177,23 @@ def test_what_of_the_users_is_in_a_register_of_a_library(library, monkeypatch):
     names = [("Loader", "_tags"), ("Loader", "constructors"), ("_private",), ("by_type",), ("readers",)]
     names.append(("wrapper", "_known"))
     assert library_settings.changed(held, OWN) == [(library.__name__, *name) for name in names]
+
+
+def test_tables_of_python_that_a_function_fills(tmp_path, monkeypatch):
+    (tmp_path / "model.py").write_text("import logging\nimport mimetypes\nimport xml.etree.ElementTree as ET\n")
+    monkeypatch.setattr(mimetypes, "inited", False)
+    held = library_settings.noted(tmp_path, ["model"])
+    mimetypes.guess_type("a.txt")  # reads what the machine knows, unless that was done
+    assert library_settings.changed(held) == []
+    logging.addLevelName(25, "NOTICE")
+    ElementTree.register_namespace("q", "urn:q")
+    mimetypes.add_type("model/raw", ".raw")
+    names = [("logging", "_levelToName"), ("mimetypes", "types_map"), ("xml.etree.ElementTree", "_namespace_map")]
+    assert library_settings.changed(held) == names
+    assert library_settings.value_of(names[0])[25] == "NOTICE"
+    for table, key in ((logging._levelToName, 25), (logging._nameToLevel, "NOTICE")):
+        del table[key]
+    del ElementTree._namespace_map["urn:q"], mimetypes.types_map[".raw"]
 
 
 SETS_VARIABLES = """

@@ -12,6 +12,7 @@ import heapq
 import io
 import itertools
 import logging
+import pickle
 import queue
 import random
 import sqlite3
@@ -21,6 +22,7 @@ import weakref
 from pathlib import PurePosixPath
 
 import pytest
+import torch
 
 from harness.compare import compare
 from harness.snapshot import snapshot_model
@@ -247,6 +249,32 @@ def test_what_a_class_adds_to_a_reference():
     assert seen([part, first], [part, second]) == [("model[1].name", "value")]
 
 
+class Kept(weakref.WeakSet):
+    """A set that says what it is for."""
+
+
+def test_what_a_class_adds_to_a_weak_set():
+    first, second = Kept(), Kept()
+    assert seen(first, second) == []
+    first.note, second.note = "a", "b"
+    assert seen(first, second) == [("model.note", "value")]
+
+
+def test_what_a_temporary_file_is_called_is_no_difference():
+    with tempfile.NamedTemporaryFile() as first, tempfile.NamedTemporaryFile() as second:
+        assert seen(first.file, second.file) == []
+
+
+def test_a_transform_whose_inverse_was_asked_for():
+    """It keeps that, and a pickle of it does not; the inverse itself is nothing without it."""
+    first, second, other = (torch.distributions.AffineTransform(loc, 2.0) for loc in (1.0, 1.0, 3.0))
+    inverse = first.inv
+    assert seen(first, second) == []
+    assert seen(inverse, second.inv) == []
+    assert seen(inverse, other.inv) == [("model._inv.loc", "value")]
+    assert seen(inverse, pickle.loads(pickle.dumps(inverse))) == [("model._inv", "type")]
+
+
 def noting(*words, **named):
     """What a finalizer calls."""
 
@@ -258,7 +286,7 @@ def test_what_a_finalizer_does():
     assert seen([part, first], [part, second]) == [("model[1].peek().kwargs['by']", "value")]
     done = weakref.finalize(part, noting)
     done.detach()
-    assert {kind for _, kind in seen([part, first], [part, done])} == {"missing", "atexit"}
+    assert {kind for _, kind in seen([part, first], [part, done])} == {"missing"}
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         library = [weakref.finalize(part, dict, message=text) for text in (one, other)]
         assert seen([part, library[0]], [part, library[1]]) == []
