@@ -229,7 +229,7 @@ def _registered(value: type, builder: Builder) -> list[str]:
     classes = [cls for reference in _get_dump(value)[0] if (cls := reference()) is not None]
     if not builder.is_own(value.__module__):
         classes = [cls for cls in classes if builder.is_own(cls.__module__)]
-    return sorted(builder.type_name(cls) for cls in classes)
+    return sorted({builder.type_name(cls) for cls in classes})  # a copy that was loaded to be checked may be one too
 
 
 def class_(value: type, builder: Builder) -> dict:
