@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness import bytecode, describe_asked, describe_caches, describe_globals
+from harness.snapshot_attributes import added, attributes
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -61,6 +62,11 @@ _KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
 """Entries of a class that are Python's own affair."""
 _REMEMBERED = frozenset({"_torchdynamo_wrapper_id", "_clear_cache", "dispatch_cache", "cache_token"})
 """What a compiler noted on a function, and what `functools.singledispatch` was called with."""
+_TAKEN_OVER = _REMEMBERED.union(
+    functools.WRAPPER_ASSIGNMENTS,
+    ("__wrapped__", "__dict__", "cache_parameters", "__isabstractmethod__", "__type_params__", "__annotate__"),
+)
+"""Attributes that a wrapper has of the function in it."""
 _LIBRARIES = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib"))
 """Where the files of libraries are: a copy by value may give their code globals of another name."""
 _GENERATED = re.compile(r"<\w+ generated ")
@@ -78,7 +84,7 @@ def describe(value: Any, builder: Builder) -> dict | None:
         parts = {"__func__": value.__func__, "__self__": value.__self__}
         return builder.node("method", value, builder.named(parts), identity=False)
     if issubclass(cls, functools.partial):
-        parts = {"func": value.func, "args": value.args, "keywords": value.keywords, **vars(value)}
+        parts = {"func": value.func, "args": value.args, "keywords": value.keywords, **attributes(value)}
         return builder.node("partial", value, builder.named(parts))
     if issubclass(cls, types.CellType):  # shared by functions that count together
         try:
@@ -90,20 +96,26 @@ def describe(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, _NATIVE):
         return _native(value, builder)
     if issubclass(cls, property):
-        parts = {"fget": value.fget, "fset": value.fset, "fdel": value.fdel}
+        parts = {"fget": value.fget, "fset": value.fset, "fdel": value.fdel} | added(value, builder.is_own)
         return builder.node("descriptor", value, builder.named(parts), identity=False)
     if issubclass(cls, staticmethod | classmethod):
-        return builder.node("descriptor", value, builder.named({"__func__": value.__func__}), identity=False)
+        parts = {"__func__": value.__func__} | _set_on(value)
+        return builder.node("descriptor", value, builder.named(parts), identity=False)
     if issubclass(cls, types.CodeType):
         return builder.node("code", value, identity=False, code=code_facts(value))
     if issubclass(cls, functools._lru_cache_wrapper):
-        parts = {"__wrapped__": value.__wrapped__, "cache_parameters()": value.cache_parameters()}
+        parts = {"__wrapped__": value.__wrapped__, "cache_parameters()": value.cache_parameters(), **_set_on(value)}
         remembered = describe_caches.entries(value, builder)
         stale = builder.keyed(describe_caches.stale(value, remembered, builder))
         node = builder.node("function", value, builder.named(parts), stale)
         builder.caches.append((node, remembered))
         return node
     return None
+
+
+def _set_on(value: Any) -> dict[str, Any]:
+    """What the user set on what stands for a function, beside what that took over of it."""
+    return {name: part for name, part in attributes(value).items() if name not in _TAKEN_OVER}
 
 
 def _native(value: Any, builder: Builder) -> dict:

@@ -96,7 +96,8 @@ def _stream(value: Any, builder: Builder) -> dict | None:
         facts = {word: part if type(part) in (str, bool) else None for word, part in facts.items()}
         if isinstance(facts["name"], str) and facts["name"].startswith(tempfile.gettempdir() + os.sep):
             facts["name"] = "<temporary>"  # an accident, as in `snapshot_atoms`
-        return builder.node("stream", value, facts=facts | _position(value))
+        own = builder.named(added(value, builder.is_own))
+        return builder.node("stream", value, own, facts=facts | _position(value))
     return None
 
 

@@ -6,6 +6,8 @@ import abc
 import contextlib
 import dataclasses
 import enum
+import functools
+import io
 import sys
 import types
 
@@ -252,3 +254,41 @@ def test_classes_that_a_library_makes_or_writes_methods_of():
     made[0].threshold = 0.75
     changed = snapshot_model(made, own_modules=["library_classes"])
     assert [difference.kind for difference in compare(described[1], changed)] == ["value", "extra"]
+
+
+class Watched(property):
+    """One that counts."""
+
+
+class Labelled(functools.partial):
+    __slots__ = ("label",)
+
+
+class Source(io.RawIOBase):
+    def __init__(self, name):
+        self.source = name
+
+
+def cached(note):
+    @functools.lru_cache
+    def called(x):
+        return x
+
+    called.__module__, called.note = __name__, note
+    return called
+
+
+@pytest.mark.parametrize("make", [
+    lambda note: Watched(differences), lambda note: staticmethod(len), lambda note: classmethod(len),
+    lambda note: Labelled(len), lambda note: Source("a"), cached,
+])  # fmt: skip
+def test_what_was_set_on_what_stands_for_code(make):
+    def described(note):
+        value = make(note)
+        name = {Labelled: "label", Source: "source"}.get(type(value), "note")
+        setattr(value, name, note)
+        return snapshot_model([value], own_modules=OWN)
+
+    assert compare(described(1), described(1)) == []
+    (difference,) = compare(described(1), described(2))
+    assert difference.path in ("model[0].note", "model[0].label", "model[0].source")
