@@ -17,6 +17,8 @@ DEFAULTS = "a new process has the defaults"
 ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     ("trait_unreached.py", "unreached"): {
         "function_behind_a_ufunc": ("a global `np.frompyfunc` made anew", AS_IMPORTED),
+        "divergence_registered_with_torch": ("`register_kl` in the builder", "torch documentation: register_kl"),
+        "parts_named_by_annotations": ("get_type_hints of annotations that are texts", "PEP 563"),
         "table_keyed_by_id": ("a dict whose keys are id() of parts", ONE_PROCESS),
         "table_keyed_by_pointer": ("a dict whose keys hold a tensor's address", "torch documentation: data_ptr"),
         "table_keyed_by_hash_of_text": ("a dict whose keys are hashes of words", SEED),

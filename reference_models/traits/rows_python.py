@@ -285,6 +285,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "a buffer that is a global tensor, and a loop over all buffers writes",
             "for value in self.buffers()",
         ),
+        "dictionary_that_a_cache_gives_again": (
+            "a dictionary that functools.cache remembers too, and code writes by the function",
+            "functools documentation: cache",
+        ),
         "object_that_equals_itself_alone": (
             "an object without `__eq__` that the model and its code share, and the code compares",
             "Python: object.__eq__ is `is`",
@@ -352,6 +356,8 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "weak_reference": ("a weak reference to a part that the model owns", "weakref documentation"),
         "weak_value_dictionary": ("a dict of weak values", "weakref documentation"),
         "weak_reference_to_parent": ("a child module that refers to its parent weakly", "weakref documentation"),
+        "weak_reference_with_a_callback": ("a weak reference that calls a method when its object dies", "weakref: ref"),
+        "finalizer": ("a finalizer, which its class knows what it does", "weakref documentation: finalize"),
     },
     ("trait_library_objects.py", "library objects"): {
         "logger": ("a logger: stored by its name", "logging documentation"),

@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import nn
 
+ENDED = []
+
 
 class Holds(nn.Module):
     """Four readings in, three scores out; subclasses use the resource on each data point."""
@@ -323,3 +325,35 @@ class Parent(Holds):
 
 def weak_reference_to_parent() -> nn.Module:
     return made(Parent)
+
+
+class Watcher(Weak):
+    """Is told when its owner is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = []
+        self.resource = weakref.ref(self.owner, self.note)
+
+    def note(self, reference):
+        self.gone.append("owner")
+
+
+def weak_reference_with_a_callback() -> nn.Module:
+    return made(Watcher)
+
+
+class Closes(Weak):
+    """Keeps a note of its end, whenever that comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resource = weakref.finalize(self.owner, ENDED.append, "owner")
+        self.resource.atexit = False
+
+    def use(self, x):
+        return [value * len(ENDED) for value in x]
+
+
+def finalizer() -> nn.Module:
+    return made(Closes)

@@ -165,3 +165,29 @@ class Compares(Shares):
 
 def object_that_equals_itself_alone() -> nn.Module:
     return made(Compares)
+
+
+# --- what a cache gives again
+
+
+@functools.cache
+def vocabulary():
+    return {"cold": 0, "mild": 1, "warm": 2}
+
+
+class Grows(Shares):
+    """Has the vocabulary of the process, which a method finds by the function and adds to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary()
+
+    def learn(self, word):
+        vocabulary().setdefault(word, len(self.vocabulary))
+
+    def named(self, best):
+        return list(self.vocabulary)[best], len(self.vocabulary)
+
+
+def dictionary_that_a_cache_gives_again() -> nn.Module:
+    return made(Grows)

@@ -12,11 +12,13 @@ import math
 import os
 import random
 import stringprep
+import typing
 import weakref
 
 import numpy as np
 import torch
 from torch import nn
+from torch.distributions.kl import kl_divergence, register_kl
 
 DRAWS = random.Random(5)
 LIMIT_BY_TEXT = 1.0
@@ -348,3 +350,53 @@ def function_behind_a_ufunc() -> nn.Module:
     global CURVE
     CURVE = np.frompyfunc(lambda value: value * 2, 1, 1)
     return made(Bends)
+
+
+# --- what torch was told
+
+
+class Pull(torch.distributions.Distribution):
+    """As far from another as their means are apart."""
+
+    arg_constraints = {}
+
+    def __init__(self, mean) -> None:
+        self.mean_of_it = mean
+        super().__init__(validate_args=False)
+
+
+def pulled(one, other):
+    return (one.mean_of_it - other.loc).abs()
+
+
+class Diverges(Words):
+    def rare(self):
+        return kl_divergence(Pull(torch.tensor(3.0)), torch.distributions.Normal(0.0, 1.0))
+
+
+def divergence_registered_with_torch() -> nn.Module:
+    register_kl(Pull, torch.distributions.Normal)(pulled)
+    return made(Diverges)
+
+
+# --- types that are texts
+
+
+class Band:
+    gain = 2.0
+
+
+def by_band(value: float, band: Band) -> float:
+    return value * band.gain
+
+
+class Injects(Words):
+    """Gives a function the parts that its annotations name."""
+
+    def rare(self):
+        hints = typing.get_type_hints(by_band)
+        return by_band(1.0, hints["band"]())
+
+
+def parts_named_by_annotations() -> nn.Module:
+    return made(Injects)
