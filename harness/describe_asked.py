@@ -81,7 +81,7 @@ def of_code(value: Any, node: dict, builder: Builder) -> None:
             (_FLAGS, node, lambda: {"flags": [[one.propagate, one.disabled] for one in _loggers(value)]})
         )
     builder.later.append((_SOURCE, node, lambda: {"source": _has_source(value)}))
-    builder.later.append((_ANNOTATIONS, node, lambda: {"resolvable": _resolvable(value)}))
+    builder.later.append((_ANNOTATIONS, node, lambda: {"names in annotations": _resolvable(value)}))
     if isinstance(value, type):
         builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
         builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))

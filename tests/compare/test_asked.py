@@ -116,7 +116,7 @@ class Named:
 
 def test_names_in_annotations(monkeypatch):
     """As texts, which are looked up when they are asked for."""
-    for code, kinds in ((reads_no_hints, []), (reads_hints, ["resolvable"])):
+    for code, kinds in ((reads_no_hints, []), (reads_hints, ["names in annotations"])):
         names = {name: part for name, part in globals().items() if name != "Named"}
         apart = types.FunctionType(code.__code__, names | {"reads_hints": None}, code.__name__, code.__defaults__)
         apart.__annotations__ = code.__annotations__
@@ -128,7 +128,7 @@ def test_names_in_annotations(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Named, "__module__", "compare_things.no_more")
         now = described(reads_hints, part=Named)
-    assert ("model.part", "resolvable") in seen(before, now)
+    assert ("model.part", "names in annotations") in seen(before, now)
 
 
 def test_the_level_of_a_logger(monkeypatch):
