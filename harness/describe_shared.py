@@ -9,6 +9,7 @@ values under two names, of which a pickle makes two arrays. What their own metho
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING
@@ -83,10 +84,13 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
 
 
 def _held_twice_by_libraries(nodes: list[dict], values: Sequence, builder: Builder, code: Set[int]) -> set[int]:
-    """The arrays that no object but those of libraries leads to, and that are in two places, or share their memory."""
+    """The arrays that no object but those of libraries leads to, and that are in two places, or share their memory.
+
+    Objects of Python's own classes hold what the user put there: `SimpleNamespace(first=x, rest=x[1:])`.
+    """
     arrays = {place for place, node in enumerate(nodes) if node["kind"] == "array"}
     libraries = {place for place, node in enumerate(nodes)
-                 if node["kind"] == "object" and not builder.is_own(type(values[place]).__module__)}  # fmt: skip
+                 if node["kind"] == "object" and _is_of_a_library(type(values[place]).__module__, builder)}  # fmt: skip
     if not arrays or not libraries:
         return set()
     arrays -= _reached(nodes, code | {0}, set(range(len(nodes))) - libraries)
@@ -97,6 +101,10 @@ def _held_twice_by_libraries(nodes: list[dict], values: Sequence, builder: Build
             views[node["storage"][0]].add(place)
     pieces = [members for members in views.values() if members <= arrays]
     return {place for members in pieces for place in members if len(members) > 1 or places[place] > 1}
+
+
+def _is_of_a_library(module: str, builder: Builder) -> bool:
+    return module.partition(".")[0] not in sys.stdlib_module_names and not builder.is_own(module)
 
 
 def _keep(again: Sequence[dict], wanted: Callable[[int], bool]) -> None:

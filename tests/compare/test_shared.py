@@ -340,6 +340,14 @@ SOMETHING_WRITES = {
             def lift(self, by):
                 self.curve.y += by
         """,
+    "an array that an object of Python's has twice": """
+        from types import SimpleNamespace
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                rates = np.arange(3.0)
+                self.rates = SimpleNamespace(all=rates, rest=rates[1:])
+        """,
     "an array that the model has, and a library's object": """
         class Model(nn.Module):
             def __init__(self):
