@@ -67,7 +67,9 @@ def tell_apart(builder: Builder, nodes: list[dict], values: Sequence) -> None:
 
     changing = {place for place, node in enumerate(nodes) if not _may_be_two(node) or is_written(place)}
     changing |= describe_known.buffers_of_libraries(nodes, values, builder)
-    _keep(again, lambda place: any(map(is_written, _reached(nodes, {place}, every - code) & inside)))
+    # `layer.weight` is any layer's
+    told = {place for place in inside if nodes[place]["kind"] == "module" or _may_be_two(nodes[place])}
+    _keep(again, lambda place: any(map(is_written, _reached(nodes, {place}, every - code) & told)))
     outside = _reached(nodes, code, every)
     pieces = _pieces(nodes, inside) & _pieces(nodes, outside)
     pieces -= _pieces(nodes, changing)

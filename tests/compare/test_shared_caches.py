@@ -31,6 +31,9 @@ NOTHING_WRITES = {
     "a dictionary": with_method("def find(self, word):\n    return vocabulary()[word]"),
     "something else that the function gives": with_method("def note(self):\n    self.notes[1] = len(vocabulary())"),
     "a copy of it": with_method("def grow(self, word):\n    vocab = dict(vocabulary())\n    vocab[word] = 1"),
+    "a module beside one whose weights are written": with_method(
+        "def start(self):\n    nn.init.ones_(self.head.weight)\n    self.head.bias.data.zero_()", "nn.BatchNorm1d(2)"
+    ),
     "a module": with_method("def layer(self):\n    return vocabulary().weight", "nn.BatchNorm1d(2)"),
 }
 SOMETHING_WRITES = {
@@ -44,6 +47,8 @@ SOMETHING_WRITES = {
     "into one of several": with_method(
         "def grow(self, word):\n    words, _ = vocabulary()\n    words.append(word)", "[], {}", "vocabulary()[0]"
     ),
+    "into a module": "class Vocab(nn.Module):\n    n = 0\n    def forward(self):\n        self.n += 1\n"
+    + with_method("", "Vocab()"),
     "into an object": "class Vocab:\n    n = 0\n    def grow(self):\n        self.n += 1\n"
     + with_method("", "Vocab()"),
     "by a method that remembers": """
