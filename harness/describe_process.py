@@ -40,15 +40,19 @@ _PRODUCTS = (("generic", "all"), ("mkldnn", "matmul"), ("mkldnn", "conv"), ("mkl
 _DIALECTS = frozenset({"excel", "excel-tab", "unix"})
 _LONGEST_FIELD = 131072
 """Of a line of `csv`, unless another length is set."""
-_HOOKS = (
-    "_global_forward_hooks",
-    "_global_forward_pre_hooks",
-    "_global_backward_hooks",
-    "_global_backward_pre_hooks",
-    "_global_module_registration_hooks",
-    "_global_parameter_registration_hooks",
-    "_global_buffer_registration_hooks",
-)
+_HOOKS = {
+    "torch.nn.modules.module": (
+        "_global_forward_hooks",
+        "_global_forward_pre_hooks",
+        "_global_backward_hooks",
+        "_global_backward_pre_hooks",
+        "_global_module_registration_hooks",
+        "_global_parameter_registration_hooks",
+        "_global_buffer_registration_hooks",
+    ),
+    "torch.optim.optimizer": ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks"),
+}
+"""By the module that keeps them."""
 
 
 def settings() -> dict[str, Any]:
@@ -80,6 +84,7 @@ def settings() -> dict[str, Any]:
         "torch.backends.mha.get_fastpath_enabled()": torch.backends.mha.get_fastpath_enabled(),
         "torch.set_flush_denormal()": sys.float_info.min * 0.25 == 0.0,
         "torch.get_printoptions()": {key: str(value) for key, value in vars(torch._tensor_str.PRINT_OPTS).items()},
+        "torch.hub.set_dir()": torch.hub._hub_dir,
         "locale": {name: locale.setlocale(getattr(locale, name)) for name in _LOCALE},
         "time.tzname": list(time.tzname),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
@@ -108,13 +113,13 @@ def _precision() -> list[str | None]:
 
 
 def described(builder: Builder) -> dict[str, Any]:
-    """The settings, and what the user's code put where every module or tensor meets it: global hooks, functions in
-    torch's and NumPy's own namespaces."""
+    """The settings, and what the user's code put where every module, tensor or optimizer meets it: global hooks,
+    functions in torch's and NumPy's own namespaces."""
     found: dict[str, Any] = settings()
-    for table in _HOOKS:
-        hooks = list(getattr(torch.nn.modules.module, table, {}).values())
+    for home, table in [(home, table) for home, tables in _HOOKS.items() for table in tables]:
+        hooks = list(getattr(sys.modules[home], table, {}).values())
         if own := [hook for hook in hooks if builder.is_own(_module_of(hook))]:  # a backend may have one to load lazily
-            found[f"torch.nn.modules.module.{table}"] = own
+            found[f"{home}.{table}"] = own
     found |= _registered(builder)
     for path, space in _spaces().items():
         known = _KNOWN.get(path, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import locale
 import os
 import signal
@@ -65,9 +66,12 @@ def here():
     time.tzset()
 
 
-def hook(name):
+OPTIMIZER = importlib.import_module("torch.optim.optimizer")
+
+
+def hook(name, home=torch.nn.modules.module):
     handles = []
-    register = getattr(torch.nn.modules.module, name)
+    register = getattr(home, name)
     return lambda: handles.append(register(mine)), lambda: handles.pop().remove()
 
 
@@ -181,6 +185,7 @@ CHANGES = {
     ),
     "numpy.geterr()": enter(lambda: np.errstate(all="raise")),
     "numpy.get_printoptions()": enter(lambda: np.printoptions(precision=2)),
+    "torch.hub.set_dir()": attribute(torch.hub, "_hub_dir", "/models"),
     "locale": (
         lambda: locale.setlocale(locale.LC_NUMERIC, "C.UTF-8"),
         lambda: locale.setlocale(locale.LC_NUMERIC, "C"),
@@ -197,6 +202,8 @@ CHANGES = {
     "torch.nn.modules.module._global_module_registration_hooks": hook("register_module_module_registration_hook"),
     "torch.nn.modules.module._global_parameter_registration_hooks": hook("register_module_parameter_registration_hook"),
     "torch.nn.modules.module._global_buffer_registration_hooks": hook("register_module_buffer_registration_hook"),
+    "torch.optim.optimizer._global_optimizer_pre_hooks": hook("register_optimizer_step_pre_hook", OPTIMIZER),
+    "torch.optim.optimizer._global_optimizer_post_hooks": hook("register_optimizer_step_post_hook", OPTIMIZER),
     "torch.nn.functional.softsign": attribute(torch.nn.functional, "softsign", mine),
     "torch.sigmoid": attribute(torch, "sigmoid", mine),
     "torch.Tensor.tolist": attribute(torch.Tensor, "tolist", mine),
