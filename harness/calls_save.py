@@ -73,7 +73,7 @@ def build(
         session.libraries = library_settings.noted(Path(project), own_modules)
     _check_names(project, own_modules)
     session.user_module = _user_module(project, module, how)
-    threads = proc.threads()
+    threads, files = proc.threads(), proc.open_files()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
     environment = dict(os.environ)
     with _recording(session, backend):
@@ -84,7 +84,7 @@ def build(
         "build_s": time.perf_counter() - started,
         "tensor_bytes": _tensor_bytes(session.model),
         "constructor": session.constructor,
-        "forkable": _is_forkable(threads),
+        "forkable": _is_forkable(threads) and proc.open_files() <= files,  # forks read and write where another did
     }
 
 

@@ -6,9 +6,11 @@ number in place of a wrong one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,17 @@ def memory(pid: int | str = "self") -> Memory | None:
     if not {"RssAnon", "RssFile", "VmHWM"} <= sizes.keys():
         return None
     return Memory(sizes["RssAnon"], sizes["RssFile"] + sizes.get("RssShmem", 0), sizes["VmHWM"])
+
+
+def open_files() -> set[str]:
+    """The files on disk that this process has open, by numbers and names; empty where the system does not tell."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for number in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # the folder itself, which is closed by now
+                if stat.S_ISREG(os.fstat(int(number)).st_mode):
+                    found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+    return found
 
 
 def threads() -> int | None:

@@ -185,6 +185,19 @@ def test_a_model_that_starts_a_thread_is_built_by_each(tmp_path):
     saved.close()
 
 
+def test_a_model_that_has_a_file_open_is_built_by_each(tmp_path):
+    """Forks would write where another has written."""
+    text = (MODELS / "nested_fruit.py").read_text()
+    writing = text.replace(
+        "return NestedFruit().eval()",
+        "import tempfile; model = NestedFruit().eval(); model.file = tempfile.TemporaryFile(); return model",
+    )
+    assert writing != text
+    made = Original("build", staged(tmp_path, writing), tmp_path / "original")
+    assert not made.forkable
+    assert made.reference.exists()
+
+
 def test_a_model_that_cannot_be_built_fails_for_each_with_its_words(tmp_path):
     made = Original("absent", staged(tmp_path), tmp_path / "original")
     saved = round_trip.save("pickle", "absent", made.stage, tmp_path / "cell", original=made)
