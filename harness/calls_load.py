@@ -117,9 +117,11 @@ def _compare_states(session: Session, written: dict, tolerance: compare.Toleranc
             imported=written["imported"],
             is_expected=False,
             importing=importing,
+            of_another_python=before["bytecode"] != importlib.util.MAGIC_NUMBER.hex(),
         )
-        return compare.compare(pickle.loads(written["state"]), actual, tolerance)
+        return compare.compare(before, actual, tolerance)
 
+    before = pickle.loads(written["state"])
     try:
         return differences(importing=False)
     except snapshot.WouldImport:

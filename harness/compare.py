@@ -190,6 +190,9 @@ class _Comparer:
     def nodes(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
         if old["kind"] == "unreadable":  # both: nobody knows whether they are equal
             yield Difference(str(path), "unreadable", old["facts"]["unreadable"])
+        if not new.get("code", {}).get("runs_here", True):  # nothing more was read of it
+            yield Difference(str(path), "code", "its bytecode is of another Python, which this one cannot run")
+            return
         comparable = yield from self.facts(old.get("facts", {}), new.get("facts", {}), path)
         if "code" in old and "code" in new and _name(old) == _name(new):
             yield from self.code(old["code"], new["code"], path)

@@ -22,7 +22,7 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import bytecode, describe_asked, describe_caches, describe_globals
+from harness import bytecode, bytecode_check, describe_asked, describe_caches, describe_globals
 from harness.snapshot_attributes import added, attributes
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     facts: dict[str, Any] = {"code": f"{builder.module_name(value.__module__)}.{value.__qualname__}"}
     if not own and "<" not in value.__qualname__:
         return builder.node("function", value, identity=False, facts=facts)
+    if builder.of_another_python and not bytecode_check.runs_here(value.__code__):
+        return builder.node("function", value, facts=facts, code={"runs_here": False})
     cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
     cells.pop("__class__", None)  # what `super()` reads
     rebound = bytecode.read(value.__code__, "STORE_DEREF") | bytecode.read(value.__code__, "DELETE_DEREF")

@@ -114,6 +114,7 @@ def snapshot_model(
     imported: Collection[str] = (),
     is_expected: bool = True,
     importing: bool = True,
+    of_another_python: bool = False,
     root: str = "model",
 ) -> dict:
     """Describe everything of a model that should come back: see `describe_torch.module`.
@@ -122,7 +123,7 @@ def snapshot_model(
     a copy, and for the original once more: the user's modules that were imported when the original was described.
     `is_expected`: whether it is what others are compared with: it says what of it may be two where it is one.
     `importing`: whether modules may be imported that the code would import; where one would have to be and may not,
-    WouldImport is raised.
+    WouldImport is raised. `of_another_python`: whether another Python, with bytecode of its own, has saved the model.
 
     Never raises for what the model holds: a part that cannot be read becomes a node of kind `unreadable`, which
     compares as a difference.
@@ -132,6 +133,7 @@ def snapshot_model(
     builder.imported = frozenset(imported)
     builder.is_expected = is_expected
     builder.importing = importing
+    builder.of_another_python = of_another_python
     return builder.build(model, root)
 
 
@@ -164,6 +166,7 @@ class Builder:
         self.imported: frozenset[str] = frozenset()
         self.is_expected = True
         self.importing = True
+        self.of_another_python = False
         self.libraries: set[str] = set()
         """The modules that the model's objects and the user's code come upon."""
         self.read: set[str] = set()
