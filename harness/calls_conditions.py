@@ -6,6 +6,7 @@ import importlib
 import os
 import pickle
 import sys
+import threading
 from collections.abc import Collection
 from types import FrameType
 from typing import Any
@@ -119,6 +120,7 @@ def which_code_ran(session: Session, *, reference: str, functions: Collection[st
 
     for x, batch in zip(pickle.loads(written["examples"]), batches_of(written), strict=True):
         seed()
+        threading.setprofile(watch)  # of those that the model starts
         sys.setprofile(watch)
         try:
             inference.trace(session.loaded, x, batch)
@@ -126,4 +128,5 @@ def which_code_ran(session: Session, *, reference: str, functions: Collection[st
             raised = True
         finally:
             sys.setprofile(None)
+            threading.setprofile(None)
     return {"edited": list(ran["edited"]), "saved": list(ran["saved"]), "raised": raised}

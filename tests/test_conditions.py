@@ -225,6 +225,40 @@ def test_what_asks_which_code_ran_leaves_no_trace(backend, run_cell, tmp_path):
     assert (record.outcome, record.code_ran) == ("exact", "saved"), record.message
 
 
+IN_THREADS = """
+import torch
+from concurrent.futures import ThreadPoolExecutor
+
+class Threads(torch.nn.Module):
+    def preprocess(self, x):
+        def doubled(value):
+            import numbers_of_ours
+            return numbers_of_ours.double(value)
+
+        with ThreadPoolExecutor(2) as pool:
+            return torch.tensor(list(pool.map(doubled, x)))
+
+    def forward(self, batch):
+        return batch + 1
+
+    def postprocess(self, output):
+        return output.tolist()
+
+def build():
+    return Threads().eval()
+
+def examples():
+    return [[1.0, 2.0], [3.0]]
+"""
+
+
+def test_edited_code_that_threads_run_is_seen(run_cell, tmp_path):
+    project(tmp_path / "p", threads=IN_THREADS, numbers_of_ours="def double(value):\n    return 2 * value\n")
+    record = run_cell("cloudpickle_by_value", f"{tmp_path / 'p' / 'threads.py'}:build", "source_edited")
+    assert (record.outcome, record.code_ran) == ("mismatch", "edited")
+    assert record.message.startswith("edited code ran: double; beside it the saved Threads.preprocess")
+
+
 @pytest.mark.parametrize(
     ("name", "spoilt", "told"),
     [
