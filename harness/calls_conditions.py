@@ -97,6 +97,14 @@ def unusable(session: Session, *, names: Collection[str]) -> dict[str, str]:
     return found
 
 
+def has_imported(session: Session) -> bool:
+    """Whether this process has imported one of the user's modules, or would have, where code runs that did not run yet.
+
+    By its name: an artifact may bring the module along, and may say of any other that it lies where it was saved.
+    """
+    return session.would_import or any(name.partition(".")[0] in session.own_modules for name in sys.modules)
+
+
 def which_code_ran(session: Session, *, reference: str, functions: Collection[str]) -> dict[str, Any]:
     """Qualified names of the user's functions that run when the loaded model answers, by version of their code.
 

@@ -66,7 +66,7 @@ def enter(
 def load(session: Session, *, backend: str, directory: str, trusted_modules: Sequence[str]) -> dict[str, Any]:
     """Load the artifact; seconds. The backend's own module is imported before the clock starts."""
     session.stage = "load"
-    session.loaded = None
+    session.loaded, session.would_import = None, False
     method = session.backend(backend).load
     arguments = declared(method, trusted_modules=tuple(trusted_modules))
     started = time.perf_counter()
@@ -125,6 +125,7 @@ def _compare_states(session: Session, written: dict, tolerance: compare.Toleranc
     try:
         return differences(importing=False)
     except snapshot.WouldImport:
+        session.would_import = True
         told = b""
         if threading.active_count() == 1 and not torch.cuda.is_initialized():
             told = aside.in_a_copy(lambda: pickle.dumps(differences(importing=True)), COPY_TIMEOUT_S)

@@ -34,8 +34,11 @@ cell is `unavailable`.
 `source_edited` asks which code ran (`code_ran` of the record): `saved`, `edited`, or `refused`, where loading raised
 and the same artifact loads beside the unedited project, which is tried to tell. The edit is harmless, so that nothing
 but the code tells the versions apart; a real one would not be. Edited code that ran without a word is therefore the
-outcome `mismatch`, whatever the outputs: what ran is not what was saved. `refused` is `failed`, with the message. Only
-code that runs at the three taps counts, not constructors; constants of modules are not edited.
+outcome `mismatch`, whatever the outputs: what ran is not what was saved. `refused` is `failed`, with the message. Code
+counts that runs at the three taps, also in threads that these start, not constructors. What came back equal, and
+imports modules of the project's names, is loaded once more where the constants of its modules and classes, the
+defaults of arguments and its files of data are others too: where that shows, they are `edited`. So is code that no
+example reaches, where the state of the model has it edited.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happens to a project between save and load: modules renamed, code edited, classes moved. By syntax tree.
 
 Each function changes the Python files below a folder and says what to look for afterwards. None of them changes what
-the project computes.
+the project computes, but for `change_values`.
 """
 
 from __future__ import annotations
@@ -119,6 +119,86 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _codes(constant)
+
+
+# --- other values -----------------------------------------------------------------------------------------------
+
+
+def change_values(project: Path, texts: bool = True) -> None:
+    """Change every constant of modules and classes, every default of an argument, and every file of data.
+
+    A number in an assignment becomes another one wherever it stands in it; a text, where `texts` says so, if it is the
+    whole value or an entry of it: in a call it may name something. Of a file it is the last letter or digit: what is
+    JSON stays so, as a rule. Enumerations stay as they are: pickles call for a member by its value.
+    """
+    for path in sorted(project.rglob("*")):
+        if path.suffix == ".py":
+            tree = parse(path)
+            _change_body(tree.body, _Changer(texts))
+            path.write_text(ast.unparse(ast.fix_missing_locations(tree)) + "\n", encoding="utf-8")
+        elif path.is_file():
+            path.write_bytes(_with_another_end(path.read_bytes()))
+
+
+def _with_another_end(data: bytes) -> bytes:
+    end = len(data.rstrip(_NEITHER))
+    return data[: end - 1] + (b"1" if data[end - 1 : end] == b"0" else b"0") + data[end:] if end else data
+
+
+_NEITHER = bytes(byte for byte in range(256) if not chr(byte).isascii() or not chr(byte).isalnum())
+
+
+def _change_body(body: list[ast.stmt], changer: _Changer) -> None:
+    """The statements at the top of a module or class, and those in its branches."""
+    for statement in body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value and not _is_reserved(statement):
+            statement.value = changer.whole(statement.value)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = statement.args
+            arguments.defaults = [changer.whole(value) for value in arguments.defaults]
+            arguments.kw_defaults = [value and changer.whole(value) for value in arguments.kw_defaults]
+        elif not (isinstance(statement, ast.ClassDef) and any(map(_is_of_enum, statement.bases))):
+            for name in ("body", "orelse", "handlers", "finalbody"):
+                _change_body(getattr(statement, name, []), changer)
+
+
+def _is_of_enum(base: ast.expr) -> bool:
+    return ast.unparse(base).endswith(("Enum", "Flag"))
+
+
+def _is_reserved(statement: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether it says something to Python: `__all__`, `__slots__`."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return any(isinstance(target, ast.Name) and target.id.startswith("__") for target in targets)
+
+
+class _Changer(ast.NodeTransformer):
+    def __init__(self, texts: bool) -> None:
+        self.texts = texts
+
+    def whole(self, value: ast.expr) -> ast.expr:
+        """A value, or an entry of one."""
+        if isinstance(value, ast.List | ast.Tuple | ast.Set):
+            value.elts = [self.whole(entry) for entry in value.elts]
+            return value
+        if isinstance(value, ast.Dict):
+            value.values = [self.whole(entry) for entry in value.values]
+            return value
+        if self.texts and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return ast.copy_location(ast.Constant(f"{value.value}_"), value)
+        return self.visit(value)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, bool):
+            return ast.copy_location(ast.Constant(not node.value), node)
+        return ast.copy_location(ast.Constant(node.value + 1), node) if isinstance(node.value, int | float) else node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        node.value = self.visit(node.value)
+        return node
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        return node
 
 
 # --- moved ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, interpreters, registry, templates
+from harness import conditions, interpreters, project_edits, registry, templates
 from harness.interpreters import Interpreter
 from harness.process import Failure, Worker, WorkerDied, WorkerFailed
 from harness.records import Record
@@ -288,7 +288,48 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         result |= {"outcome": "mismatch", "message": text, "state": wrong}
     if world.edited and set(result["taps"].values()) & {"equal", "close", "different"}:
         result["code_ran"] = "edited" if ran["edited"] else "saved"
+        if not ran["edited"]:
+            result |= _edited_all_the_same(saved, world, worker, artifact, result)
     return result
+
+
+_EQUAL = ("exact", "close", "partial")
+
+
+def _edited_all_the_same(
+    saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None, result: dict[str, Any]
+) -> dict[str, Any]:
+    """What the examples do not show of an edit, which did not run: see `conditions`. Empty where there is nothing."""
+    if result["outcome"] == "mismatch":
+        before = _examined_beside(saved, world, world.unedited, artifact)
+        if before["outcome"] in _EQUAL:
+            return {"code_ran": "edited", "message": f"edited code is in the model: {result['message']}"}
+    elif result["outcome"] in _EQUAL and worker.call("has_imported"):
+        for number, texts in enumerate((True, False)):
+            project = world.project.with_name(f"changed-{number}")
+            shutil.copytree(world.project, project, ignore=shutil.ignore_patterns("__pycache__"))
+            project_edits.change_values(project, texts)
+            after = _examined_beside(saved, world, project, artifact)
+            if after["outcome"] == "mismatch" or after["stage"] in result["taps"]:
+                found = {name: after[name] for name in ("state", "differences", "message")}
+                found["message"] = f"constants or data of the edited project count: {found['message']}"
+                return found | {"outcome": "mismatch", "code_ran": "edited"}
+            if after["stage"] != "load":  # which may be for want of the very text that was changed
+                break
+    return {}
+
+
+def _examined_beside(
+    saved: Saved, world: conditions.World, project: Path | None, artifact: Path | None
+) -> dict[str, Any]:
+    """The fields of the record beside another state of the project."""
+    beside = dataclasses.replace(world, project=project, edited=())
+    with templates.with_library(saved.backend, interpreters.ours()) as worker:
+        try:
+            enter(beside, worker)
+        except (WorkerFailed, WorkerDied) as error:
+            return _stopped(error, "load")
+        return examine(saved, beside, worker, artifact)
 
 
 def _edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:

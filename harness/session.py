@@ -48,6 +48,8 @@ class Session:
     ran: frozenset[tuple[str, str]] = frozenset()
     """(path, message) of what running the original changed of its class, which a copy in the same process shares."""
     loaded: Any = None
+    would_import: bool = False
+    """Whether what was loaded has code that imports modules of the user's which nothing had imported."""
     inputs: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     """Reference -> its first example, raw and preprocessed, pickled: what is predicted in timed rounds."""
     backends: dict[str, Any] = field(default_factory=dict)

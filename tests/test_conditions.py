@@ -84,6 +84,47 @@ class C:
     }  # fmt: skip
 
 
+def test_other_values_are_those_that_an_import_gives(tmp_path):
+    text = """import enum, re
+from collections import namedtuple
+SCALE: float = 2.0
+LABELS = ["cat", ("dog", 3)]
+TABLE = {"a": {"b": True}, 1: None}
+WORD = re.compile("w+")
+Pair = namedtuple("Pair", "a b", defaults=[1])
+__all__ = ["f"]
+if SCALE:
+    INSIDE = -1
+class Mode(enum.Enum):
+    FAST = "fast"
+class C:
+    __slots__ = ("kept",)
+    first = "cat"
+    def f(self, x=1, *, y="y", z): return x + 1
+def f(x, rest=(1, 2)):
+    local = 5
+    return local
+"""
+    project(tmp_path, m=text)
+    (tmp_path / "labels.json").write_text('["cat", "dog"]\n')
+    (tmp_path / "empty.txt").write_text("")
+    project_edits.change_values(tmp_path)
+    call = (
+        "import m; print(m.SCALE, m.LABELS, m.TABLE, m.WORD.pattern, m.Pair(0), m.__all__, m.INSIDE, m.Mode.FAST.value)"
+    )
+    assert run(tmp_path, call) == (
+        "3.0 ['cat_', ('dog_', 4)] {'a': {'b': False}, 1: None} w+ Pair(a=0, b=2) ['f'] -2 fast"
+    )
+    call = (
+        "import m; print(m.C.__slots__, m.C.first, m.C.f.__defaults__, m.C.f.__kwdefaults__, m.f.__defaults__, m.f(0))"
+    )
+    assert run(tmp_path, call) == "('kept',) cat_ (2,) {'y': 'y_'} ((2, 3),) 5"
+    assert (tmp_path / "labels.json").read_text() == '["cat", "do0"]\n'
+    assert (tmp_path / "empty.txt").read_text() == ""
+    project_edits.change_values(tmp_path, texts=False)
+    assert run(tmp_path, "import m; print(m.SCALE, m.LABELS)") == "4.0 ['cat_', ('dog_', 5)]"
+
+
 def test_classes_move_and_the_rest_stays(tmp_path):
     project(
         tmp_path,
@@ -223,6 +264,77 @@ def test_what_asks_which_code_ran_leaves_no_trace(backend, run_cell, tmp_path):
     path.write_text(COUNTS)
     record = run_cell(backend, f"{path}:build", "source_edited")
     assert (record.outcome, record.code_ran) == ("exact", "saved"), record.message
+
+
+LATE = """
+import torch
+
+class Late(torch.nn.Module):
+    def preprocess(self, x):
+        {preprocess}
+
+    def forward(self, batch):
+        return batch + 1
+
+    def postprocess(self, output):
+        return output.tolist()
+
+def build():
+    return Late().eval()
+
+def examples():
+    return [[1.0, 2.0], [3.0]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "preprocess", "condition", "told"),
+    [
+        # read of a module that the code imports itself
+        ("cloudpickle_by_value", "import ours; return torch.tensor(x) * ours.SCALE", "source_edited", "preprocess("),
+        ("torch_package", "import ours; return torch.tensor(x) * ours.SCALE", "source_edited", "preprocess("),
+        ("cloudpickle_by_value", "from ours import Sizes; return torch.tensor(x) * Sizes.most", "source_edited",
+         "preprocess("),
+        # the same where no example comes by, and the program had imported it
+        ("cloudpickle_by_value", "if not x:\n            import ours; x = [ours.SCALE]\n        return torch.tensor(x)",
+         "source_edited", "model.__class__.preprocess.__globals__['ours'].SCALE"),
+        # a file of a package
+        ("cloudpickle_by_value", "from importlib.resources import files\n        import ours\n        "
+         "return torch.tensor([*x, float(files(ours.__name__).joinpath('extra.txt').read_text())])",
+         "source_edited", "preprocess("),
+        # read of a module that the script imports
+        ("cloudpickle", "return torch.tensor(x) * ours.SCALE", "main_script_edited",
+         "model.__class__.preprocess.__globals__['ours'].SCALE"),
+        ("dill_recurse", "return torch.tensor(x) * ours.Sizes.most", "main_script_edited",
+         "model.__class__.preprocess.__globals__['ours'].Sizes.most"),
+    ],
+)  # fmt: skip
+def test_constants_and_data_that_were_edited_count(run_cell, tmp_path, backend, preprocess, condition, told):
+    imports = "import ours\n" if "__globals__" in told else ""
+    project(
+        tmp_path / "p",
+        late=imports + LATE.format(preprocess=preprocess),
+        ours__in____init__="SCALE = 2.0\nclass Sizes:\n    most = 2\n",
+    )
+    (tmp_path / "p" / "ours" / "extra.txt").write_text("4.0\n")
+    record = run_cell(backend, f"{tmp_path / 'p' / 'late.py'}:build", condition)
+    assert (record.outcome, record.code_ran) == ("mismatch", "edited"), record.message
+    assert told in record.message and "constants or data of the edited project count" in record.message
+
+
+def test_constants_that_the_artifact_carries_do_not_count(run_cell, tmp_path):
+    text = LATE.format(preprocess="import ours; return torch.tensor(x) * ours.SCALE")
+    project(tmp_path / "p", late=text, ours="SCALE = 2.0\n")
+    record = run_cell("json_spec_source", f"{tmp_path / 'p' / 'late.py'}:build", "source_edited")
+    assert (record.outcome, record.code_ran) == ("exact", "saved"), record.message
+
+
+def test_edited_code_that_no_example_reaches_counts(run_cell, tmp_path):
+    text = LATE.format(preprocess="return torch.tensor(x) if x else rare(x)")
+    project(tmp_path / "p", late=f"from ours import rare\n{text}", ours="def rare(x):\n    return x\n")
+    record = run_cell("cloudpickle", f"{tmp_path / 'p' / 'late.py'}:build", "main_script_edited")
+    assert (record.outcome, record.code_ran) == ("mismatch", "edited")
+    assert record.message.startswith("edited code is in the model: ")
 
 
 IN_THREADS = """
