@@ -68,8 +68,8 @@ def without_cuda(session: Session) -> None:
         raise RuntimeError("a GPU is still visible to torch")
 
 
-def answer_in_workers(session: Session, *, reference: str) -> list[dict[str, Any]]:
-    """Differences of what the loaded model answers when a DataLoader's spawned worker preprocesses.
+def answer_in_workers(session: Session, *, reference: str, workers: int) -> list[dict[str, Any]]:
+    """Differences of what the loaded model answers when so many of a DataLoader's spawned workers preprocess.
 
     Random numbers drawn in `preprocess` come from that worker's own stream.
     """
@@ -77,7 +77,7 @@ def answer_in_workers(session: Session, *, reference: str) -> list[dict[str, Any
     written = read_reference(reference)
     examples = pickle.loads(written["examples"])
     seed()
-    answers = inference.predict_many(session.loaded, examples, batch_size=1, num_workers=1)
+    answers = inference.predict_many(session.loaded, examples, batch_size=1, num_workers=workers)
     found: list[compare.Difference] = []
     for place, (answer, expected) in enumerate(zip(answers, written["taps"], strict=False)):
         actual = snapshot.snapshot_value(answer, own_modules=session.own_modules)

@@ -275,22 +275,37 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
             reference=str(saved.reference),
             scoring_file=str(saved.stage.scoring_file) if scored else None,
         )
-        elsewhere = worker.call("answer_in_workers", reference=str(saved.reference)) if world.spawns else []
+        elsewhere = _wrong_in_workers(saved, world, worker, directory) if world.spawns else []
     except (WorkerFailed, WorkerDied) as error:
         result = _stopped(error, "load" if first is None else _where(str(error)))
         if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
             result["code_ran"] = "refused"
         return result
     result = judge(found, saved.facts) | first_load
-    wrong = [difference for difference in elsewhere if not difference["close"]]
-    if wrong and result["outcome"] in ("exact", "close"):
-        text = f"in a spawned worker: {wrong[0]['path']}: {wrong[0]['message']}"
-        result |= {"outcome": "mismatch", "message": text, "state": wrong}
+    if elsewhere and result["outcome"] in ("exact", "close"):
+        text = f"in a spawned worker: {elsewhere[0]['path']}: {elsewhere[0]['message']}"
+        result |= {"outcome": "mismatch", "message": text, "state": elsewhere}
     if world.edited and set(result["taps"].values()) & {"equal", "close", "different"}:
         result["code_ran"] = "edited" if ran["edited"] else "saved"
         if not ran["edited"]:
             result |= _edited_all_the_same(saved, world, worker, artifact, result)
     return result
+
+
+def _wrong_in_workers(saved: Saved, world: conditions.World, worker: Worker, directory: str) -> list[dict[str, Any]]:
+    """What the model answers otherwise in a DataLoader's spawned worker, and as it should in this one's own process.
+
+    Each time anew, as it was: a model that counts its calls has counted. A DataLoader draws a number itself, and of all
+    examples one goes on where the other ended: what is drawn in `forward` differs from the original's, here as there.
+    """
+    answers = []
+    for workers in (1, 0):
+        worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+        found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
+        answers.append([difference for difference in found if not difference["close"]])
+        if not answers[0]:
+            return []
+    return [difference for difference in answers[0] if difference not in answers[1]]
 
 
 _EQUAL = ("exact", "close", "partial")

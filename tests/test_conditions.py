@@ -491,3 +491,40 @@ def test_spawned_workers(run_cell, backend, outcome, told):
     record = run_cell(backend, "nested_fruit", "spawned_workers")
     assert record.outcome == outcome, record.message
     assert told in (record.message or "")
+
+
+DRAWS = """
+import torch
+
+class Draws(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls, self.numbers = 0, {{"one": 1}}
+
+    def preprocess(self, x):
+        return torch.tensor(x) + self.numbers["one"]
+
+    def forward(self, batch):
+        self.calls += 1
+        return batch + {added}
+
+    def postprocess(self, output):
+        return [self.calls, *output.tolist()]
+
+def build():
+    return Draws().eval()
+
+def examples():
+    return [[1.0], [2.0], [3.0]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "added", "outcome"),
+    [("Honest", "0", "exact"), ("Honest", "torch.rand(1)", "exact"), ("WrongInWorkers", "torch.rand(1)", "mismatch")],
+)
+def test_a_model_that_counts_or_draws_in_spawned_workers(run_cell, tmp_path, backend, added, outcome):
+    """Its answers depend on how often it was asked, and on what else drew; whoever preprocesses has no part in it."""
+    project(tmp_path / "p", draws=DRAWS.format(added=added))
+    record = run_cell(f"{FAKES}:{backend}", f"{tmp_path / 'p' / 'draws.py'}:build", "spawned_workers")
+    assert record.outcome == outcome, record.message
