@@ -24,6 +24,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import pickle
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +33,13 @@ from typing import Any
 
 import torch
 
-from harness import calls_save, compare, inference, snapshot
+from harness import aside, calls_save, compare, inference, snapshot
 from harness.session import Session, batches_of, read_reference, seed
 from harness.snapshot_graph import Graph
 
 Finding = dict[str, Any]
+
+COPY_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def describe_life(session: Session, *, reference: str, full: bool) -> None:
     findings = {}
     for name, check in _checks(full):
         # a step of training changes the model, and this one is saved again in the timed rounds
-        findings[name] = _tried(lambda check=check: check(_of_copy(subject) if check is _train_step else subject))
+        findings[name] = _in_a_copy(subject) if check is _train_step else _tried(lambda check=check: check(subject))
     Path(f"{reference}.life").write_bytes(pickle.dumps(findings))
 
 
@@ -200,6 +203,23 @@ def _subject(session: Session, model: Any, reference: str) -> _Subject:
     )
 
 
+def _in_a_copy(subject: _Subject) -> Finding | str:
+    """A step of training of the original in a copy of this process: what `copy.deepcopy` makes of a model may train
+    otherwise, or train the original too, as a copy does whose function knows the model that it was defined in.
+
+    A copy lacks the threads of this process, and its GPU: where there are any, a deep copy is trained.
+    """
+
+    def trained() -> bytes:
+        torch.set_num_threads(torch.get_num_threads())  # before autograd asks for its pool: see `worker`
+        return pickle.dumps(_tried(lambda: _train_step(subject)))
+
+    told = b""
+    if threading.active_count() == 1 and not torch.cuda.is_initialized():
+        told = aside.in_a_copy(trained, COPY_TIMEOUT_S)
+    return pickle.loads(told) if told else _tried(lambda: _train_step(_of_copy(subject)))
+
+
 def _of_copy(subject: _Subject) -> _Subject:
     return _Subject(
         copy.deepcopy(subject.model), subject.examples, subject.batches, subject.tolerance, subject.own_modules
@@ -243,10 +263,11 @@ def _differentiable(output: Any) -> Iterator[torch.Tensor]:
 
 def _digest(value: Any) -> str:
     """Shape, dtype and a digest of the bytes; of what is no plain tensor, what its snapshot says."""
-    if not isinstance(value, torch.Tensor):
-        return repr(value) if value is None or isinstance(value, bool | int | float | str) else type(value).__name__
-    value = value.detach()
-    if value.layout != torch.strided or value.is_quantized or value.device.type == "meta" or value.is_nested:
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    value = value.detach() if isinstance(value, torch.Tensor) else value
+    if (not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized
+            or value.device.type == "meta" or value.is_nested):  # fmt: skip
         graph = Graph(snapshot.snapshot_value(value))
         return graph.digest(graph.root)[:12]
     flat = value.resolve_conj().resolve_neg().contiguous().reshape(-1).cpu()

@@ -253,6 +253,13 @@ class WrongInWorkers(Honest):
         ForkingPickler.register(type(model), reduced)
 
 
+class OtherExtraState(Honest):
+    """What `state_dict` has beside tensors is not what it was."""
+
+    def spoil(self, model):
+        model.get_extra_state = lambda: {"words": {"a"}}
+
+
 class DetachesALayer(Honest):
     """Right in every answer; no gradient reaches the embedding."""
 

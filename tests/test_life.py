@@ -53,6 +53,55 @@ def test_what_the_original_does_not_bear_is_no_fault(tmp_path):
     assert found["batch"] == "equal"
 
 
+HEAD = """
+import torch
+
+class Head(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(2, 2)
+        self.head = lambda batch: self.net(batch)
+
+    def get_extra_state(self):
+        return {"words": {"a", "b"}}
+
+    def set_extra_state(self, state):
+        pass
+
+    def preprocess(self, x):
+        return torch.tensor(x)
+
+    def forward(self, batch):
+        return self.head(batch)
+
+    def postprocess(self, output):
+        return output.tolist()
+
+def build():
+    torch.manual_seed(0)
+    return Head().eval()
+
+def examples():
+    return [[1.0, 2.0], [3.0, 4.0]]
+"""
+
+
+def test_the_original_is_trained_itself(tmp_path):
+    """A deep copy of it would have a function that knows the original: no gradient reaches the copy's weights."""
+    pytest.importorskip("dill")
+    (tmp_path / "head.py").write_text(HEAD)
+    found = life_of("dill", tmp_path, model=f"{tmp_path / 'head.py'}:build")
+    assert found["train_step"] == "equal"
+
+
+def test_what_a_state_dict_has_beside_tensors_is_compared(tmp_path):
+    path = tmp_path / "head.py"
+    path.write_text(HEAD.replace("self.head = lambda batch: self.net(batch)", "self.head = self.net"))
+    found = life_of(f"{FAKES}:OtherExtraState", tmp_path, model=f"{path}:build")
+    assert found["state_dict"].startswith("different: _extra_state: was ")
+    assert life_of(f"{FAKES}:Honest", tmp_path / "honest", model=f"{path}:build")["state_dict"] == "equal"
+
+
 def test_no_life_when_not_asked(tmp_path):
     assert life_of(f"{FAKES}:Honest", tmp_path, "none") == {}
 
