@@ -210,7 +210,8 @@ def move_classes(project: Path) -> tuple[tuple[str, str], ...]:
     """Move every module's classes to a new module beside it; returns (module, class) of the places that are empty now.
 
     The new module is the old file; the old one keeps what is not a class. Imports of the classes elsewhere in the
-    project are put right, attributes of imported modules (`net.Model`) are not. A package's `__init__` stays.
+    project are put right, and so are those of modules whose attributes they are (`net.Model`), but not where it takes
+    more than one step (`package.net.Model`). A package's `__init__` stays.
     """
     gone = []
     classes = {}
@@ -244,20 +245,37 @@ def _class_names(path: Path) -> set[str]:
 def _follow(path: Path, package: tuple[str, ...], classes: dict[str, set[str]]) -> None:
     """Put right where one file imports moved classes from; `package` is the one that it is in, part by part."""
 
+    tree = parse(path)
+    used = {(node.value.id, node.attr) for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}  # fmt: skip
+
+    def is_used(alias: ast.alias, module: str) -> bool:
+        return any((alias.asname or alias.name, name) in used for name in classes.get(module, ()))
+
     def followed(node: ast.AST) -> str | None:
-        if not isinstance(node, ast.ImportFrom) or not node.module:
+        if isinstance(node, ast.Import):
+            aliases = [_moved(alias) if is_used(alias, alias.name) else alias for alias in node.names]
+            return None if aliases == node.names else ast.unparse(ast.Import(aliases))
+        if not isinstance(node, ast.ImportFrom):
             return None
         where = package[: len(package) - node.level + 1] if node.level else ()
-        names = classes.get(".".join((*where, node.module)), set())
+        module = ".".join((*where, *filter(None, [node.module])))
+        names = classes.get(module, set())
         moved = [alias for alias in node.names if alias.name in names or (alias.name == "*" and names)]
-        stay = [alias for alias in node.names if alias.name not in names]
-        if not moved:
+        stay = [_moved(alias) if is_used(alias, f"{module}.{alias.name}") else alias for alias in node.names
+                if alias.name not in names]  # fmt: skip
+        if not moved and stay == node.names:
             return None
-        parts = [ast.ImportFrom(f"{node.module}{MOVED}", moved, node.level)]
+        parts = [ast.ImportFrom(f"{node.module}{MOVED}", moved, node.level)] if moved else []
         parts += [ast.ImportFrom(node.module, stay, node.level)] if stay else []
         return "; ".join(map(ast.unparse, parts))
 
     _splice(path, followed)
+
+
+def _moved(alias: ast.alias) -> ast.alias:
+    """The new module, which has all that the old one has, under the name that the code knows."""
+    return ast.alias(f"{alias.name}{MOVED}", alias.asname or alias.name)
 
 
 # --- all --------------------------------------------------------------------------------------------------------

@@ -154,6 +154,37 @@ def test_relative_and_star_imports_follow_moved_classes(tmp_path):
     assert run(tmp_path, code) == "p.m_moved True 3 False"
 
 
+def test_attributes_of_modules_follow_moved_classes(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "__init__.py").write_text("")
+    (tmp_path / "p" / "m.py").write_text("LIMIT = 3\nclass A: pass\nclass B(A): pass\n")
+    (tmp_path / "p" / "k.py").write_text("from . import m\ndef h(): return m.A\n")
+    (tmp_path / "n.py").write_text("class C: pass\ndef g(): return C()\n")
+    (tmp_path / "user.py").write_text(
+        "import n, math\nimport p.m as q\nfrom p import m as r, m, k\nclass D(q.A, n.C): pass\n"
+        "def f(): return [q.B, r.B, m.B, k.h(), n.C, type(n.g()), q.LIMIT, D.__mro__[1]]\n"
+    )
+    project_edits.move_classes(tmp_path)
+    found = "[getattr(one, '__module__', one) for one in user.f()]"
+    assert run(tmp_path, f"import n, user; print({found}, user.math.pi > 3, hasattr(n, 'C'))") == (
+        f"{['p.m_moved'] * 4 + ['n_moved'] * 2 + [3, 'p.m_moved']} True False"
+    )
+
+
+def test_a_model_whose_parts_are_attributes_of_a_module_is_built_after_they_moved(run_cell, tmp_path):
+    text = registry.model_source("nested_fruit").path.read_text()
+    assert text.count("nn.Linear(") >= 1
+    project(
+        tmp_path / "p",
+        fruit=text.replace("nn.Linear(", "layers.Dense(").replace(
+            "from torch import nn", "from torch import nn\nimport layers"
+        ),
+        layers="import torch\n\nclass Dense(torch.nn.Linear):\n    pass\n",
+    )
+    record = run_cell("state_dict", f"{tmp_path / 'p' / 'fruit.py'}:build", "class_moved")
+    assert record.outcome == "exact", record.message
+
+
 # --- cells
 
 
