@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Collection
+from itertools import chain
 from types import FrameType
 from typing import Any
 
@@ -32,8 +33,11 @@ def save_on_cuda(session: Session, *, backend: str, directory: str) -> dict[str,
     """As `calls_save.save`, of a model on a GPU; `tagged`: how many storages were said to be.
 
     Without a GPU the model stays where it is, and `torch.serialization` is told that its storages are on `cuda:0`: all
-    that it writes of a storage's place is that word. What a method writes by other means is not reached.
+    that it writes of a storage's place is that word. What a method writes by other means is not reached. A model
+    without parameters and buffers has nothing that would move, and is written as it is.
     """
+    if not _moves(session.model):
+        return calls_save.save(session, backend=backend, directory=directory) | {"tagged": None}
     if torch.cuda.is_available():
         session.stage = "save"
         session.model.to("cuda")
@@ -58,6 +62,10 @@ def save_on_cuda(session: Session, *, backend: str, directory: str) -> dict[str,
     finally:
         for place in filter(None, places):
             place.location_tag = location_tag
+
+
+def _moves(model: torch.nn.Module) -> bool:
+    return next(chain(model.parameters(), model.buffers()), None) is not None
 
 
 def without_cuda(session: Session) -> None:

@@ -441,6 +441,16 @@ def test_saved_on_cuda(run_cell, backend, outcome, told):
     assert told in " ".join([record.message or "", *(item["message"] for item in record.state)])
 
 
+@pytest.mark.parametrize("kept", ["self.table = {}", "self.register_buffer('table', {})"])
+def test_a_model_without_weights_has_nothing_on_a_gpu(run_cell, tmp_path, kept):
+    kept = kept.format("torch.arange(4.0)")
+    init = f"    def __init__(self):\n        super().__init__()\n        {kept}\n\n    def preprocess"
+    text = LATE.format(preprocess="return torch.tensor(x) * self.table[1]").replace("    def preprocess", init, 1)
+    project(tmp_path / "p", late=text)
+    record = run_cell("torch_save", f"{tmp_path / 'p' / 'late.py'}:build", "saved_on_cuda")
+    assert record.outcome == ("failed" if "buffer" in kept else "exact"), record.message
+
+
 ON_A_GPU = """
 import torch
 from torch import nn
