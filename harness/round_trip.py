@@ -12,9 +12,11 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +208,7 @@ def unavailable_there(
     """What to say instead of `failed` where the other interpreter lacks what the model or the backend needs."""
     if result["outcome"] != "failed":
         return {}
-    libraries = libraries_of(world.project, world.own_modules)
+    libraries = [name for name in libraries_of(world.project, world.own_modules) if _is_installed(name)]
     needed = [*registry.backend_entry(saved.backend).requires, *libraries]
     try:
         missing = worker.call("unusable", names=needed)
@@ -216,6 +218,14 @@ def unavailable_there(
         return {}
     why = "; ".join(f"{name} cannot be imported in {interpreter.label}: {text}" for name, text in missing.items())
     return {"outcome": "unavailable", "message": why}
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a library is here: what is missing on both sides is no reason why a model fails on one."""
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return name in sys.modules
 
 
 def here(saved: Saved) -> conditions.World:

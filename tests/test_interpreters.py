@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import interpreters, process
+from harness import interpreters, process, registry
 from harness.conditions import OTHER_INTERPRETER
 from harness.errors import InterpreterError
 from harness.matrix import Settings
@@ -99,6 +99,17 @@ def test_what_the_other_one_lacks_is_named(run_cell, poor, backend, model, lacks
 def test_what_is_not_needed_may_be_missing(run_cell, poor):
     """cloudpickle writes for pickle: without by-value parts it is not needed to load."""
     assert run_cell("pickle", "nested_fruit", OTHER_INTERPRETER, poor).outcome == "exact"
+
+
+def test_what_is_not_here_either_is_not_the_reason(run_cell, this, tmp_path):
+    """A model that does without a library where it is not there, and fails elsewhere for another reason."""
+    text = registry.model_source("nested_fruit").path.read_text()
+    text = text.replace(
+        "import torch\n", "import torch\ntry:\n    import not_there\nexcept ImportError:\n    pass\n", 1
+    )
+    (tmp_path / "without.py").write_text(text)
+    record = run_cell(f"{FAKES}:OtherWorlds", f"{tmp_path / 'without.py'}:build", OTHER_INTERPRETER, this)
+    assert record.outcome == "failed", record.message
 
 
 def test_a_failure_of_the_backends_own_stays_one(run_cell, this):
