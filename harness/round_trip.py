@@ -274,11 +274,9 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         first_load = {"first_load_s": first["load_s"] + worker.imports_s}
         ran = {}
         if world.edited:
-            ran = worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
+            ran = _which_code_ran(saved, world, directory)
             if ran["edited"] and not ran["raised"]:
                 return _edited_code_ran(ran) | first_load
-            # anew, as it was: a model that counts its calls has counted
-            worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
         scored = saved.facts["score"] is not None
         found = worker.call(
             "examine",
@@ -355,6 +353,14 @@ def _examined_beside(
         except (WorkerFailed, WorkerDied) as error:
             return _stopped(error, "load")
         return examine(saved, beside, worker, artifact)
+
+
+def _which_code_ran(saved: Saved, world: conditions.World, directory: str) -> dict[str, Any]:
+    """In a process of its own: a model that counts its calls has counted then, be it in a global of its module."""
+    with templates.with_library(saved.backend, interpreters.ours()) as worker:
+        enter(world, worker)
+        worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+        return worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
 
 
 def _edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:

@@ -290,10 +290,20 @@ def examples():
 
 
 @pytest.mark.parametrize("backend", ["cloudpickle_by_value", "json_spec_source"])
-def test_what_asks_which_code_ran_leaves_no_trace(backend, run_cell, tmp_path):
+def test_what_asks_which_code_ran_leaves_no_trace_in_the_model(backend, run_cell, tmp_path):
     path = tmp_path / "counts.py"
     path.write_text(COUNTS)
     record = run_cell(backend, f"{path}:build", "source_edited")
+    assert (record.outcome, record.code_ran) == ("exact", "saved"), record.message
+
+
+@pytest.mark.parametrize("backend", ["cloudpickle_by_value", "torch_package", "mlflow_pyfunc_from_code"])
+def test_what_asks_which_code_ran_leaves_no_trace_in_a_module(backend, run_cell, tmp_path):
+    """Of the saved source, which an artifact brings along under the project's names."""
+    text = COUNTS.replace("import torch\n", "import torch\n\nCALLS = 0\n", 1)
+    text = text.replace("self.calls += 1", "global CALLS; CALLS += 1").replace("return self.calls", "return CALLS")
+    (tmp_path / "counts.py").write_text(text)
+    record = run_cell(backend, f"{tmp_path / 'counts.py'}:build", "source_edited")
     assert (record.outcome, record.code_ran) == ("exact", "saved"), record.message
 
 
