@@ -283,7 +283,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
             reference=str(saved.reference),
             scoring_file=str(saved.stage.scoring_file) if scored else None,
         )
-        elsewhere = _wrong_in_workers(saved, world, worker, directory) if world.spawns else []
+        elsewhere = _wrong_in_workers(saved, world, directory) if world.spawns else []
     except (WorkerFailed, WorkerDied) as error:
         result = _stopped(error, "load" if first is None else _where(str(error)))
         if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
@@ -300,16 +300,19 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
     return result
 
 
-def _wrong_in_workers(saved: Saved, world: conditions.World, worker: Worker, directory: str) -> list[dict[str, Any]]:
-    """What the model answers otherwise in a DataLoader's spawned worker, and as it should in this one's own process.
+def _wrong_in_workers(saved: Saved, world: conditions.World, directory: str) -> list[dict[str, Any]]:
+    """What the model answers otherwise in a DataLoader's spawned worker, and as it should without one.
 
-    Each time anew, as it was: a model that counts its calls has counted. A DataLoader draws a number itself, and of all
-    examples one goes on where the other ended: what is drawn in `forward` differs from the original's, here as there.
+    Each time in a process of its own: a model that counts its calls has counted. A DataLoader draws a number itself,
+    and of all examples one goes on where the other ended: what is drawn in `forward` differs from the original's, here
+    as there.
     """
     answers = []
     for workers in (1, 0):
-        worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
-        found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
+        with Worker(interpreters.ours(), children=True) as worker:
+            enter(world, worker)
+            worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+            found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
         answers.append([difference for difference in found if not difference["close"]])
         if not answers[0]:
             return []

@@ -571,11 +571,18 @@ def examples():
 
 
 @pytest.mark.parametrize(
-    ("backend", "added", "outcome"),
-    [("Honest", "0", "exact"), ("Honest", "torch.rand(1)", "exact"), ("WrongInWorkers", "torch.rand(1)", "mismatch")],
+    ("backend", "added", "counts_in", "outcome"),
+    [
+        ("Honest", "0", "a global", "exact"),
+        ("Honest", "torch.rand(1)", "the model", "exact"),
+        ("WrongInWorkers", "torch.rand(1)", "the model", "mismatch"),
+    ],
 )
-def test_a_model_that_counts_or_draws_in_spawned_workers(run_cell, tmp_path, backend, added, outcome):
+def test_a_model_that_counts_or_draws_in_spawned_workers(run_cell, tmp_path, backend, added, counts_in, outcome):
     """Its answers depend on how often it was asked, and on what else drew; whoever preprocesses has no part in it."""
-    project(tmp_path / "p", draws=DRAWS.format(added=added))
+    text = DRAWS.format(added=added)
+    if counts_in == "a global":
+        text = text.replace("self.calls += 1", "global CALLS; CALLS += 1").replace("[self.calls", "[CALLS")
+    project(tmp_path / "p", draws=f"CALLS = 0\n{text}")
     record = run_cell(f"{FAKES}:{backend}", f"{tmp_path / 'p' / 'draws.py'}:build", "spawned_workers")
     assert record.outcome == outcome, record.message
