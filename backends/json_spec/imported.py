@@ -84,7 +84,13 @@ class Check:
         if isinstance(fresh, str):
             raise Unsupported(_cannot_be_imported(fresh))
         self.settings = fresh["settings"]
-        if changed := _changed(self._now, fresh["found"], self._unchecked):
+        now, found = self._now, fresh["found"]
+        if self._of_script:  # a dataclass's text says where the classes of its fields are
+            name = self._of_script[0].partition(":")[0]
+            now, found = (
+                {path: text.replace(script.MAIN, name) for path, text in side.items()} for side in (now, found)
+            )
+        if changed := _changed(now, found, self._unchecked):
             path, found, was = changed
             raise Unsupported(
                 f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "

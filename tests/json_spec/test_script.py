@@ -102,6 +102,31 @@ def test_a_scripts_class_is_that_of_its_module(folder, tmp_path):
         load_elsewhere(folder, ["train"], folder / "artifact")
 
 
+def test_what_a_dataclass_says_of_a_scripts_classes_is_no_change(folder):
+    """`dataclass` writes the defaults of the fields into the docstring, with the names of their classes' modules."""
+    made = """\
+import dataclasses, enum
+
+class Mode(enum.Enum):
+    FAST = 1
+
+@dataclasses.dataclass
+class Config:
+    mode: Mode = Mode.FAST
+
+class Made(Net):
+    def __init__(self):
+        super().__init__()
+        self.config = Config()
+
+"""
+    (folder / "train.py").write_text(
+        CLASS + made + GUARD + '    save(Made(), "artifact", examples=[torch.ones(1, 2)])\n'
+    )
+    script(folder)
+    assert load_elsewhere(folder, ["train"], folder / "artifact") == "train 1"
+
+
 @pytest.mark.nightly
 def test_a_script_in_a_package_has_its_full_name(folder):
     (folder / "shop").mkdir()
