@@ -51,7 +51,7 @@ _KEPT_BY_PYTHON = frozenset(
         "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __static_attributes__ __orig_bases__ "
         "__slotnames__ __abstractmethods__ _abc_impl __parameters__ __type_params__ __dataclass_fields__ "
         "__dataclass_params__ __match_args__ __classcell__ __protocol_attrs__ __non_callable_proto_members__ "
-        "_is_protocol _is_runtime_protocol __final__ __orig_class__"
+        "__callable_proto_members_only__ _is_protocol _is_runtime_protocol __final__ __orig_class__"
     ).split()
 )
 _KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
@@ -60,6 +60,8 @@ _KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
     "_hashable_values_",
 }
 """Entries of a class that are Python's own affair."""
+_OF_CACHED_PROPERTY = frozenset({"lock", "__module__", "__doc__"})
+"""What one has in some Pythons and not in others, beside its function and its name."""
 _REMEMBERED = frozenset({"_torchdynamo_wrapper_id", "_clear_cache", "dispatch_cache", "cache_token"})
 """What a compiler noted on a function, and what `functools.singledispatch` was called with."""
 _TAKEN_OVER = _REMEMBERED.union(
@@ -97,6 +99,9 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return _native(value, builder)
     if issubclass(cls, property):
         parts = {"fget": value.fget, "fset": value.fset, "fdel": value.fdel} | added(value, builder.is_own)
+        return builder.node("descriptor", value, builder.named(parts), identity=False)
+    if issubclass(cls, functools.cached_property):
+        parts = {name: part for name, part in attributes(value).items() if name not in _OF_CACHED_PROPERTY}
         return builder.node("descriptor", value, builder.named(parts), identity=False)
     if issubclass(cls, staticmethod | classmethod):
         parts = {"__func__": value.__func__} | _set_on(value)
@@ -224,6 +229,11 @@ def _is_generated(name: str, part: Any, owner: type) -> bool:
     return "__dataclass_params__" in vars(owner) and _is_of_dataclass(code)
 
 
+def _is_of_protocol(part: Any) -> bool:
+    """Whether `typing` put a function of its own into a protocol: `__subclasshook__`, `__init__`."""
+    return getattr(getattr(part, "__func__", part), "__module__", None) == "typing"
+
+
 def _is_of_dataclass(code: types.CodeType) -> bool:
     return code.co_filename == "<string>" or code.co_filename.endswith(("/dataclasses.py", "/reprlib.py"))
 
@@ -263,7 +273,7 @@ def class_(value: type, builder: Builder) -> dict:
     for name, part in vars(value).items():
         if isinstance(part, _IN_CLASSES):
             is_kept = is_enum and name.startswith("_") and not _is_own(part, builder)  # by enum, its own affair
-            if not _is_generated(name, part, value) and not is_kept:
+            if not _is_generated(name, part, value) and not is_kept and not _is_of_protocol(part):
                 parts[name] = part
         elif not _is_kept_by_python(name, part, value, builder) and (_is_public(name, part, builder) or builder.state):
             parts[name] = part

@@ -91,7 +91,7 @@ ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 MAIN = frozenset({"__main__", "__mp_main__", "notebook_cells"})
 """What the user's code is in that no import finds: a script's or a notebook's, and the module that json_spec carries of
 a notebook's cells."""
-_MOVED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib"}
+_MOVED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "_collections": "collections"}
 """Where the standard library's classes say that they live, when that changed between Python versions."""
 _PRIVATE = re.compile(r"^<(?:torch_package_\d+|json_spec_[0-9a-f]+)>\.")
 """What modules that run from an artifact's own source have before their names."""

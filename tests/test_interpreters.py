@@ -150,3 +150,48 @@ def test_another_minor_version(run_cell, backend, outcome, told):
     record = run_cell(backend, "nested_fruit", OTHER_INTERPRETER, NEXT[0])
     assert record.outcome == outcome
     assert told in (record.message or "")
+
+
+WRITTEN_OTHERWISE = """
+import collections, functools, typing
+import torch
+
+Pair = collections.namedtuple("Pair", "x y")
+
+@typing.runtime_checkable
+class Runs(typing.Protocol):
+    def run(self) -> int: ...
+
+class Kept(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pair, self.kind = Pair(1.0, 2.0), Runs
+
+    @functools.cached_property
+    def total(self):
+        return sum(self.pair)
+
+    def preprocess(self, x):
+        return torch.tensor(x)
+
+    def forward(self, batch):
+        return batch * self.pair.x
+
+    def postprocess(self, output):
+        return output.tolist()
+
+def build():
+    return Kept().eval()
+
+def examples():
+    return [[1.0], [2.0]]
+"""
+
+
+@pytest.mark.skipif(not NEXT, reason="another Python minor is not built: make interpreters")
+def test_what_the_standard_library_writes_into_classes_differs_from_python_to_python(run_cell, tmp_path):
+    """Which is no difference of the model: a lock of `cached_property`, the module that a field of a named tuple names,
+    what `typing` notes of a protocol."""
+    (tmp_path / "kept.py").write_text(WRITTEN_OTHERWISE)
+    record = run_cell("pickle", f"{tmp_path / 'kept.py'}:build", OTHER_INTERPRETER, NEXT[0])
+    assert record.outcome == "exact", record.state
