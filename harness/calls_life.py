@@ -14,7 +14,7 @@ process that saved it; `life` those of the loaded model, and says of each check 
     state_dict   names, shapes, dtypes and values are those that the original's `load_state_dict` takes
     train_step   one step of SGD with momentum on two examples, with the training flags that the model has: the loss,
                  all gradients, parameters, buffers and the optimizer's state, to the bit
-    saves_again  (full) saved by the same backend and loaded again, it has the same outcome: see `round_trip`
+    saves_again  (full) saved by the same backend and loaded again, it has the same outcome: see `life`
     compile      (full) `torch.compile` with the eager backend: captured by torch's compiler, it answers as before
     export       (full) `torch.export.export`: the exported program answers as the model
 """

@@ -386,7 +386,7 @@ class Run:
                 cell.rerun += f" --interpreter {shlex.quote(interpreter.shown)}"
             if name == TIMED_CONDITION and round_trip.is_timeable(loaded):
                 if self.settings.life != "none":
-                    cell.life = life.life(saved, loaded, self.settings.life == "full")
+                    cell.life = life.life(saved, loaded, self.settings.life == "full", staged)
                 if self.settings.rounds > 0 or self.settings.cold_starts != "none":
                     one.timed, one.timed_cell = saved, cell
             # a save is counted with the first cell that needs it

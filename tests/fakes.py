@@ -338,7 +338,10 @@ class SavesOnce(Honest):
 class WearsOff(Honest):
     """Right the first time."""
 
+    def save(self, model, directory):
+        if hasattr(self, "loads"):
+            model.names[0] = "fig"
+        super().save(model, directory)
+
     def spoil(self, model):
         self.loads = getattr(self, "loads", 0) + 1
-        if self.loads > 1:
-            model.names[0] = "fig"

@@ -123,3 +123,17 @@ def test_full_life(tmp_path, fake, check, told):
     # what is saved again here has hooks that are no importable functions
     others = {name for name in found if name not in (check, "saves_again")}
     assert all(found[name] == "equal" for name in others), found
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("count", ["self.calls += 1", "global CALLS; CALLS += 1"])
+def test_a_model_that_counts_is_saved_again_as_it_was_loaded(tmp_path, count):
+    """Not as it is once it has answered."""
+    text = (Path(__file__).parent.parent / "reference_models" / "nested_fruit.py").read_text()
+    text = text.replace(
+        "    def preprocess(self, x):\n", f"    calls = 0\n\n    def preprocess(self, x):\n        {count}\n", 1
+    )
+    assert count in text
+    (tmp_path / "counts.py").write_text(text.replace("import torch\n", "import torch\n\nCALLS = 0\n", 1))
+    found = life_of("cloudpickle_by_value", tmp_path, "full", f"{tmp_path / 'counts.py'}:build")
+    assert found["saves_again"] == "equal"
