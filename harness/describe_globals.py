@@ -126,10 +126,13 @@ def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str
     """The modules that the code imports itself, as far as they are imported.
 
     Of the user's those alone that were imported when the original was described: whatever imported one since (saving or
-    loading it does), the code finds what it would have found.
+    loading it does), the code finds what it would have found. Of code that runs from an artifact none: what the process
+    has under the name is another module than its importer gives, see `imported_late`.
     """
-    names = [name for name in _imported_names(function, builder)
-             if not builder.imported or name in builder.imported or not builder.is_own(name)]  # fmt: skip
+    of_an_artifact = _importer(function) is not builtins.__import__
+    names = [name for name, stated in _imported_names(function, builder).items()
+             if not builder.is_own(name)
+             or ((not builder.imported or name in builder.imported) and not (stated and of_an_artifact))]  # fmt: skip
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 
 

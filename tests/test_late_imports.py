@@ -86,6 +86,18 @@ def test_a_table_that_is_filled_by_who_reads_it(run_cell, package, backend):
     assert run_cell(backend, f"{package / 'model.py'}:build").outcome == "exact"
 
 
+@pytest.mark.parametrize("backend", ["torch_package", "json_spec_source"])
+def test_code_from_an_artifact_is_not_asked_by_what_the_process_has_under_the_name(run_cell, package, backend):
+    """Where the model was saved the project is imported too, and is another than what the artifact's importer gives."""
+    text = MODEL.replace("class Segmenter(", "class Part(nn.Identity):\n    pass\n\n\nclass Segmenter(")
+    text = text.replace('self.decoder = "top1"', "self.decoder = Part()")
+    text = text.replace("from .registry import DECODERS", "from .model import Part")
+    text = text.replace("DECODERS[self.decoder](y)", "isinstance(self.decoder, Part)")
+    (package / "model.py").write_text(text)
+    record = run_cell(backend, f"{package / 'model.py'}:build", "same_process")
+    assert record.outcome == "exact", record.message
+
+
 def test_what_a_copy_of_the_process_finds_out():
     assert aside.in_a_copy(lambda: b"x" * 1_000_000, 10.0) == b"x" * 1_000_000
     assert aside.in_a_copy(lambda: str(os.getpid()).encode(), 10.0) != str(os.getpid()).encode()
