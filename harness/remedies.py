@@ -87,6 +87,10 @@ RULES = (
     Rule(_wrong(r"\.beside\[|\.exists\(\)"), _FILES),
     Rule(_another_python, "Install in the other environment what the message names, or keep both on one version."),
     Rule(
+        _wrong(r"bytecode is of another Python"),
+        "Give the function or class a module-level name, so that code travels by name, or keep both on one version.",
+    ),
+    Rule(
         _wrong(r"(__class__|__globals__).* same object as|same object as \S*(__class__|__globals__)"),
         "Reach what the model shares with its code in one way, by an attribute: code comes back as it is imported.",
     ),

@@ -124,6 +124,14 @@ def test_every_published_failure_has_a_remedy():
             cell(outcome="mismatch", message="outputs equal, state differs: f.__globals__.beside['w.txt']"),
             "Read the file",
         ),
+        (
+            cell(
+                outcome="mismatch",
+                message="outputs equal, state differs: model.f: its bytecode is of another Python",
+                interpreter="Python 3.12",
+            ),
+            "keep both on one version",
+        ),
         (cell(outcome="exact", code_ran="edited"), "Tag the source"),
     ],
 )
