@@ -38,7 +38,8 @@ outcome `mismatch`, whatever the outputs: what ran is not what was saved. `refus
 counts that runs at the three taps, also in threads that these start, not constructors. What came back equal, and
 imports modules of the project's names, is loaded once more where the constants of its modules and classes, the
 defaults of arguments and its files of data are others too: where that shows, they are `edited`. So is code that no
-example reaches, where the state of the model has it edited.
+example reaches, where the state of the model has it edited. Not seen is what runs in other processes, and what code
+that no example reaches would import, where nothing had imported it when the model was saved.
 """
 
 from __future__ import annotations
