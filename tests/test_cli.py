@@ -155,7 +155,7 @@ def test_a_batch_of_traits_that_cannot_be_tried_does_not_end_the_corpus(faulty, 
     wanted = ["--backend", "pickle", "--backend", "dill", "--trait", "lambda_attribute"]
     done = CliRunner().invoke(main, ["traits", *wanted, "--output", str(tmp_path / "run")])
     assert done.exit_code == 2
-    assert "× dill: ZeroDivisionError: planted" in done.output
+    assert "× dill: ZeroDivisionError: planted" in done.output, done.output
     assert {one.backend for one in read_records(tmp_path / "run").records} == {"pickle"}
 
 
