@@ -146,9 +146,13 @@ def difficulties(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def silent(data: pd.DataFrame) -> pd.DataFrame:
-    """One row a trait and condition that some backend gets silently wrong: how many do, and which."""
+    """One row a trait and condition that some backend gets silently wrong: how many do, and which, in the order of the
+    run's other cells: those of traits are in the order in which they were done."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(data["backend"]))}
     wrong = cells(data, traits=True)
-    wrong = wrong[wrong["outcome"] == "mismatch"]
+    wrong = wrong[wrong["outcome"] == "mismatch"].sort_values(
+        "backend", key=lambda names: names.map(places), kind="stable"
+    )
     if wrong.empty:
         return pd.DataFrame()
     groups = wrong.groupby(["model", "condition"], sort=False)
