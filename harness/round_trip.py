@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -20,9 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, interpreters, project_edits, registry, templates
+from harness import conditions, interpreters, project_edits, registry, templates, verdicts
 from harness.interpreters import Interpreter
-from harness.process import Failure, Worker, WorkerDied, WorkerFailed
+from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.records import Record
 from harness.staging import TEMPORARY, Stage, libraries_of
 from harness.templates import Original
@@ -99,7 +98,7 @@ def save(
             saved.worker = templates.with_library(backend)
         fill(saved, builder, saved.worker)
     except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = _not_saved(saved, error)
+        saved.stopped = verdicts.not_saved(saved.how, error)
     return saved
 
 
@@ -131,7 +130,7 @@ def fill(saved: Saved, builder: str, worker: Worker) -> None:
             described = worker.call("describe", reference=str(saved.reference))
             saved.facts |= built | described | {"changed_original": changed}
     except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = _not_saved(saved, error)
+        saved.stopped = verdicts.not_saved(saved.how, error)
 
 
 def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: bool = False) -> bool:
@@ -152,7 +151,7 @@ def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: b
                 return False
             saved.facts |= built | described | {"changed_original": []}
     except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = _not_saved(saved, error)
+        saved.stopped = verdicts.not_saved(saved.how, error)
     return True
 
 
@@ -195,7 +194,7 @@ def load(
         try:
             enter(world, worker)
         except (WorkerFailed, WorkerDied) as error:
-            return Loaded(_stopped(error, "load"), worker)
+            return Loaded(verdicts.stopped(error, "load"), worker)
         result = examine(saved, world, worker)
         if interpreter is not None:
             result |= {"interpreter": interpreter.label, **unavailable_there(saved, world, result, interpreter, worker)}
@@ -276,7 +275,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         if world.edited:
             ran = _which_code_ran(saved, world, directory)
             if ran["edited"] and not ran["raised"]:
-                return _edited_code_ran(ran) | first_load
+                return verdicts.edited_code_ran(ran) | first_load
         scored = saved.facts["score"] is not None
         found = worker.call(
             "examine",
@@ -285,11 +284,11 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         )
         elsewhere = _wrong_in_workers(saved, world, directory) if world.spawns else []
     except (WorkerFailed, WorkerDied) as error:
-        result = _stopped(error, "load" if first is None else _where(str(error)))
+        result = verdicts.stopped(error, "load" if first is None else verdicts.where(str(error)))
         if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
             result["code_ran"] = "refused"
         return result
-    result = judge(found, saved.facts) | first_load
+    result = verdicts.judge(found, saved.facts) | first_load
     if elsewhere and result["outcome"] in ("exact", "close"):
         text = f"in a spawned worker: {elsewhere[0]['path']}: {elsewhere[0]['message']}"
         result |= {"outcome": "mismatch", "message": text, "state": elsewhere}
@@ -354,7 +353,7 @@ def _examined_beside(
         try:
             enter(beside, worker)
         except (WorkerFailed, WorkerDied) as error:
-            return _stopped(error, "load")
+            return verdicts.stopped(error, "load")
         return examine(saved, beside, worker, artifact)
 
 
@@ -364,13 +363,6 @@ def _which_code_ran(saved: Saved, world: conditions.World, directory: str) -> di
         enter(world, worker)
         worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
         return worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
-
-
-def _edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:
-    """The outcome where the model answered with edited code and nothing was said: see `conditions`."""
-    names = ", ".join(ran["edited"][:4]) + (", ..." if len(ran["edited"]) > 4 else "")
-    beside = f"; beside it the saved {', '.join(ran['saved'][:4])}" if ran["saved"] else ""
-    return {"outcome": "mismatch", "code_ran": "edited", "message": f"edited code ran: {names}{beside}"}
 
 
 def _loads_unedited(saved: Saved, world: conditions.World, directory: str) -> bool:
@@ -384,44 +376,6 @@ def _loads_unedited(saved: Saved, world: conditions.World, directory: str) -> bo
     return True
 
 
-def judge(found: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """The outcome of a model that loaded, from what `examine` found. The words are those of the design."""
-    result: dict[str, Any] = {
-        "taps": found["taps"],
-        "state": found["differences"],
-        "differences": found["count"],
-        "score_saved": facts.get("score"),
-        "score_loaded": found.get("score"),
-        "stage": None,
-        "error_type": None,
-        "message": None,
-    }
-    if found["failure"] is not None:
-        return result | _failed(Failure(**found["failure"]))
-    changed = facts.get("changed_original")
-    verdicts = [*found["taps"].values(), found["state_verdict"]]
-    if "different" in verdicts or changed:
-        outcome, differences = "mismatch", changed or [item for item in found["differences"] if not item["close"]]
-        first = differences[0] if differences else {"path": "?", "message": "a difference past the listed ones"}
-        lead = "saving changed the original: " if changed else ""
-        if not changed and "different" not in found["taps"].values():
-            lead = "outputs equal, state differs: "
-        result["message"] = f"{lead}{first['path']}: {first['message']}"
-    elif found["score"] is not None and found["score"] != facts.get("score") and "close" not in verdicts:
-        outcome, result["message"] = "mismatch", f"score was {facts.get('score')}, is now {found['score']}"
-        result["stage"] = "score"
-    elif len(found["absent"]) == len(found["taps"]):
-        outcome, result["message"] = "mismatch", f"no stage of the model came back, but a {found['type']}"
-    elif found["absent"]:
-        outcome, result["message"] = "partial", f"not in the artifact: {', '.join(found['absent'])}"
-    else:
-        outcome = "close" if "close" in verdicts else "exact"
-        if outcome == "close":
-            first = found["differences"][0]
-            result["message"] = f"{first['path']}: {first['message']}"
-    return result | {"outcome": outcome}
-
-
 def bench_command(backend: str, model: str, condition: str = "fresh_process") -> str:
     """The command that runs one cell again, for a shell."""
     return shlex.join(["pytest", "benchmarks/", "--model", model, "--backend", backend, "--condition", condition])
@@ -433,40 +387,6 @@ def record(run_id: str, saved: Saved, loaded: Loaded, model: str, condition: str
     cell = Record(run_id=run_id, backend=saved.backend, model=model, condition=condition)
     cell.rerun = bench_command(saved.backend, model, condition)
     return dataclasses.replace(cell, **facts, **loaded.result)
-
-
-def _not_saved(saved: Saved, error: WorkerFailed | WorkerDied) -> dict[str, Any]:
-    stopped = _stopped(error, "save")
-    if saved.how == "notebook" and stopped["stage"] == "build":  # which says nothing of the backend
-        message = f"this model's code does not run in a notebook: {stopped['error_type']}: {stopped['message']}"
-        return stopped | {"outcome": "unavailable", "message": message}
-    if saved.how == "cuda" and stopped["stage"] == "condition":
-        message = f"this model cannot be moved to a GPU and back: {stopped['error_type']}: {stopped['message']}"
-        return stopped | {"outcome": "unavailable", "message": message}
-    return stopped
-
-
-def _stopped(error: WorkerFailed | WorkerDied, where: str) -> dict[str, Any]:
-    if isinstance(error, WorkerDied):
-        return {"outcome": "crashed", "stage": where, "error_type": "WorkerDied", "message": str(error)}
-    return _failed(error.failure)
-
-
-def _failed(failure: Failure) -> dict[str, Any]:
-    outcome = "unsupported" if failure.unsupported else "failed"
-    return {
-        "outcome": outcome,
-        "stage": failure.stage,
-        "error_type": failure.error_type,
-        "message": failure.message.strip(),
-        "traceback": "\n".join(failure.traceback.strip().splitlines()[-8:]),
-    }
-
-
-def _where(last_words: str) -> str:
-    """The stage in which a process died that had loaded its model, as far as its last words tell."""
-    found = re.search(r"\bin (preprocess|forward|postprocess)$", last_words)
-    return found.group(1) if found else "compare"
 
 
 def is_timeable(loaded: Loaded) -> bool:

@@ -575,6 +575,7 @@ def examples():
     [
         ("Honest", "0", "a global", "exact"),
         ("Honest", "torch.rand(1)", "the model", "exact"),
+        ("Honest", "torch.rand(1) + self.calls", "the model", "exact"),
         ("WrongInWorkers", "torch.rand(1)", "the model", "mismatch"),
     ],
 )
