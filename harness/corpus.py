@@ -113,6 +113,7 @@ def _save_all(
     found = []
     likes = [place.described and place.described / how / source.name.replace("/", "-") for source in batch.sources]
     noting = not all(like is not None and like.exists() for like in likes)
+    alike = 0  # models that were, less those that were not
     with _Shared(lambda: templates.fresh(batch.backend)) as shared:
         for number, (source, like) in enumerate(zip(batch.sources, likes, strict=True)):
             tell(f"{source.name} × {batch.backend}: save")
@@ -123,7 +124,13 @@ def _save_all(
                     "outcome": "unavailable", "stage": "save", "error_type": None, "message": missing
                 }  # fmt: skip
                 continue
+            like = like if alike >= 0 else None
             again = not _make(made, source, like, noting, same, shared.worker())
+            if like is not None:
+                alike += -1 if again else 1
+                if alike < 0:  # a backend that changes every class (hf_mixin): from here on it describes for itself
+                    noting = True
+                    shared.discard()
             if _died(made.saved.stopped) or _died(made.in_same_process):
                 shared.discard()
                 again = True
