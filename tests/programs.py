@@ -1,4 +1,4 @@
-"""Programs that run as scripts do, each in a fresh process: forked where torch is imported.
+"""Projects of modules, and programs that run as scripts do, each in a fresh process: forked where torch is imported.
 
 That takes a new interpreter four seconds, and is no part of what most tests ask.
 """
@@ -24,6 +24,15 @@ def run():
     with open({out!r}, "w") as out, contextlib.redirect_stdout(out):
         exec(compile({code!r}, {file!r} or "<string>", "exec", dont_inherit=True), main)
 """
+
+
+def project(folder: Path, **files: str) -> Path:
+    """Write a project's modules by name into the folder; `pkg__in__parts` is `pkg/parts.py`."""
+    for name, text in files.items():
+        path = folder / (name.replace("__in__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
 
 
 def run(
