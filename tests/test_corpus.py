@@ -45,6 +45,10 @@ def alone(backend, names, folder, wanted=CONDITIONS):
     return cells
 
 
+def _of_one_file(stem):
+    return [name for name in registry.trait_names() if registry.model_source(name).path.stem == stem]
+
+
 @pytest.mark.parametrize("backend", ["pickle", "cloudpickle_by_value"])
 def test_together_as_alone(backend, tmp_path):
     """With what another backend wrote of the originals, too."""
@@ -99,6 +103,17 @@ class LeavesAMark(Honest):
     for place in places:
         (cell,) = corpus.run(batch, ["fresh_process"], place, "test", lambda text: None)
         assert cell.outcome == "mismatch" and cell.message.startswith("saving changed the original: model.saved")
+
+
+def test_a_method_that_changes_every_class_describes_a_file_s_models_in_one_process(tmp_path, monkeypatch):
+    """None of them is as another process described it, and a process for each would cost three times as much."""
+    names, described = _of_one_file("trait_containers")[:5], tmp_path / "described"
+    together("pickle", names, tmp_path / "pickle", ["fresh_process"], described)
+    started, fresh = [], corpus.templates.fresh
+    monkeypatch.setattr(corpus.templates, "fresh", lambda *which: started.append(which) or fresh(*which))
+    found = together("hf_mixin", names, tmp_path / "shared", ["fresh_process"], described)
+    assert len(started) == 4  # one to find out, one for that model again, one for the others; one that loads
+    assert found == together("hf_mixin", names, tmp_path / "own", ["fresh_process"])
 
 
 def test_what_an_import_sets_in_a_library_is_seen_after_a_model_that_another_process_described(tmp_path):
