@@ -13,6 +13,8 @@ from collections.abc import Iterator
 _STORE_ATTR = dis.opmap["STORE_ATTR"]
 _DELETE_ATTR = dis.opmap["DELETE_ATTR"]
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+_OF_SETS = frozenset(dis.opmap[name] for name in ("BUILD_SET", "SET_ADD", "SET_UPDATE"))
+_HASHING = frozenset({"hash", "set", "frozenset"})
 
 
 def with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -34,6 +36,17 @@ def read(code: types.CodeType, operation: str) -> frozenset[str]:
             steps = dis.get_instructions(part)
             found |= {instruction.argval for instruction in steps if instruction.opname == operation}
     return frozenset(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def hashes(code: types.CodeType) -> bool:
+    """Whether what the code does may hang on how texts hash: it asks for hashes, or has to do with sets."""
+    return any(
+        not _HASHING.isdisjoint(part.co_names)
+        or not _OF_SETS.isdisjoint(part.co_code[::2])
+        or any(type(constant) is frozenset for constant in part.co_consts)
+        for part in with_inner(code)
+    )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -176,12 +176,13 @@ def take_over(session: Session, *, reference: str, like: str) -> dict[str, Any] 
     session.stage = "save"
     written = read_reference(like)
     session.set_in_libraries = written["set_in_libraries"]
-    if compare.compare(pickle.loads(written["state"]), _snapshot(session, written["imported"], False)):
+    state = pickle.loads(written["state"])
+    if compare.compare(state, _snapshot(session, written["imported"], False)):
         return None
     shutil.copyfile(like, reference)
     if Path(f"{like}.life").exists():
         shutil.copyfile(f"{like}.life", f"{reference}.life")
-    return {"score": written["score"], "examples": len(written["taps"]) - 1}
+    return {"score": written["score"], "examples": len(written["taps"]) - 1, "hashes": state["hashes"]}
 
 
 def describe(session: Session, *, reference: str) -> dict[str, Any]:
@@ -220,7 +221,7 @@ def describe(session: Session, *, reference: str) -> dict[str, Any]:
         "score": figures,
     }
     Path(reference).write_bytes(pickle.dumps(written))
-    return {"score": figures, "examples": len(batches)}
+    return {"score": figures, "examples": len(batches), "hashes": session.state["hashes"]}
 
 
 def save(session: Session, *, backend: str, directory: str) -> dict[str, Any]:

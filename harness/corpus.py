@@ -152,6 +152,7 @@ def _make(made: _Made, source: ModelSource, like: Path | None, noting: bool, sam
         round_trip.fill(saved, source.builder, worker)
         if saved.stopped is None and like is not None:
             _share(saved.reference, like)
+            saved.shares = like
     if same and saved.stopped is None:
         made.in_same_process = round_trip.examine(saved, round_trip.here(saved), worker)
     return True
@@ -200,6 +201,7 @@ def _load_all(
                     shared.discard()
                     with entered() as alone:
                         result = round_trip.examine(made.saved, world, alone)
+                result |= round_trip.under_other_seeds(made.saved, world, result)
                 if interpreter is not None:
                     result |= round_trip.unavailable_there(made.saved, world, result, interpreter, shared.worker())
             yield _record(run_id, made.saved, result, source, condition, interpreter, started)

@@ -166,6 +166,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         builder.asked |= describe_asked.asked(node["code"]["names"])
         builder.read |= {*node["code"]["names"], *describe_globals.texts(value)}
         builder.functions.append((value, node))
+        builder.hashes = builder.hashes or bytecode.hashes(value.__code__)
         describe_asked.of_code(value, node, builder)
         describe_asked.of_comparisons(value, builder)
     return node

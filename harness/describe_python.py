@@ -91,6 +91,7 @@ def _container(value: Any, builder: Builder) -> dict | None:
         return with_attributes("sequence", value, builder, builder.indexed(deque.__iter__(value)), facts=facts)
     if issubclass(cls, set | frozenset):
         base = set if issubclass(cls, set) else frozenset
+        builder.hashes = builder.hashes or len(value) > 1
         return with_attributes("set", value, builder, builder.content(base.__iter__(value)), identity=base is set)
     if issubclass(cls, _ROWS):
         return _view(builder.node("sequence", value, builder.indexed(value), identity=False), value, builder)

@@ -47,6 +47,7 @@ class Interpreter:
     path: Path
     python: str
     torch: str
+    hash_seed: str = HASH_SEED
 
     @property
     def label(self) -> str:
@@ -64,9 +65,9 @@ def found() -> tuple[str, ...]:
 
 
 @cache
-def ours() -> Interpreter:
+def ours(hash_seed: str = HASH_SEED) -> Interpreter:
     """This Python, in a server of its own."""
-    return Interpreter(Path(sys.executable).absolute(), platform.python_version(), version("torch"))
+    return Interpreter(Path(sys.executable).absolute(), platform.python_version(), version("torch"), hash_seed)
 
 
 @cache
@@ -105,7 +106,7 @@ class _Server:
         with theirs, open(log, "wb") as errors:
             self.process = subprocess.Popen(
                 [interpreter.path, "-P", "-s", interpreter_server.__file__, str(theirs.fileno()), self.folder],
-                env=environment | {"PYTHONHASHSEED": HASH_SEED}, pass_fds=[theirs.fileno()],
+                env=environment | {"PYTHONHASHSEED": interpreter.hash_seed}, pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip
         self.control.settimeout(START_S)
@@ -136,15 +137,18 @@ class _Server:
 
 
 _servers: dict[Interpreter, _Server] = {}
+_locks: dict[Interpreter, threading.Lock] = {}
 _starting = threading.Lock()
 
 
 def start(interpreter: Interpreter, log: str) -> tuple[Connection, ForkedProcess]:
     """A new worker in an interpreter: the connection to it and its process. Raises InterpreterError."""
     with _starting:
+        if not _locks:
+            atexit.register(close)
+        lock = _locks.setdefault(interpreter, threading.Lock())
+    with lock:  # two that start do not wait for each other
         if interpreter not in _servers:
-            if not _servers:
-                atexit.register(close)
             _servers[interpreter] = _Server(interpreter)
         ours, theirs = Pipe()
         try:

@@ -85,6 +85,10 @@ RULES = (
     ),
     Rule(_at("", r"FileNotFoundError|NotADirectoryError"), _FILES),
     Rule(_wrong(r"\.beside\[|\.exists\(\)"), _FILES),
+    Rule(
+        _wrong(r"^where texts hash otherwise"),
+        "Sort what comes of a set, and number texts by a table or a digest (zlib.crc32) instead of hash().",
+    ),
     Rule(_another_python, "Install in the other environment what the message names, or keep both on one version."),
     Rule(
         _wrong(r"bytecode is of another Python"),

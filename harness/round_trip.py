@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, interpreters, project_edits, registry, templates, verdicts
+from harness import conditions, hash_seeds, interpreters, project_edits, registry, templates, verdicts
 from harness.interpreters import Interpreter
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.records import Record
@@ -40,6 +40,8 @@ class Saved:
     facts: dict[str, Any] = field(default_factory=dict)
     described: Path | None = None
     """The reference of the model that was forked for this backend; None: it described its own."""
+    shares: Path | None = None
+    """The reference that this model's cells have in common with those of other backends; None: no other has it."""
 
     @property
     def artifact(self) -> Path:
@@ -48,6 +50,11 @@ class Saved:
     @property
     def reference(self) -> Path:
         return self.described or self.folder / "reference.pkl"
+
+    @property
+    def hash_seeds(self) -> Path:
+        """The file of `hash_seeds`."""
+        return Path(f"{self.shares or self.reference}.seeds")
 
     def close(self) -> None:
         if self.worker is not None:
@@ -150,6 +157,7 @@ def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: b
                 saved.facts.clear()
                 return False
             saved.facts |= built | described | {"changed_original": []}
+            saved.shares = like
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = verdicts.not_saved(saved.how, error)
     return True
@@ -196,6 +204,7 @@ def load(
         except (WorkerFailed, WorkerDied) as error:
             return Loaded(verdicts.stopped(error, "load"), worker)
         result = examine(saved, world, worker)
+        result |= under_other_seeds(saved, world, result)
         if interpreter is not None:
             result |= {"interpreter": interpreter.label, **unavailable_there(saved, world, result, interpreter, worker)}
         return Loaded(result, worker)
@@ -299,6 +308,18 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
     return result
 
 
+def under_other_seeds(saved: Saved, world: conditions.World, result: dict[str, Any]) -> dict[str, Any]:
+    """What other seeds of texts' hashes say of a cell, to be put over the fields of its record: see `hash_seeds`."""
+    if not saved.facts.get("hashes"):
+        return {}
+
+    def examined(seed: str) -> dict[str, Any]:
+        with Worker(interpreters.ours(seed)) as worker:
+            return _examined_beside(saved, dataclasses.replace(world, spawns=False), worker)
+
+    return hash_seeds.judged(result, saved.hash_seeds, examined)
+
+
 def _wrong_in_workers(saved: Saved, world: conditions.World, directory: str) -> list[dict[str, Any]]:
     """What the model answers otherwise in a DataLoader's spawned worker, and as it should without one.
 
@@ -326,7 +347,7 @@ def _edited_all_the_same(
 ) -> dict[str, Any]:
     """What the examples do not show of an edit, which did not run: see `conditions`. Empty where there is nothing."""
     if result["outcome"] == "mismatch":
-        before = _examined_beside(saved, world, world.unedited, artifact)
+        before = _beside_project(saved, world, world.unedited, artifact)
         if before["outcome"] in _EQUAL:
             return {"code_ran": "edited", "message": f"edited code is in the model: {result['message']}"}
     elif result["outcome"] in _EQUAL and worker.call("has_imported"):
@@ -334,7 +355,7 @@ def _edited_all_the_same(
             project = world.project.with_name(f"changed-{number}")
             shutil.copytree(world.project, project, ignore=shutil.ignore_patterns("__pycache__"))
             project_edits.change_values(project, texts)
-            after = _examined_beside(saved, world, project, artifact)
+            after = _beside_project(saved, world, project, artifact)
             if after["outcome"] == "mismatch" or after["stage"] in result["taps"]:
                 found = {name: after[name] for name in ("state", "differences", "message")}
                 found["message"] = f"constants or data of the edited project count: {found['message']}"
@@ -344,17 +365,24 @@ def _edited_all_the_same(
     return {}
 
 
-def _examined_beside(
+def _beside_project(
     saved: Saved, world: conditions.World, project: Path | None, artifact: Path | None
 ) -> dict[str, Any]:
     """The fields of the record beside another state of the project."""
-    beside = dataclasses.replace(world, project=project, edited=())
     with templates.with_library(saved.backend, interpreters.ours()) as worker:
-        try:
-            enter(beside, worker)
-        except (WorkerFailed, WorkerDied) as error:
-            return verdicts.stopped(error, "load")
-        return examine(saved, beside, worker, artifact)
+        return _examined_beside(saved, dataclasses.replace(world, project=project), worker, artifact)
+
+
+def _examined_beside(
+    saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None = None
+) -> dict[str, Any]:
+    """The fields of the record in another process; it is not asked which code runs."""
+    world = dataclasses.replace(world, edited=())
+    try:
+        enter(world, worker)
+    except (WorkerFailed, WorkerDied) as error:
+        return verdicts.stopped(error, "load")
+    return examine(saved, world, worker, artifact)
 
 
 def _which_code_ran(saved: Saved, world: conditions.World, directory: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ The two never meet: they live in different processes, perhaps under different Py
 classes. A snapshot holds builtins only (dict, list, tuple, str, int, float, complex, bytes, bool, None), so it
 unpickles anywhere, and it is flat, so that depth is no limit:
 
-    {"version", "root_path", "root": reference, "nodes": [node, ...], "bytecode": which bytecode this Python has}
+    {"version", "root_path", "root": reference, "nodes": [node, ...], "bytecode": which bytecode this Python has,
+     "hashes": whether code or state have to do with hashes or sets, so that answers may hang on how texts hash}
 
 A *reference* is a value of an exact atomic type (None, bool, int, float, complex, str, bytes), written as itself, or
 a tuple `(place,)` into `nodes`. Sharing and cycles are thereby the structure of the graph. A *node* is a dict:
@@ -42,7 +43,7 @@ the model has one object in common with its code, or with such a cache, counts w
 Not seen, unless an output of the model's own examples changes by it:
 
 - what hangs on the seed of texts' hashes without being kept (`hash(word) % n`, the order of a set): no reading of the
-  code tells a text from a number, for whose hash the same words are right;
+  code tells a text from a number, for whose hash the same words are right (of the examples, `hash_seeds` tries more);
 - a global, variable, module or file whose name is put together when it is called (`globals()[a + b]`), but where it
   begins as a text that ends in `_`;
 - what the program set in private names of a library's module, but for functions, classes and objects of its own in a
@@ -169,6 +170,7 @@ class Builder:
         self.of_another_python = False
         self.libraries: set[str] = set()
         """The modules that the model's objects and the user's code come upon."""
+        self.hashes = False
         self.read: set[str] = set()
         """Every name in the user's code."""
         self.functions: list[tuple[types.FunctionType, dict]] = []
@@ -225,7 +227,8 @@ class Builder:
         if around and self._nodes:
             self._nodes[0].setdefault("groups", []).extend(around)
         bytecode = importlib.util.MAGIC_NUMBER.hex()
-        return {"version": VERSION, "root_path": root, "root": reference, "nodes": self._nodes, "bytecode": bytecode}
+        about = {"version": VERSION, "root_path": root, "bytecode": bytecode, "hashes": self.hashes}
+        return about | {"root": reference, "nodes": self._nodes}
 
     def _describe_pending(self) -> None:
         while self._pending:

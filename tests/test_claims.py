@@ -115,6 +115,10 @@ def test_every_published_failure_has_a_remedy():
         (cell(outcome="crashed", message="killed by SIGSEGV"), "timeout"),
         (cell(outcome="mismatch", message="model.a: shared one storage, no longer so: model.a, model.b"), "Tie"),
         (cell(outcome="mismatch", message="output: was 1, is now 2"), "Do not use"),
+        (
+            cell(outcome="mismatch", message="where texts hash otherwise, as in each new process: forward: x"),
+            "Sort what",
+        ),
         (cell(outcome="mismatch", message="outputs equal, state differs: model.x: is gone"), "Outputs are right"),
         (
             cell(outcome="failed", stage="preprocess", error_type="FileNotFoundError", message="[Errno 2]"),

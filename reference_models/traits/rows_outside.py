@@ -23,6 +23,7 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "table_keyed_by_pointer": ("a dict whose keys hold a tensor's address", "torch documentation: data_ptr"),
         "table_keyed_by_hash_of_text": ("a dict whose keys are hashes of words", SEED),
         "buckets_by_hash_of_text": ("`hash(word) % n`, the hashing trick by the wrong hash", SEED),
+        "labels_in_the_order_of_a_set": ("a set of two texts, numbered in the order that it has", SEED),
         "global_generator_in_the_middle": ("a module's random.Random, drawn from before the save", AS_IMPORTED),
         "global_looked_up_by_text": ("a rebound global, found through `globals()`", AS_IMPORTED),
         "global_means_another_function": ("a global that was one function of a library, and now another", AS_IMPORTED),
