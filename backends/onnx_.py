@@ -21,7 +21,7 @@ import os
 from collections import OrderedDict
 
 from backends.base import Backend, UnsupportedModel
-from backends.tracing import Graph, for_inference, one_and_two
+from backends.tracing import for_inference, one_and_two
 
 # read when onnxruntime is imported; without it, it keeps a device's number in the user's home and reports to its maker
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -36,21 +36,26 @@ class Onnx(Backend):
 
         one, two = one_and_two(batches)
         with for_inference(model):
-            outputs, tree = pytree.tree_flatten(model(one))
-            nest = written_nest(pytree.tree_unflatten(range(len(outputs)), tree))
+            program, tree = self.recorded(model, one, two)
+            nest = written_nest(pytree.tree_unflatten(range(tree.num_leaves), tree))
             inputs = [f"input_{place}" for place in range(len(pytree.tree_leaves(one)))]
-            outputs = [f"output_{place}" for place in range(len(outputs))]
-            arguments = self.recorded(model, one, two, [*inputs, *outputs])
+            outputs = [f"output_{place}" for place in range(tree.num_leaves)]
+            arguments = self.exported(program, two, [*inputs, *outputs])
             torch.onnx.export(f=directory / "model.onnx", input_names=inputs, output_names=outputs, **arguments)
         (directory / "nests.json").write_text(json.dumps({"output": nest}))
 
-    def recorded(self, model, one, two, names):
+    def recorded(self, model, one, two):
+        """What is exported, and the nest of its outputs: `torch.export` tells it without a call of the model, which
+        may count its calls."""
         import torch
         from torch.utils._pytree import tree_map
 
         shapes = tree_map(lambda _: {0: torch.export.Dim.DYNAMIC}, two)
         # recorded here: asked to do it, torch.onnx.export tries other ways when one fails, which mark the parameters
         program = torch.export.export(model, (two,), dynamic_shapes=(shapes,))
+        return program, program.call_spec.out_spec
+
+    def exported(self, program, two, names):
         return {"model": program, "dynamo": True, "verbose": False}
 
     def load(self, directory):
@@ -73,19 +78,38 @@ class Onnx(Backend):
 class OnnxStatic(Onnx):
     """`torch.onnx.export` of a program for the very shapes of the example, a batch of one."""
 
-    def recorded(self, model, one, two, names):
+    def recorded(self, model, one, two):
         import torch
 
-        return {"model": torch.export.export(model, (one,)), "dynamo": True, "verbose": False}
+        program = torch.export.export(model, (one,))
+        return program, program.call_spec.out_spec
 
 
 class OnnxTorchScript(Onnx):
-    """`torch.onnx.export(dynamo=False)` with a dynamic first dimension everywhere, recorded from a batch of two."""
+    """`torch.onnx.export(dynamo=False)` with a dynamic first dimension everywhere, recorded from a batch of two.
 
-    def recorded(self, model, one, two, names):
+    The nest of its outputs is that of a call, as this exporter makes one itself.
+    """
+
+    def recorded(self, model, one, two):
+        from torch.utils import _pytree as pytree
+
+        return model, pytree.tree_flatten(model(one))[1]
+
+    def exported(self, model, two, names):
         # without the empty dictionary, a batch that is one would be taken for keyword arguments
         axes = {name: {0: "batch"} for name in names}
         return {"model": model, "args": (two, {}), "dynamo": False, "dynamic_axes": axes}
+
+
+class Graph:
+    """A loaded graph: `forward` and nothing else, since ONNX carries nothing else."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def forward(self, batch):
+        return self.call(batch)
 
 
 def written_nest(value):

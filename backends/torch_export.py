@@ -8,7 +8,8 @@ lost, silently. Loading unpickles parts of the file.
 
 Use it when the network goes to ahead-of-time compilation, another runtime or a team that needs no Python source of it.
 
-Not when preprocessing and postprocessing must travel too, or the model will be trained further.
+Not when preprocessing and postprocessing must travel too, or the model will be trained further with dropout or running
+statistics, which stay as in eval mode; a weight that two layers share is then trained in one of them.
 
 Source: https://docs.pytorch.org/docs/stable/export.html
 """
@@ -16,7 +17,7 @@ Source: https://docs.pytorch.org/docs/stable/export.html
 from __future__ import annotations
 
 from backends.base import Backend
-from backends.tracing import Graph, for_inference, one_and_two
+from backends.tracing import for_inference, one_and_two
 
 
 class TorchExport(Backend):
@@ -36,7 +37,7 @@ class TorchExport(Backend):
         import torch
 
         # Trust boundary: parts of the file are unpickled.
-        return Graph(torch.export.load(directory / "model.pt2").module())
+        return torch.export.load(directory / "model.pt2").module()
 
 
 class TorchExportStatic(TorchExport):

@@ -1,4 +1,4 @@
-"""What the graph formats share: the state in which a model is exported, and the part of it that they carry."""
+"""What the graph formats share: the state in which a model is exported, and the calls that it is recorded from."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ from typing import Any
 import torch
 
 from backends.base import UnsupportedModel
-
-
-class Graph:
-    """A loaded graph: `forward` and nothing else, since a graph carries nothing else."""
-
-    def __init__(self, call) -> None:
-        self.call = call
-
-    def forward(self, batch: Any) -> Any:
-        return self.call(batch)
 
 
 @contextmanager

@@ -84,6 +84,29 @@ def test_scripting_leaves_the_original_as_it_was(tmp_path):
     assert [set(vars(module)) for module in model.modules()] == before
 
 
+class Counts(nn.Module):
+    """Knows how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def preprocess(self, x):
+        return torch.tensor([x])
+
+    def forward(self, batch):
+        self.calls += 1
+        return batch * 2
+
+
+@pytest.mark.parametrize("name", ["torch_export", "onnx", *STATIC])
+def test_recording_a_program_calls_nothing(name, tmp_path):
+    """Nor is the model called for the nest of its outputs."""
+    model = Counts().eval()
+    saved(name, model, tmp_path)
+    assert model.calls == 0
+
+
 def test_example_batches_of_ragged_examples():
     """Two data points that make no batch: the first is there twice."""
 
