@@ -149,6 +149,12 @@ def trace(model, x: Any, batch: Any = ABSENT, into: Taps | None = None) -> Taps:
     return taps
 
 
+def forward_many(model, items: Sequence) -> list:
+    """What `forward` gives for preprocessed data points in one batch, split again. Raises InferenceError."""
+    with _modes(model):
+        return _forward(model, items, first=0)
+
+
 def example_batches(model, examples: Sequence) -> tuple:
     """What `forward` takes: the first example as a batch of one, and the first two as a batch of two.
 

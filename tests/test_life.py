@@ -18,9 +18,13 @@ def life_of(backend: str, folder: Path, level: str = "quick", model: str = "nest
     return cell.life
 
 
+ALSO = {("ScalesGradients", "deepcopy"), ("AnswersAlone", "forward_batch")}
+"""What a fake does not bear beside what it is for."""
+
+
 def test_an_honest_copy_lives(tmp_path):
     assert life_of(f"{FAKES}:Honest", tmp_path) == dict.fromkeys(
-        ("batch", "deepcopy", "state_dict", "train_step"), "equal"
+        ("forward_batch", "batch", "deepcopy", "state_dict", "train_step"), "equal"
     )
 
 
@@ -40,7 +44,7 @@ def test_what_a_copy_does_not_bear(tmp_path, fake, check, told):
     found = life_of(f"{FAKES}:{fake}", tmp_path)
     assert found[check].startswith(told)
     # hooks of tensors are not copied along with them
-    others = {name for name in found if name != check and (fake, name) != ("ScalesGradients", "deepcopy")}
+    others = {name for name in found if name != check and (fake, name) not in ALSO}
     assert all(found[name] == "equal" for name in others), found
 
 
@@ -100,6 +104,70 @@ def test_what_a_state_dict_has_beside_tensors_is_compared(tmp_path):
     found = life_of(f"{FAKES}:OtherExtraState", tmp_path, model=f"{path}:build")
     assert found["state_dict"].startswith("different: _extra_state: was ")
     assert life_of(f"{FAKES}:Honest", tmp_path / "honest", model=f"{path}:build")["state_dict"] == "equal"
+
+
+LINEAR = """
+import torch
+
+class Linear(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(2, 2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def preprocess(self, x):
+        return torch.tensor(x)
+
+    def forward(self, batch: torch.Tensor):
+        return self.net(batch)
+
+    def postprocess(self, output):
+        return output.tolist()
+
+def build():
+    torch.manual_seed(0)
+    return Linear().eval()
+
+def examples():
+    return [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+"""
+
+
+def life_of_linear(backend: str, folder: Path, answer: str) -> dict[str, str]:
+    """Of a model that answers so instead of `self.net(batch)`."""
+    (folder / "linear.py").write_text(LINEAR.replace("return self.net(batch)", answer))
+    return life_of(backend, folder, model=f"{folder / 'linear.py'}:build")
+
+
+def test_a_loss_that_is_no_number_is_what_it_was(tmp_path):
+    found = life_of_linear(f"{FAKES}:Honest", tmp_path, "return torch.log(self.net(batch) - 1e9)")
+    assert found["train_step"] == "equal"
+
+
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
+def test_a_part_that_counts_its_calls_is_no_worse_for_what_it_cannot_do(tmp_path):
+    """It is called less often than the original, whose batches go through all three stages."""
+    found = life_of_linear("torchscript", tmp_path, "self.calls += 1; return self.net(batch) * self.calls")
+    assert found["batch"].startswith("failed: MissingStage")
+    assert {name: found[name] for name in ("state_dict", "train_step")} == {
+        "state_dict": "equal",
+        "train_step": "equal",
+    }
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [("torchscript_trace", "different: batch: was forward()[0]"), ("torch_export_static", "failed: AssertionError")],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_size_of_batch_that_a_graph_keeps(tmp_path, backend, told):
+    """Batches of one and two go through a trace as through the model; of a third there was no example."""
+    answer = "return self.net(batch) if len(batch) <= 2 else self.net(batch) * 2"
+    assert life_of_linear(backend, tmp_path, answer)["forward_batch"].startswith(told)
+
+
+def test_an_exported_program_is_trained(tmp_path):
+    assert life_of_linear("torch_export", tmp_path, "return self.net(batch)")["train_step"] == "equal"
 
 
 def test_no_life_when_not_asked(tmp_path):
