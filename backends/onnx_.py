@@ -16,6 +16,7 @@ Source: https://docs.pytorch.org/docs/stable/onnx_export.html and https://onnxru
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import OrderedDict
@@ -36,16 +37,18 @@ class Onnx(Backend):
 
         one, two = one_and_two(batches)
         with for_inference(model):
-            program, tree = self.recorded(model, one, two)
-            nest = written_nest(pytree.tree_unflatten(range(tree.num_leaves), tree))
+            program, leaves, tree = self.recorded(model, one, two)
+            places = itertools.count()
+            numbered = [None if leaf is None else next(places) for leaf in leaves]  # the exporters leave None out
+            nest = written_nest(pytree.tree_unflatten(numbered, tree))
             inputs = [f"input_{place}" for place in range(len(pytree.tree_leaves(one)))]
-            outputs = [f"output_{place}" for place in range(tree.num_leaves)]
+            outputs = [f"output_{place}" for place in range(next(places))]
             arguments = self.exported(program, two, [*inputs, *outputs])
             torch.onnx.export(f=directory / "model.onnx", input_names=inputs, output_names=outputs, **arguments)
         (directory / "nests.json").write_text(json.dumps({"output": nest}))
 
     def recorded(self, model, one, two):
-        """What is exported, and the nest of its outputs: `torch.export` tells it without a call of the model, which
+        """What is exported, its outputs and their nest: `torch.export` tells them without a call of the model, which
         may count its calls."""
         import torch
         from torch.utils._pytree import tree_map
@@ -53,7 +56,7 @@ class Onnx(Backend):
         shapes = tree_map(lambda _: {0: torch.export.Dim.DYNAMIC}, two)
         # recorded here: asked to do it, torch.onnx.export tries other ways when one fails, which mark the parameters
         program = torch.export.export(model, (two,), dynamic_shapes=(shapes,))
-        return program, program.call_spec.out_spec
+        return program, program.graph_signature.user_outputs, program.call_spec.out_spec
 
     def exported(self, program, two, names):
         return {"model": program, "dynamo": True, "verbose": False}
@@ -82,7 +85,7 @@ class OnnxStatic(Onnx):
         import torch
 
         program = torch.export.export(model, (one,))
-        return program, program.call_spec.out_spec
+        return program, program.graph_signature.user_outputs, program.call_spec.out_spec
 
 
 class OnnxTorchScript(Onnx):
@@ -94,7 +97,7 @@ class OnnxTorchScript(Onnx):
     def recorded(self, model, one, two):
         from torch.utils import _pytree as pytree
 
-        return model, pytree.tree_flatten(model(one))[1]
+        return model, *pytree.tree_flatten(model(one))
 
     def exported(self, model, two, names):
         # without the empty dictionary, a batch that is one would be taken for keyword arguments
@@ -113,7 +116,9 @@ class Graph:
 
 
 def written_nest(value):
-    """The nest of outputs as JSON, a number in place of each tensor. Raises UnsupportedModel for other containers.
+    """The nest of outputs as JSON, a number in place of each tensor, None as it is.
+
+    Raises UnsupportedModel for other containers.
 
     In words of its own: `torch.utils._pytree.treespec_loads` imports what a file names, and so can be made to run code.
     """
@@ -121,7 +126,7 @@ def written_nest(value):
         return {type(value).__name__: [[key, written_nest(inner)] for key, inner in value.items()]}
     if type(value) in (list, tuple):
         return {type(value).__name__: [written_nest(inner) for inner in value]}
-    if isinstance(value, int):
+    if value is None or isinstance(value, int):
         return value
     raise UnsupportedModel(
         f"the outputs are in a {type(value).__name__}; the outputs nest in lists, tuples and dictionaries only"
@@ -130,6 +135,8 @@ def written_nest(value):
 
 def read_nest(nest, leaves):
     """What `written_nest` wrote, with `leaves` in place of the numbers."""
+    if nest is None:
+        return None
     if isinstance(nest, int):
         return leaves[nest]
     ((kind, inner),) = nest.items()

@@ -107,6 +107,19 @@ def test_recording_a_program_calls_nothing(name, tmp_path):
     assert model.calls == 0
 
 
+class Optional(Counts):
+    """As many models do that may compute a loss too."""
+
+    def forward(self, batch):
+        return {"loss": None, "hidden": batch * 3, "more": (None, batch * 2)}
+
+
+@pytest.mark.parametrize("name", ["torch_export", "onnx", "onnx_torchscript", *STATIC])
+def test_an_output_that_is_none(name, tmp_path):
+    found = saved(name, Optional().eval(), tmp_path).forward(torch.tensor([[1.0]]))
+    assert found == {"loss": None, "hidden": torch.tensor([[3.0]]), "more": (None, torch.tensor([[2.0]]))}
+
+
 def test_example_batches_of_ragged_examples():
     """Two data points that make no batch: the first is there twice."""
 
