@@ -13,9 +13,13 @@ from backends.base import UnsupportedModel
 
 @contextmanager
 def for_inference(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode, which a graph records for good, and no gradients; each module's flag is put back."""
+    """Eval mode, which a graph records for good, and no gradients; each module's flag is put back.
+
+    Flag by flag, without `eval`: a model of the user's may freeze its parameters there.
+    """
     flags = [(module, module.training) for module in model.modules()]
-    model.eval()
+    for module, _ in flags:
+        module.training = False
     try:
         with torch.no_grad():
             yield

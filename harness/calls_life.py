@@ -3,7 +3,7 @@
 Each check leaves a *finding*: plain words and digests by name. `describe_life` takes those of the original, in the
 process that saved it; `life` those of the loaded model, and says of each check one of
 
-    equal                     as the original's
+    equal                     as the original's, or a copy as its source
     different: ...            where, and how
     failed: ...               it raised, the original does not
     not applicable: ...       the original raises too
@@ -41,6 +41,9 @@ from harness.snapshot_graph import Graph
 Finding = dict[str, Any]
 
 COPY_TIMEOUT_S = 60.0
+
+AS_ITS_SOURCE = {"copy": "as its source"}
+"""What `copy.deepcopy` should make; a loaded model may do so that the original does not: it lost what is not copied."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def _deepcopy(subject: _Subject) -> Finding:
         for model in (subject.model, copy.deepcopy(subject.model))
     )
     differences = compare.compare(before, after)
-    return {"copy": f"{differences[0].path}: {differences[0].message}" if differences else "as its source"}
+    return {"copy": f"{differences[0].path}: {differences[0].message}"} if differences else AS_ITS_SOURCE
 
 
 def _state_dict(subject: _Subject) -> Finding:
@@ -270,6 +273,8 @@ def _judged(original: Finding | str, loaded: Finding | str) -> str:
         return f"not applicable: the original raises {original}"
     if isinstance(loaded, str):
         return f"failed: {loaded}"
+    if loaded == AS_ITS_SOURCE:
+        return "equal"
     for name in original | loaded:
         if name not in loaded or name not in original:
             return f"different: {name} is {'gone' if name in original else 'new'}"

@@ -120,6 +120,19 @@ def test_an_output_that_is_none(name, tmp_path):
     assert found == {"loss": None, "hidden": torch.tensor([[3.0]]), "more": (None, torch.tensor([[2.0]]))}
 
 
+class Freezes(Crossed):
+    def train(self, mode=True):
+        return super().train(mode).requires_grad_(mode)
+
+
+@pytest.mark.parametrize("name", ["torchscript_trace", "torch_export", "onnx", *STATIC])
+def test_a_model_that_freezes_its_weights_in_eval_mode_keeps_them_as_they_are(name, tmp_path):
+    """The older exporter of ONNX calls `train` itself."""
+    model = Freezes()
+    saved(name, model, tmp_path)
+    assert model.training and all(part.requires_grad for part in model.parameters())
+
+
 def test_example_batches_of_ragged_examples():
     """Two data points that make no batch: the first is there twice."""
 

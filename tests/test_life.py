@@ -144,6 +144,14 @@ def test_a_loss_that_is_no_number_is_what_it_was(tmp_path):
     assert found["train_step"] == "equal"
 
 
+def test_a_copy_that_has_all_is_no_fault(tmp_path):
+    """Of the original a deep copy lacks the gradients, which pickle has left out already."""
+    trained = "model = Linear().eval(); model(torch.ones(1, 2)).sum().backward(); return model"
+    text = LINEAR.replace("return Linear().eval()", trained)
+    (tmp_path / "trained.py").write_text(text)
+    assert life_of(f"{FAKES}:Honest", tmp_path, model=f"{tmp_path / 'trained.py'}:build")["deepcopy"] == "equal"
+
+
 @pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
 def test_a_part_that_counts_its_calls_is_no_worse_for_what_it_cannot_do(tmp_path):
     """It is called less often than the original, whose batches go through all three stages."""
