@@ -9,8 +9,8 @@ lost, silently. Loading unpickles parts of the file.
 Use it when the network goes to ahead-of-time compilation, another runtime or a team that needs no Python source of it.
 
 Not when preprocessing and postprocessing must travel too, or the model will be trained further with dropout, running
-statistics or parts under `no_grad`, which are recorded as in inference; of a weight that two layers share it then trains
-one copy.
+statistics or parts under `no_grad`, which are recorded as in inference; of a weight that two layers share it trains
+one copy then.
 
 Source: https://docs.pytorch.org/docs/stable/export.html
 """
