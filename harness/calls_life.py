@@ -99,7 +99,8 @@ def life(session: Session, *, reference: str, full: bool) -> dict[str, str]:
 
 def save_again(session: Session, *, backend: str, directory: str, reference: str, constructor: str) -> None:
     """Save the loaded model as the original was saved."""
-    examples = read_reference(reference)["examples"]
+    written = read_reference(reference)
+    examples, session.preprocessed = written["examples"], batches_of(written)
     session.model, session.constructor = session.loaded, constructor
     session.user_module = SimpleNamespace(examples=lambda: pickle.loads(examples))
     calls_save.save(session, backend=backend, directory=directory)

@@ -163,11 +163,15 @@ def example_batches(model, examples: Sequence) -> tuple:
     if not examples:
         return ()
     with _modes(model):
-        items = [_preprocess(model, x, place) for place, x in enumerate(examples[:2])]
-        try:
-            return collate(items[:1]), collate((items * 2)[:2])
-        except InferenceError:
-            return collate(items[:1]), collate([items[0], items[0]])
+        return one_and_two([_preprocess(model, x, place) for place, x in enumerate(examples[:2])])
+
+
+def one_and_two(items: Sequence) -> tuple:
+    """The same of data points that are preprocessed. Raises InferenceError."""
+    try:
+        return collate(items[:1]), collate((items * 2)[:2])
+    except InferenceError:
+        return collate(items[:1]), collate([items[0], items[0]])
 
 
 class DatasetWrapper(Dataset):

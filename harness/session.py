@@ -47,6 +47,8 @@ class Session:
     """The user's modules that were imported when the original was described."""
     ran: frozenset[tuple[str, str]] = frozenset()
     """(path, message) of what running the original changed of its class, which a copy in the same process shares."""
+    preprocessed: list = field(default_factory=list)
+    """What the original made of the examples, where what is saved again makes nothing of them itself."""
     loaded: Any = None
     would_import: bool = False
     """Whether what was loaded has code that imports modules of the user's which nothing had imported."""

@@ -213,3 +213,12 @@ def test_a_model_that_counts_is_saved_again_as_it_was_loaded(tmp_path, count):
     (tmp_path / "counts.py").write_text(text.replace("import torch\n", "import torch\n\nCALLS = 0\n", 1))
     found = life_of("cloudpickle_by_value", tmp_path, "full", f"{tmp_path / 'counts.py'}:build")
     assert found["saves_again"] == "equal"
+
+
+@pytest.mark.nightly
+def test_a_graph_is_saved_again_from_what_the_original_made_of_the_examples(tmp_path):
+    (tmp_path / "linear.py").write_text(LINEAR)
+    found = life_of("torch_export", tmp_path, "full", f"{tmp_path / 'linear.py'}:build")
+    assert {name: found[name] for name in ("saves_again", "compile", "export")} == dict.fromkeys(
+        ("saves_again", "compile", "export"), "equal"
+    )
