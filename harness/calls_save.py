@@ -262,7 +262,7 @@ def _example_batches(session: Session) -> tuple:
     Preprocessing may change the model (a counter). That is not the save's doing: the state, if it was described, is
     described again.
     """
-    if session.preprocessed and not inference.has_stage(session.model, "preprocess"):  # a part of a model that is saved again
+    if session.preprocessed and not inference.has_stage(session.model, "preprocess"):  # a part, saved again
         return inference.one_and_two(session.preprocessed[:2])
     batches = inference.example_batches(session.model, list(session.user_module.examples())[:2])
     if session.state:
