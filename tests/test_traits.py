@@ -25,7 +25,9 @@ OURS = {"backends", "harness", "reference_models", "benchmarks", "tests"}
 LIBRARIES = {"torch", "numpy", "pandas", "PIL"}
 """What a file of traits may import beside the standard library."""
 
-IN_TRAINING_MODE = {"left_in_training_mode", "train_method_overridden", "training_flags_mixed"}
+IN_TRAINING_MODE = {
+    "left_in_training_mode", "train_method_overridden", "train_method_that_freezes", "training_flags_mixed"
+}  # fmt: skip
 
 
 def builders(path: Path) -> list[str]:
@@ -139,6 +141,8 @@ def only(tree):
         return {key: only(leaf) for key, leaf in tree.items()}
     if isinstance(tree, list | tuple):
         return type(tree)(only(leaf) for leaf in tree)
+    if tree is None:
+        return None
     assert tree.shape[0] == 1, f"no batch dimension: shape {tuple(tree.shape)}"
     return tree[0]
 

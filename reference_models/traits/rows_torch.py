@@ -160,6 +160,8 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "training_flags_mixed": ("one child in training mode", "measured: eval() at load changes flags"),
         "left_in_training_mode": ("the whole model in training mode", "measured: Hugging Face's mixin forces eval()"),
         "train_method_overridden": ("a model that never leaves training mode", "torch documentation: train"),
+        "train_method_that_freezes": ("weights that `eval` freezes, in training mode", "torch documentation: train"),
+        "output_that_is_none": ("None among the outputs, where a loss is optional", "measured: exporters leave it out"),
         "teacher_copy": ("a frozen, averaged copy of a layer", "self-distillation"),
     },
     ("trait_training.py", "training tools"): {

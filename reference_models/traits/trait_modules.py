@@ -321,6 +321,32 @@ def train_method_overridden() -> nn.Module:
     return made(AlwaysTraining)
 
 
+class Frozen(Readings):
+    """Its weights learn in training mode alone."""
+
+    def train(self, mode=True):
+        return super().train(mode).requires_grad_(mode)
+
+
+def train_method_that_freezes() -> nn.Module:
+    return made(Frozen).train()
+
+
+# --- outputs ---
+
+
+class Optional(Readings):
+    def forward(self, batch):
+        return {"loss": None, "scores": self.net(batch), "hidden": (None, batch)}
+
+    def postprocess(self, output):
+        return {name: str(value) for name, value in output.items()}
+
+
+def output_that_is_none() -> nn.Module:
+    return made(Optional)
+
+
 # --- a second copy ---
 
 
