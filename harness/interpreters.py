@@ -102,10 +102,12 @@ class _Server:
             (self.folder / name).symlink_to(ROOT / name)
         self.control, theirs = socket.socketpair()
         log = self.folder / "log"
+        # as multiprocessing hands them on to the processes that save: a model is described with the filters of warnings
+        warned = [f"-W{option}" for option in sys.warnoptions]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with theirs, open(log, "wb") as errors:
             self.process = subprocess.Popen(
-                [interpreter.path, "-P", "-s", interpreter_server.__file__, str(theirs.fileno()), self.folder],
+                [interpreter.path, "-P", "-s", *warned, interpreter_server.__file__, str(theirs.fileno()), self.folder],
                 env=environment | {"PYTHONHASHSEED": interpreter.hash_seed}, pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,6 +123,26 @@ def test_an_interpreter_that_cannot_serve_is_refused(tmp_path):
     os.system(f"{sys.executable} -m venv --without-pip {tmp_path / 'bare'}")
     with pytest.raises(InterpreterError, match="has no torch"):
         interpreters.describe(str(tmp_path / "bare" / "bin" / "python"))
+
+
+CELL = """
+import sys
+from pathlib import Path
+from harness.matrix import Run, Settings
+
+run = Run(Settings(("pickle",), ("nested_fruit",), ("fresh_process",), rounds=0, life="none"), Path(sys.argv[1]))
+print([cell.outcome + (cell.message or "") for cell in run.model("nested_fruit") if cell.kind == "cell"])
+run.close()
+"""
+
+
+@pytest.mark.parametrize(("options", "variable"), [(["-W", "ignore"], ""), ([], "error::ResourceWarning")])
+def test_filters_of_warnings_that_the_program_was_started_with_are_everywhere(tmp_path, options, variable):
+    """Processes that save had them and those that load had not: everything differed."""
+    command = [sys.executable, *options, "-c", CELL, str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONWARNINGS": variable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "['exact']\n", done.stdout + done.stderr
 
 
 def test_the_condition_needs_an_interpreter(monkeypatch):
