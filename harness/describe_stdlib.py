@@ -53,8 +53,11 @@ def _moment(value: Any, builder: Builder) -> dict | None:
         facts = {"value": [str(value.utcoffset(None)), value.tzname(None)]}
         return builder.node("scalar", value, identity=False, facts=facts)
     if issubclass(cls, zoneinfo.ZoneInfo):
-        own = builder.named(added(value, builder.is_own))
-        return builder.node("scalar", value, own, identity=False, facts={"value": value.key})
+        # which object it is counts: moments of one zone are subtracted by their clocks, those of two by what these mean
+        facts: dict[str, Any] = {"value": value.key}
+        if cls is zoneinfo.ZoneInfo and value.key is not None:
+            facts["cached"] = zoneinfo.ZoneInfo(value.key) is value
+        return builder.node("scalar", value, builder.named(added(value, builder.is_own)), facts=facts)
     return None
 
 

@@ -115,6 +115,8 @@ def _write_zone(value: datetime.timezone, _: Encode) -> Any:
 def _write_zone_name(value: zoneinfo.ZoneInfo, encode: Encode) -> str:
     if value.key is None:
         raise Unsupported("a time zone read from a file has no name to find it by: make it with ZoneInfo(name)")
+    if zoneinfo.ZoneInfo(value.key) is not value:  # two moments are subtracted otherwise where both are of one object
+        raise Unsupported("a time zone past the cache would come back as the cached one: make it with ZoneInfo(name)")
     return value.key
 
 

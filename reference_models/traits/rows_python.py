@@ -207,6 +207,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "datetime_naive": ("a datetime with microseconds", WEIGHTS_ONLY),
         "datetime_with_offset": ("a datetime in a named fixed offset", WEIGHTS_ONLY),
         "time_zone": ("a ZoneInfo", "zoneinfo documentation: pickling"),
+        "time_zone_of_its_own": (
+            "a ZoneInfo past the cache: by one zone clocks are subtracted, by two what they mean",
+            "zoneinfo documentation: ZoneInfo.no_cache",
+        ),
         "path": ("a Path of this system", WEIGHTS_ONLY),
         "pure_windows_path": ("a path of another system", "pathlib documentation"),
         "compiled_regex": ("a compiled regular expression with flags", "re documentation"),

@@ -207,6 +207,16 @@ def time_zone() -> nn.Module:
     return made(Clock, zoneinfo.ZoneInfo("UTC"))
 
 
+class Since(Holds):
+    def answer(self, best, output):
+        winter = datetime.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo(self.value.key))
+        return str(datetime.datetime(2024, 7, 1 + best, tzinfo=self.value) - winter)
+
+
+def time_zone_of_its_own() -> nn.Module:
+    return made(Since, zoneinfo.ZoneInfo.no_cache("Europe/Berlin"))
+
+
 class Joined(Holds):
     def answer(self, best, output):
         return (self.value / f"{best}.txt").as_posix()

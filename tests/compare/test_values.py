@@ -159,6 +159,13 @@ VALUES = [
         "type",
     ),
     (lambda: zoneinfo.ZoneInfo("UTC"), lambda: zoneinfo.ZoneInfo("Etc/GMT"), "x", "value"),
+    (lambda: zoneinfo.ZoneInfo("UTC"), lambda: zoneinfo.ZoneInfo.no_cache("UTC"), "x", "cached"),
+    (
+        lambda: [zone := zoneinfo.ZoneInfo.no_cache("UTC"), zone],
+        lambda: [zoneinfo.ZoneInfo.no_cache("UTC"), zoneinfo.ZoneInfo.no_cache("UTC")],
+        "x[1]",
+        "identity",
+    ),
     (lambda: datetime.timedelta(1), lambda: datetime.timedelta(1, 0, 1), "x", "value"),
     (lambda: decimal.Decimal("1.0"), lambda: decimal.Decimal("1.00"), "x", "value"),
     (lambda: fractions.Fraction(1, 3), lambda: fractions.Fraction(2, 3), "x", "value"),
@@ -348,7 +355,7 @@ def test_depth_is_no_limit(depth):
 
 def test_differences_are_json_and_their_kinds_are_known():
     facts = {"dtype", "shape", "requires_grad", "device", "maxlen", "flags", "fold", "position", "size", "is_safe"}
-    facts |= {"span", "freq"}
+    facts |= {"span", "freq", "cached"}
     for before, after, _, _ in VALUES:
         found = differences(before(), after())
         json.dumps([difference.to_dict() for difference in found], allow_nan=False)

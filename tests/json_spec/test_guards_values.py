@@ -33,3 +33,5 @@ def test_values():
     rome = next(path for path in map(Path, zoneinfo.TZPATH) if (path / "Europe/Rome").is_file()) / "Europe/Rome"
     with pytest.raises(Unsupported, match="has no name to find it by"):
         values.VALUES[zoneinfo.ZoneInfo].write(zoneinfo.ZoneInfo.from_file(io.BytesIO(rome.read_bytes())), None)
+    with pytest.raises(Unsupported, match="would come back as the cached one"):
+        values.VALUES[zoneinfo.ZoneInfo].write(zoneinfo.ZoneInfo.no_cache("Europe/Rome"), None)
