@@ -124,10 +124,14 @@ class _Comparer:
         self.parted = False
         """Inside a copy of something that was one object before: its parts are copies too, which is said once."""
         self.work: list[tuple[Any, Any, Path, bool]] = []
+        self.alike: list[tuple[list[Any], list[Any], Path, bool]] = []
+        """Elements of a set that look alike: which is whose counterpart is told by where else they are met."""
 
     def run(self, root: str) -> Iterator[Difference]:
         self.work.append((self.expected.root, self.actual.root, Path(root), False))
-        while self.work:
+        while self.work or self.alike:
+            if not self.work:
+                self.pair_alike(*self.alike.pop(0))
             was, now, path, self.parted = self.work.pop()
             mark = len(self.work)
             yield from self.references(was, now, path)
@@ -324,9 +328,29 @@ class _Comparer:
         for side, other, graph, word in ((was, now, self.expected, "missing"), (now, was, self.actual, "extra")):
             for text in sorted(graph.described(side[key][0]) for key in side if key not in other):
                 yield Difference(str(path), word, f"the element {text} is {'gone' if word == 'missing' else 'new'}")
+        alike = defaultdict(list)
         for key in sorted(was):
             if key in now and isinstance(was[key][0], tuple):
-                self.later(was[key][0], now[key][0], path / f"{{{self.expected.described(was[key][0])}}}")
+                alike[key.partition(" ")[0]].append((was[key][0], now[key][0]))
+        for pairs in alike.values():
+            step = path / f"{{{self.expected.described(pairs[0][0])}}}"
+            if len(pairs) == 1:
+                self.later(*pairs[0], step)
+            else:
+                self.alike.append(([old for old, _ in pairs], [new for _, new in pairs], step, self.parted))
+
+    def pair_alike(self, was: list[Any], now: list[Any], path: Path, parted: bool) -> None:
+        """Those first whose counterpart is known; the others, which nothing but this set holds, as they come."""
+        left, unknown = dict.fromkeys(now), []
+        for old in was:
+            known = self.now_of.get(old[0])
+            counterpart = (known[0],) if known else None
+            if counterpart in left:
+                del left[counterpart]
+                self.work.append((old, counterpart, path, parted))
+            else:
+                unknown.append(old)
+        self.work += [(old, new, path, parted) for old, new in zip(unknown, left, strict=True)]
 
     # --- memory
 

@@ -236,6 +236,7 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "tuple_versus_list": ("equal content in tuples and lists", "AI-JSONable: tuples become lists"),
         "empty_containers": ("every kind of container, empty", "formats that drop empty values"),
         "set_value": ("a set of mixed types", "RFC 8259"),
+        "set_of_objects_alike": ("a set of objects that look alike", "data model: object.__hash__"),
         "frozen_set": ("a frozenset inside a frozenset", "RFC 8259"),
         "deque_with_maxlen": ("a full deque with a maximal length", "collections documentation"),
         "defaultdict_of_type": ("a defaultdict whose factory is a type", "collections documentation"),

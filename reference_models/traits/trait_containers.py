@@ -129,6 +129,23 @@ def set_value() -> nn.Module:
     return made(Among, {0, 2, "two", (1, 2), None})
 
 
+class Seats(Holds):
+    """Which seats are taken: they look alike, and each is in the list too."""
+
+    def answer(self, best):
+        seats, taken = self.value
+        return [seat in taken for seat in seats].count(True) > best
+
+
+class Seat:
+    """Free or taken, says who holds it."""
+
+
+def set_of_objects_alike() -> nn.Module:
+    seats = [Seat() for _ in range(12)]
+    return made(Seats, (seats, set(seats[:9])))
+
+
 def frozen_set() -> nn.Module:
     return made(Among, frozenset({1, frozenset({2})}))
 

@@ -317,6 +317,17 @@ def test_immutable_values_may_or_may_not_be_one_object():
     assert seen([point, point], [Point(1, 2), Point(1, 2)]) == []
 
 
+@pytest.mark.parametrize("names", ["set list", "list set"])
+def test_elements_that_look_alike_are_known_by_where_else_they_are(names):
+    def group(*, copied=0):
+        parts = [Plain() for _ in range(30)]
+        listed = [Plain() for _ in parts[:copied]] + parts[copied:]
+        return {name: set(parts) if name == "set" else listed for name in names.split()}
+
+    assert seen(group(), group()) == []
+    assert [kind for _, kind in seen(group(), group(copied=1))] == ["identity"]
+
+
 def test_what_was_lost_before_a_shared_object_is_all_that_is_told():
     part = [1]
     assert seen({"a": 0, "b": part, "c": part}, {"b": part, "c": part}) == [("x['a']", "missing")]
