@@ -95,13 +95,15 @@ def of_libraries(
                 found |= {f"{path}.{key}": value for key, value in kept.items() if isinstance(value, abc.ABCMeta)}
                 found |= {f"{path}.{key}": value for key, value in _own_in(part, builder).items()}
         if (part.__name__ if isinstance(part, types.ModuleType) else _home(part)) == "decimal":
-            found |= {f"decimal.getcontext().{key}": value for key, value in decimal_context().items()}
+            for word, context in (("getcontext()", None), ("DefaultContext", decimal.DefaultContext)):
+                found |= {f"decimal.{word}.{key}": value for key, value in decimal_context(context).items()}
     return found
 
 
-def decimal_context() -> dict[str, Any]:
-    """What decimals are rounded and written by, and which conditions raise."""
-    context = decimal.getcontext()
+def decimal_context(context: decimal.Context | None = None) -> dict[str, Any]:
+    """What decimals are rounded and written by, and which conditions raise: now, or in contexts that are made later, in
+    a thread that starts or by `Context()`, which copy `DefaultContext`."""
+    context = context or decimal.getcontext()
     found = {key: getattr(context, key) for key in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")}
     return found | {"traps": sorted(signal.__name__ for signal, is_set in context.traps.items() if is_set)}
 

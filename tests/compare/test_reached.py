@@ -96,6 +96,15 @@ def test_the_context_of_decimal_where_code_uses_decimal():
         assert found(before) == [(f"{POSTPROCESS}.__globals__.decimal.getcontext().prec", "value")]
 
 
+def test_the_context_that_decimal_copies_where_code_uses_decimal():
+    before, was = described(), decimal.DefaultContext.prec
+    try:
+        decimal.DefaultContext.prec = 3
+        assert found(before) == [(f"{POSTPROCESS}.__globals__.decimal.DefaultContext.prec", "value")]
+    finally:
+        decimal.DefaultContext.prec = was
+
+
 class Settings(dict):
     """Whose keys are its attributes: one that it lacks raises KeyError."""
 
