@@ -146,6 +146,28 @@ def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
     builder.later.append((_FLAGS, node, lambda: {"flags": [value.propagate, value.disabled]}))
 
 
+def listeners(logger: logging.Logger, builder: Builder) -> dict[str, Any]:
+    """Its handlers and filters that are the user's code."""
+    found = {name: [part for part in getattr(logger, name) if builder.is_own(_home(part))]
+             for name in ("handlers", "filters")}  # fmt: skip
+    return {name: parts for name, parts in found.items() if parts}
+
+
+def _home(part: Any) -> str:
+    return getattr(part, "__module__", None) or type(part).__module__
+
+
+def heard(function: types.FunctionType, builder: Builder) -> dict[str, logging.Logger]:
+    """The loggers that the code may ask for and that code of the user's listens to."""
+    if "getLogger" not in function.__code__.co_names:
+        return {}
+    names = {"__name__": function.__globals__.get("__name__")}
+    names |= {repr(text): text for text in function.__code__.co_consts if type(text) is str}
+    made = {shown: logging.Logger.manager.loggerDict.get(name) for shown, name in names.items()}
+    return {f"getLogger({shown})": one for shown, one in ({"": logging.root} | made).items()
+            if isinstance(one, logging.Logger) and listeners(one, builder)}  # fmt: skip
+
+
 def _loggers(function: types.FunctionType) -> list[logging.Logger]:
     """Those that the code may ask for: its module's, and those that texts in it name."""
     texts = [text for text in function.__code__.co_consts if type(text) is str and _NAME_OF_A_LOGGER.fullmatch(text)]

@@ -161,6 +161,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         return builder.node("function", value, *groups, facts=facts)  # a library's wrapper in the user's name
     facts["globals"], there = describe_globals.described(value, builder)
     groups.append(builder.named(there, ".__globals__"))
+    if builder.state:
+        groups.append(builder.named(describe_asked.heard(value, builder), ".<loggers>"))
     node = builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
     if builder.state:
         builder.asked |= describe_asked.asked(node["code"]["names"])

@@ -115,11 +115,6 @@ def _position(value: io.IOBase) -> dict[str, int]:
 _OF_A_LOGGER = frozenset({*vars(logging.Logger("")), "manager"})
 
 
-def _is_own_part(part: Any, builder: Builder) -> bool:
-    """Whether a handler or filter of a logger is the user's code."""
-    return builder.is_own(getattr(part, "__module__", None) or type(part).__module__)
-
-
 def _typing(value: Any, builder: Builder) -> dict | None:
     """`list[int]`, `Optional[int]`, type variables: by their parts, since their text changes with the version."""
     cls = type(value)
@@ -140,9 +135,7 @@ def _other(value: Any, builder: Builder) -> dict | None:
         describe_asked.of_exception(value, node, builder)
         return node
     if issubclass(cls, logging.Logger):  # one of the process's, by name
-        parts = {name: [part for part in getattr(value, name) if _is_own_part(part, builder)]
-                 for name in ("handlers", "filters")}  # fmt: skip
-        parts = {name: part for name, part in parts.items() if part}
+        parts = describe_asked.listeners(value, builder)
         parts |= {name: part for name, part in attributes(value).items() if name not in _OF_A_LOGGER}
         group = builder.named(parts)
         name = "<own>" if builder.is_own(value.name) else value.name  # `getLogger(__name__)`, under another name

@@ -49,8 +49,8 @@ Not seen, unless an output of the model's own examples changes by it:
 - what the program set in private names of a library's module, but for functions, classes and objects of its own in a
   register there; in torch's or NumPy's own namespaces; or in a library that the project imports only inside functions;
 - that the model and its code have in common what is written only by way of a library that hands it on, see `written`;
-- how the process was started (`sys.argv`), what it may write (`os.umask`), how it starts others
-  (`multiprocessing.set_start_method`) and when it collects garbage;
+- how the process was started (`sys.argv`), where it looks for modules (`sys.path`), what it may write (`os.umask`),
+  how it starts others (`multiprocessing.set_start_method`) and when it collects garbage;
 - which modules a package of the user's has, where the code lists them (`pkgutil.iter_modules`);
 - which of two imports inside functions comes first, where the one registers what the other looks for;
 - what the metaclass of a library (pydantic's) keeps of a class in names of two underscores;

@@ -51,6 +51,27 @@ def test_a_logger_that_code_finds_by_name(monkeypatch):
             assert [kind for _, kind in seen(before, described(code))] == kinds
 
 
+class Listens(logging.Filter):
+    """The user's: of a library's handlers a program has its own where it runs."""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "word"),
+    [
+        (__name__, finds_nothing, "getLogger(__name__)"),
+        ("roundtrip.test_flags", finds_flags, "getLogger('roundtrip.test_flags')"),
+        (None, finds_nothing, "getLogger()"),
+    ],
+)
+def test_who_listens_to_a_logger_that_code_finds_by_name(monkeypatch, name, code, word):
+    without = described(code)
+    monkeypatch.setattr(logging.getLogger(name), "filters", [logging.Filter()])
+    assert seen(described(code), without) == []
+    monkeypatch.setattr(logging.getLogger(name), "filters", [Listens()])
+    assert seen(described(code), without) == [(f"model.rarely.<loggers>.{word}", "missing")]
+    assert seen(described(nothing), described(nothing)) == []
+
+
 def reads_doc():
     return Base.__doc__
 
