@@ -76,7 +76,8 @@ def tensor(value: torch.Tensor, builder: Builder) -> dict:
     lose their payload; -0.0 is not 0.0. The stride of a dimension of length one is arbitrary and left out.
     """
     facts: dict[str, Any] = {"dtype": str(value.dtype), "device": str(value.device)}
-    facts["requires_grad"] = value.requires_grad
+    if id(value) not in builder.recomputed:  # else it says how the last call was made
+        facts["requires_grad"] = value.requires_grad
     if isinstance(value, UninitializedTensorMixin):
         return builder.node("tensor", value, facts=facts | {"shape": "not initialised"})
     facts["layout"] = str(value.layout)

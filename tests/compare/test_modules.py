@@ -12,6 +12,7 @@ import pytest
 import torch
 from compare_things import Plain, clip, relu, seen
 from torch import nn
+from torch.nn.utils import prune
 
 from harness.compare import compare
 from harness.snapshot import snapshot_model
@@ -372,3 +373,11 @@ def test_by_what_a_recurrent_layer_sees_new_weights_is_its_own_affair():
     assert compare(before, snapshot_model(layer)) == []
     layer._flat_weights[0] = layer._flat_weights[0].detach().clone()
     assert compare(before, snapshot_model(layer)) != []
+
+
+def test_what_each_call_computes_anew_may_need_a_gradient_or_not():
+    model = prune.l1_unstructured(nn.Linear(2, 2), "weight", amount=1)
+    before = snapshot_model(model)
+    with torch.no_grad():
+        model(torch.ones(1, 2))
+    assert compare(before, snapshot_model(model)) == []
