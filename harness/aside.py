@@ -14,6 +14,8 @@ import time
 import warnings
 from collections.abc import Callable
 
+from harness import forking
+
 _AT_A_TIME = 1 << 16
 
 
@@ -23,11 +25,13 @@ def in_a_copy(answer: Callable[[], bytes], timeout_s: float) -> bytes:
     if not hasattr(os, "fork"):
         return b""
     reading, writing = os.pipe()
+    worker = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of threads, which do not come along and are not needed
         copy = os.fork()
     if copy == 0:
         try:
+            forking.end_with_parent(worker)
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)

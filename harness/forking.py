@@ -6,6 +6,8 @@ Standard library alone: the server of another interpreter (`interpreter_server`)
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -13,6 +15,8 @@ import struct
 
 NUMBER = struct.Struct("!q")
 STARTED_S = 180.0
+_PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 
 _reports: dict[int, int] = {}
@@ -28,9 +32,11 @@ def fork(status: int) -> bool:
     """
     signal.signal(signal.SIGCHLD, _report)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # until it is known whose end it is
+    parent = os.getpid()
     try:
         pid = os.fork()
         if pid == 0:
+            end_with_parent(parent)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for pipe in (status, *_reports.values()):
                 os.close(pipe)
@@ -41,6 +47,25 @@ def fork(status: int) -> bool:
         return False
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the kernel end this process when `parent`, which forked it, ends, where a kernel does that (Linux).
+
+    A worker learns from its connection that nobody waits for it any more, but not in the middle of a call: a save that
+    never ends would outlive a run that was killed, and grow.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # no such call
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that
+        os._exit(1)
+
+
+def end_with_pipe(descriptor: int) -> None:
+    """Have the kernel end this process, likewise, when nobody can write into a pipe any more, which nobody does."""
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _report(*_: object) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import inspect
+import multiprocessing
 import os
 import sys
 import types
@@ -66,6 +67,8 @@ def serve(connection: Connection, log: str) -> None:
     One thread, until `use_all_threads`: workers run side by side, and two pools of threads on the same cores spend
     their time waiting for each other (the detector's cell took 14 s so, and 1.9 s alone).
     """
+    if (parent := multiprocessing.parent_process()) is not None:  # the server waits for its workers to end
+        forking.end_with_pipe(parent.sentinel)
     _print_to(log)
     faulthandler.enable()
     gc.freeze()  # what came with the server stays shared with it: collections would touch, and so copy, its pages

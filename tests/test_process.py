@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,36 @@ def test_what_cpp_says_of_an_abort_is_told():
         os.kill(worker._process.pid, signal.SIGABRT)
         with pytest.raises(WorkerDied, match=r"killed by SIGABRT; what\(\):  no pool; File"):
             worker.call("about")
+
+
+BUSY = """
+import threading
+from harness import interpreters
+from harness.process import Worker
+
+template = Worker()
+workers = [Worker(), Worker(template=template), Worker(interpreters.ours())]
+for worker in workers:
+    threading.Thread(target=worker.call, args=("preload",), kwargs={"modules": ["signal:pause"]}).start()
+print(*(worker._process.pid for worker in workers), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does it, and only Linux does")
+def test_no_worker_outlives_a_run_that_is_killed_in_the_middle_of_a_call():
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True) as run:
+        workers = [int(word) for word in run.stdout.readline().split()]
+        time.sleep(0.5)  # the calls have begun
+        assert len(workers) == 3 and all(map(lives, workers))
+        run.kill()
+    until = time.monotonic() + 60
+    while any(map(lives, workers)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(lives, workers))
+
+
+def lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
