@@ -49,9 +49,10 @@ _MODULE = frozenset({"__module__"})
 _SOURCE = frozenset({"getsource", "getsourcelines", "findsource"})
 _NAME = frozenset({"name"})
 _TEXT = frozenset({"text"})
+_ANY_NAME = frozenset({"setattr", "__setattr__", "vars", "__dict__"})
 NAMES = frozenset().union(
     _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT,
-    _SOURCE, _FLAGS,
+    _SOURCE, _FLAGS, _ANY_NAME,
 )  # fmt: skip
 """Attributes that code must name for one of the facts to count."""
 
@@ -66,7 +67,8 @@ def asked(names: Collection[str]) -> set[str]:
 
 def of_code(value: Any, node: dict, builder: Builder) -> None:
     """A function's or class's docstring, whether it is found by its name, and whether its source is; of a class, the
-    user's classes that derive from it, and whether its module has the name that it had.
+    user's classes that derive from it, whether its module has the name that it had, and whether its objects take any
+    attribute: those of a class with slots refuse others, and a copy of it by value may not.
 
     A docstring without its indentation, which Python 3.13 takes away.
     """
@@ -86,6 +88,7 @@ def of_code(value: Any, node: dict, builder: Builder) -> None:
         builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
         builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))
         builder.later.append((_MODULE, node, lambda: {"in_artifact": builder.is_of_an_artifact(value.__module__)}))
+        builder.later.append((_ANY_NAME, node, lambda: {"takes any attribute": value.__dictoffset__ != 0}))
 
 
 def _derived(value: type, builder: Builder) -> dict[str, Any]:

@@ -145,6 +145,7 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "slots": ("`__slots__`, one of them never set", "data model: __slots__"),
         "slots_of_one_name": ("a slot of a base that a subclass has again", "data model: __slots__"),
         "slots_and_dict": ("a slotted base, a subclass with a dict", "data model: __slots__"),
+        "slots_set_by_name": ("slots that code sets by name, where a misspelt one is refused", "data model: __slots__"),
         "mangled_private_name": ("an attribute of two underscores", "data model: name mangling"),
         "property_with_setter": ("a property that stores under another name", "data model: descriptors"),
         "cached_property": ("a cached property, whose cache was changed", "functools documentation: cached_property"),

@@ -95,6 +95,21 @@ def slots_and_dict() -> nn.Module:
     return made(Readings, part)
 
 
+class SetByName:
+    __slots__ = ("gain",)
+
+    def __init__(self, **settings) -> None:
+        for name, setting in settings.items():
+            setattr(self, name, setting)  # a name that is misspelt is refused
+
+    def scale(self, value):
+        return SetByName(gain=self.gain).gain * value
+
+
+def slots_set_by_name() -> nn.Module:
+    return made(Readings, SetByName(gain=1.5))
+
+
 class Private(Gain):
     def __init__(self, gain) -> None:
         self.__gain = gain

@@ -106,6 +106,35 @@ def test_a_docstring(monkeypatch):
             assert seen(before, described(code)) == []
 
 
+class Kept:
+    __slots__ = ("gain",)
+
+
+class Plain(torch.nn.Module):
+    def __init__(self, rarely):
+        super().__init__()
+        self.rarely = rarely
+
+
+def makes_kept():
+    return Kept()
+
+
+def sets_by_name(name):
+    setattr(Kept(), name, 1)
+
+
+def test_what_refuses_other_attributes(monkeypatch):
+    """A copy of a class with slots, by value: they are noted in it, and its objects take any attribute."""
+    copied = type("Kept", (), {"__module__": __name__, "__doc__": None})
+    copied.__slots__ = Kept.__slots__
+    for code, kinds in ((makes_kept, []), (sets_by_name, ["takes any attribute"])):
+        before = snapshot_model(Plain(code), own_modules=OWN)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[__name__], "Kept", copied)
+            assert [kind for _, kind in seen(before, snapshot_model(Plain(code), own_modules=OWN))] == kinds
+
+
 def test_classes_that_derive():
     for code, kinds in ((nothing, []), (reads_subclasses, ["subclasses"])):
         before = described(code)
