@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def describe(value: Any, builder: Builder) -> dict | None:
             parts.pop("_inv", None)
         return builder.node("object", value, builder.named(parts))
     if cls.__module__ == "torch.utils.hooks" and cls.__name__ == "RemovableHandle":
-        return builder.node("opaque", value)  # holds the number of a hook, which counts through the process
+        return builder.node("handle", value, builder.named({"takes off": _taken_off(value)}))
     if cls.__module__ == "torch.nn.modules.module" and cls.__name__ == "_WrappedHook":
         return builder.node("hook", value, builder.named({"hook": value.hook}), facts={"hooks": value.with_module})
     if cls.__module__.startswith(_COMPILER):
@@ -171,6 +172,14 @@ def _bytes(value: torch.Tensor) -> bytes:
 
 
 # --- modules
+
+
+def _taken_off(handle: Any) -> Any:
+    """The hook that a handle would remove; its number counts through the process, and a copy of the table may have
+    other keys, or be another one than the module's."""
+    reference = getattr(handle, "hooks_dict_ref", None)
+    table = reference() if isinstance(reference, weakref.ref) else None
+    return table.get(handle.id) if isinstance(table, Mapping) else None
 
 
 def module(value: torch.nn.Module, builder: Builder) -> dict:

@@ -183,6 +183,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "hooks_in_order": ("three hooks whose order matters", "torch documentation: prepend"),
         "hook_handle_kept": ("the handle that takes a hook off", "torch documentation: RemovableHandle"),
+        "hook_that_keeps_its_handle": (
+            "a hook that keeps the handle which takes it off",
+            "torch documentation: RemovableHandle",
+        ),
         "backward_hook": ("a hook that turns gradients round", "torch documentation: register_full_backward_hook"),
         "state_dict_hooks": (
             "a state dict with an entry that is no tensor of the model",

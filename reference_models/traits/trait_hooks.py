@@ -134,6 +134,22 @@ def hook_handle_kept() -> nn.Module:
     return made(Handled)
 
 
+class TakesItselfOff:
+    """A hook that keeps the handle of itself."""
+
+    def __init__(self, module) -> None:
+        self.handle = module.register_forward_hook(self)
+
+    def __call__(self, module, inputs, output):
+        return output * 2
+
+
+def hook_that_keeps_its_handle() -> nn.Module:
+    model = made(Readings)
+    TakesItselfOff(model.net)
+    return model
+
+
 class GradientWatched(Readings):
     def postprocess(self, output):
         with torch.enable_grad():

@@ -52,6 +52,29 @@ def other_hook(module, arguments, output):
     return output
 
 
+def with_handle():
+    net = Net()
+    net.handle = net.a.register_forward_hook(hook)
+    return net
+
+
+@pytest.mark.parametrize(
+    "keys", [None, str, lambda number: -number - 1], ids=["another table", "texts", "other numbers"]
+)
+def test_a_handle_that_takes_no_hook_off(keys):
+    before, lost = with_handle(), with_handle()
+    table = lost.a._forward_hooks
+    if keys is None:
+        lost.a._forward_hooks = type(table)(table)
+    else:
+        moved = {keys(number): one for number, one in table.items()}
+        table.clear()
+        table.update(moved)
+    del table
+    assert [path for path, _ in seen(before, lost)] == ["x.handle.takes off"]
+    assert seen(before, pickle.loads(pickle.dumps(before))) == seen(before, with_handle()) == []
+
+
 def untie(net):
     net.b.weight = nn.Parameter(net.b.weight.detach().clone())
 
