@@ -130,6 +130,11 @@ def test_that_the_hash_is_the_cause_is_said(run_cell, tmp_path):
     assert record.message.startswith("where texts hash otherwise, as in each new process: preprocess(examples[0])")
 
 
+def test_that_edited_code_ran_has_no_stages_to_ask_for(run_cell, in_order):
+    record = run_cell("pickle", in_order("{'cat', 'ant'}", "sorted(self.labels)"), "source_edited")
+    assert (record.outcome, record.code_ran) == ("mismatch", "edited")
+
+
 EQUAL = {"preprocess": "equal", "forward": "equal", "postprocess": "equal"}
 
 
