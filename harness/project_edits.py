@@ -98,6 +98,17 @@ def edit(project: Path) -> tuple[str, ...]:
 
 
 class _Marker(ast.NodeTransformer):
+    in_iterable = False
+    """Whether what is visited is in what a comprehension goes over, where Python allows no assignment expression."""
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        around, self.in_iterable = self.in_iterable, True
+        node.iter = self.visit(node.iter)
+        self.in_iterable = around
+        node.target = self.visit(node.target)
+        node.ifs = [self.visit(condition) for condition in node.ifs]
+        return node
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
         place = 1 if ast.get_docstring(node, clean=False) is not None else 0
@@ -108,6 +119,10 @@ class _Marker(ast.NodeTransformer):
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         self.generic_visit(node)
+        if self.in_iterable:  # an argument is a local variable too
+            node.args.kwonlyargs.append(ast.arg(MARK))
+            node.args.kw_defaults.append(ast.Constant(True))
+            return node
         mark = ast.NamedExpr(ast.Name(MARK, ast.Store()), ast.Constant(True))
         both = ast.Tuple([mark, node.body], ast.Load())
         node.body = ast.Subscript(both, ast.Constant(1), ast.Load())

@@ -64,6 +64,21 @@ class C:
     }  # fmt: skip
 
 
+def test_a_lambda_in_what_a_comprehension_goes_over(tmp_path):
+    """Python allows no assignment expression there, in a lambda neither."""
+    source = """
+names = [name for name in sorted(["bb", "a"], key=lambda name: (lambda: len(name))()) if (lambda: name)()]
+pairs = {n: m for n in (1, 2) for m in map(lambda m, /, *rest, **more: m * n, [n])}
+"""
+    path = tmp_path / "m.py"
+    path.write_text(source)
+    assert project_edits.edit(tmp_path)
+    made = {}
+    exec(path.read_text(), made)
+    assert (made["names"], made["pairs"]) == (["a", "bb"], {1: 1, 2: 4})
+    assert path.read_text().count(project_edits.MARK) == 4
+
+
 def test_other_values_are_those_that_an_import_gives(tmp_path):
     text = """import enum, re
 from collections import namedtuple
