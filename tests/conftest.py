@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
 import sys
 from pathlib import Path
@@ -28,7 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):  # of pytest-xdist
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
-        # many tests fork this process, which by now holds torch and more
+        # many tests fork this process, which by now holds torch and more: nothing of it is gone through or copied again
+        gc.freeze()
         huge_pages.gather()
         items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
