@@ -136,11 +136,11 @@ run.close()
 """
 
 
-@pytest.mark.parametrize(("options", "variable"), [(["-W", "ignore"], ""), ([], "error::ResourceWarning")])
-def test_filters_of_warnings_that_the_program_was_started_with_are_everywhere(tmp_path, options, variable):
-    """Processes that save had them and those that load had not: everything differed."""
-    command = [sys.executable, *options, "-c", CELL, str(tmp_path / "run")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONWARNINGS": variable}
+def test_filters_of_warnings_that_the_program_was_started_with_are_everywhere(tmp_path):
+    """By an option and by a variable. Processes that save had them and those that load had not: everything differed."""
+    command = [sys.executable, "-W", "ignore", "-c", CELL, str(tmp_path / "run")]
+    variables = {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONWARNINGS": "error::ResourceWarning"}
+    environment = os.environ | variables
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.stdout == "['exact']\n", done.stdout + done.stderr
 

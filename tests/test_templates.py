@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +18,7 @@ from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import stage
 from harness.templates import Original
 from harness.warm import WARM
+from tests import programs
 
 SPOILERS = """
 import os, time
@@ -359,11 +358,10 @@ assert registered() == plain[0] and len(builds) == before + 1, builds
 """
 
 
-def test_kept_tables_are_those_of_a_plain_export():
+def test_kept_tables_are_those_of_a_plain_export(tmp_path):
     """What the corpus keeps for exports to ONNX is what torch builds; a model's own operators have it built anew."""
     pytest.importorskip("onnxscript")
-    done = subprocess.run([sys.executable, "-c", KEPT_TABLES], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    programs.run(KEPT_TABLES, folder=tmp_path)
 
 
 def test_kept_sources_are_those_of_a_plain_save(tmp_path, monkeypatch):
@@ -406,10 +404,9 @@ for package in ("no_such_package", "no_such_package"):
 """
 
 
-def test_kept_lookups_are_those_of_a_plain_process():
+def test_kept_lookups_are_those_of_a_plain_process(tmp_path):
     pytest.importorskip("mlflow")
-    done = subprocess.run([sys.executable, "-c", KEPT_LOOKUPS], capture_output=True, text=True, timeout=120)
-    assert done.stdout == "no_such_package\n" * 2, done.stderr
+    assert programs.run(KEPT_LOOKUPS, folder=tmp_path) == "no_such_package\n" * 2
 
 
 def test_a_warm_process_has_more_than_what_is_timed(monkeypatch):
