@@ -14,6 +14,7 @@ The seed: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONHASHSEED
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,13 +40,20 @@ def judged(result: dict[str, Any], kept: Path, examined: Examined) -> dict[str, 
             return {"message": _LEAD + result["message"]}
     elif result["outcome"] in (*_WHOLE, "partial"):
         if not kept.exists() and result["outcome"] in _WHOLE:
-            kept.write_text(json.dumps(_asked(examined)), encoding="utf-8")
+            _keep(_asked(examined), kept)
         told = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         wrong = [tap for tap in told if result["taps"].get(tap) in _RIGHT]
         if wrong:
             taps = result["taps"] | dict.fromkeys(wrong, "different")
             return {"outcome": "mismatch", "message": _LEAD + told[wrong[0]], "taps": taps}
     return {}
+
+
+def _keep(told: dict[str, str], kept: Path) -> None:
+    """In one step: another backend's cell may be reading it."""
+    written = kept.with_name(f"{kept.name}-{os.urandom(8).hex()}")
+    written.write_text(json.dumps(told), encoding="utf-8")
+    written.replace(kept)
 
 
 def _asked(examined: Examined) -> dict[str, str]:

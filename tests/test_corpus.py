@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import corpus, interpreters, registry
+from harness import corpus, hash_seeds, interpreters, registry
 from harness.cli import main
 from harness.records import read_records
 
@@ -103,6 +103,16 @@ class LeavesAMark(Honest):
     for place in places:
         (cell,) = corpus.run(batch, ["fresh_process"], place, "test", lambda text: None)
         assert cell.outcome == "mismatch" and cell.message.startswith("saving changed the original: model.saved")
+
+
+def test_other_hash_seeds_are_asked_once_for_all_methods(tmp_path, monkeypatch):
+    asked, plain = [], hash_seeds._asked
+    monkeypatch.setattr(hash_seeds, "_asked", lambda examined: asked.append(1) or plain(examined))
+    names, described = ["trait/labels_in_the_order_of_a_set"], tmp_path / "described"
+    for backend in ("pickle", "dill"):
+        found = together(backend, names, tmp_path / backend, ["fresh_process"], described)
+        assert [outcome for outcome, *_ in found.values()] == ["mismatch"]
+    assert len(asked) == 1
 
 
 def test_a_method_that_changes_every_class_describes_a_file_s_models_in_one_process(tmp_path, monkeypatch):
