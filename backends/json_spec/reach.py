@@ -28,6 +28,7 @@ from backends.json_spec.bundle import Bundle, is_private, plain_name
 from backends.json_spec.holding import ATOMS, LENGTH, held, named, shown
 from backends.json_spec.layouts import COMPRESSED
 from backends.json_spec.regions import plain_bytes
+from backends.json_spec.settings import added_builtins
 from backends.json_spec.sources import BY_TEXT, Project, is_library
 
 QUIET = frozenset(
@@ -254,6 +255,9 @@ class Reach:
             if name not in OF_THE_PLACE or bytecode.loads(code, name):  # else it is that of something else
                 self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
         self._enter_modules(function, path, [function.__globals__[name] for name in names])
+        for name, thing in added_builtins().items():
+            if name in mentioned and name not in function.__globals__ and bytecode.loads(code, name):
+                self.enter(thing, f"builtins:{name}")
         if not BY_TEXT.isdisjoint(mentioned):
             self._by_text.append((function, path))
         if not ENVIRONMENT.isdisjoint(mentioned):

@@ -6,6 +6,7 @@ the examples at a save is made as a new process would.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import decimal
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -26,6 +27,24 @@ class Setting(NamedTuple):
 def _default_device() -> torch.device | None:
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return None if context is None else context.device
+
+
+def added_builtins() -> dict[str, Any]:
+    """What a program put among the names that every module has, as `gettext.install()` its `_`: name -> it."""
+    return {name: thing for name, thing in vars(builtins).items() if not (name[:2] == "__" or _is_pythons(thing))}
+
+
+def _is_pythons(thing: Any) -> bool:
+    if thing is None or thing is Ellipsis or thing is NotImplemented or isinstance(thing, bool):
+        return True
+    made_in = type(thing) if type(thing).__module__ == "_sitebuiltins" else thing  # `exit` and `help` are objects
+    return getattr(made_in, "__module__", None) in ("builtins", "io", "_io", "_sitebuiltins")
+
+
+def _set_builtins(added: dict[str, Any]) -> None:
+    for name in added_builtins().keys() - added.keys():
+        delattr(builtins, name)
+    vars(builtins).update(added)
 
 
 _PRINT_OPTIONS = {
@@ -55,6 +74,7 @@ SETTINGS = {
         lambda value: setattr(decimal.getcontext(), "rounding", value),
         decimal.ROUND_HALF_EVEN,
     ),
+    "names added to builtins": Setting(added_builtins, _set_builtins, {}),
 }
 """As one reads it -> the setting."""
 

@@ -84,6 +84,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "global_forward_hook": ("a forward hook on all modules of the process", "torch: register_module_forward_hook"),
         "function_of_torch_patched": ("torch.nn.functional has another softsign", "monkey patching"),
+        "name_among_the_builtins": (
+            "gettext.install() puts `_` among the names that every module has",
+            "gettext documentation: install",
+        ),
         "environment_variable_of_a_library": ("COLUMNS set, which the standard library reads", DEFAULTS),
     },
     ("trait_found.py", "found"): {

@@ -6,6 +6,8 @@ does, with `as_started`, so that what one sets is not there when another is save
 
 from __future__ import annotations
 
+import builtins
+import gettext
 import os
 import shutil
 import sys
@@ -54,6 +56,7 @@ def as_started() -> None:
     while HANDLES:
         HANDLES.pop().remove()
     nn.functional.softsign = SOFTSIGN
+    vars(builtins).pop("_", None)
 
 
 def made(cls):
@@ -112,6 +115,17 @@ class PrintsArrays(Readings):
 def numpy_prints_fewer_digits() -> nn.Module:
     model = made(PrintsArrays)
     np.set_printoptions(precision=2)
+    return model
+
+
+class Translates(Readings):
+    def rare(self):
+        return _("odd")  # noqa: F821
+
+
+def name_among_the_builtins() -> nn.Module:
+    model = made(Translates)
+    gettext.install("readings")
     return model
 
 

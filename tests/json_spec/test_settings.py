@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import decimal
+import gettext
 import importlib
 import re
 import sys
@@ -23,6 +25,7 @@ OTHERWISE = {
     "numpy.get_printoptions()": settings.SETTINGS["numpy.get_printoptions()"].at_start | {"precision": 2},
     "decimal.getcontext().prec": 2,
     "decimal.getcontext().rounding": decimal.ROUND_UP,
+    "names added to builtins": {"_": str.upper},
 }
 
 NEEDS = {
@@ -120,3 +123,28 @@ def test_what_a_cell_set_is_in_no_artifact(kernel):
     kernel(NET.format("x + torch.tensor([0.1])"), "torch.set_default_dtype(torch.float64)")
     with pytest.raises(UnsupportedModel, match=re.escape("an example needs torch.get_default_dtype()")):
         kernel(SAVE.replace("torch.ones(1, 2)", "1"))
+
+
+def test_a_name_added_to_builtins_is_refused_though_no_example_reads_it(tmp_path, reads):
+    model = reads("torch.tensor(x if x < 100 else len(_('odd')))")
+    gettext.install("reads")
+    with pytest.raises(
+        UnsupportedModel, match=r"^builtins:_ was changed while the program ran: .* an import gives nothing"
+    ):
+        save(model, tmp_path / "artifact")
+    save(model, tmp_path / "artifact", unchecked=["builtins:_"])
+
+
+def test_a_name_that_its_module_adds_to_builtins_comes_again(tmp_path, reads):
+    model = reads("torch.tensor(float(len(_('odd'))))", first="import gettext; gettext.install('reads')")
+    save(model, tmp_path / "artifact", examples=[0.5])
+    del sys.modules["reads_settings"], builtins._
+    load(tmp_path / "artifact", trust=["reads_settings"], check=True)
+
+
+def test_a_name_that_shadows_one_of_python(tmp_path, reads, monkeypatch):
+    model = reads("torch.tensor(float(len(ascii(x))))")
+    assert settings.changed() == {}
+    monkeypatch.setattr(builtins, "ascii", lambda value: "2")
+    with pytest.raises(UnsupportedModel, match=r"^builtins:ascii was changed"):
+        save(model, tmp_path / "artifact")
