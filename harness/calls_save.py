@@ -123,7 +123,7 @@ def _recording(session: Session, backend: str | None) -> Iterator[None]:
 
 
 def _user_module(project: str, module: str, how: str) -> Any:
-    """What defines the model: `how` is as in `round_trip.save`."""
+    """What defines the model: `how` is as in `saving.save`."""
     if how == "main":
         return _run_as_main(project, module)
     return notebook.run(Path(project), module) if how == "notebook" else importlib.import_module(module)

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import proc
 from harness.process import Worker
-from harness.round_trip import Saved
+from harness.saving import Saved
 
 RENEWED_S = 0.25
 """Turns that take as long as this together (save, load, predict) stay in one process: where its memory lies matters

@@ -52,6 +52,7 @@ from pathlib import Path
 
 from harness import project_edits
 from harness.errors import UnknownName
+from harness.process import Worker
 from harness.staging import Stage
 
 OTHER_INTERPRETER = "other_interpreter"
@@ -78,6 +79,18 @@ class World:
     unedited: Path | None = None
     """The project as it was, where it was edited: to tell a refusal from an artifact that never loads."""
 
+    def enter(self, worker: Worker) -> None:
+        """Make it in the loading process. Raises WorkerFailed where something is not as it should be, WorkerDied."""
+        worker.call(
+            "enter",
+            project=str(self.project) if self.project else None,
+            absent=self.absent,
+            own_modules=self.own_modules,
+            gone=self.gone,
+        )
+        if self.without_cuda:
+            worker.call("without_cuda")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -89,7 +102,7 @@ class Condition:
     same_process: bool = False
     """Load where the model was saved, instead of in a fresh process."""
     saving: str = "imported"
-    """How the artifact that it loads was made: see `round_trip.save`."""
+    """How the artifact that it loads was made: see `saving.save`."""
     default: bool = True
     """Whether a run has it that does not ask for it; what takes seconds a cell, or needs something, has to be asked."""
 

@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import conditions, interpreters, registry, round_trip, templates
+from harness import conditions, interpreters, registry, round_trip, saving, templates
 from harness.interpreters import Interpreter
 from harness.process import Worker
 from harness.records import Record
 from harness.registry import ModelSource
-from harness.round_trip import Saved
+from harness.saving import Saved
 from harness.staging import Stage, stage
 
 DEFAULT_CONDITIONS = ("fresh_process",)
@@ -146,10 +146,10 @@ def _make(made: _Made, source: ModelSource, like: Path | None, noting: bool, sam
     """Save a model, and load it in the same process where that is asked; False where it is not what `like` tells of."""
     saved = made.saved
     if like is not None and like.exists():
-        if not round_trip.fill_alike(saved, source.builder, worker, like, noting):
+        if not saving.fill_alike(saved, source.builder, worker, like, noting):
             return False
     else:
-        round_trip.fill(saved, source.builder, worker)
+        saving.fill(saved, source.builder, worker)
         if saved.stopped is None and like is not None:
             _share(saved.reference, like)
             saved.shares = like
@@ -183,7 +183,7 @@ def _load_all(
         else:
             worker = Worker(interpreter or interpreters.ours(), children=world.spawns)
         try:
-            round_trip.enter(world, worker)
+            world.enter(worker)
         except BaseException:
             worker.close()
             raise

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from harness import conditions, interpreters, round_trip, templates
 from harness.process import WorkerDied, WorkerFailed
-from harness.round_trip import Loaded, Saved
+from harness.round_trip import Loaded
+from harness.saving import Saved
 from harness.staging import Stage
 
 LEVELS = ("none", "quick", "full")
@@ -39,7 +40,7 @@ def _saves_again(saved: Saved, loaded: Loaded, project: Stage) -> str:
     world = conditions.prepare(conditions.condition("fresh_process"), project, saved.folder / "lives")
     again = saved.folder / "again"
     with templates.with_library(saved.backend, interpreters.ours()) as worker:
-        round_trip.enter(world, worker)
+        world.enter(worker)
         trusted = {"trusted_modules": world.own_modules}
         worker.call("load", backend=saved.backend, directory=str(saved.artifact), **trusted)
         try:
@@ -53,7 +54,7 @@ def _saves_again(saved: Saved, loaded: Loaded, project: Stage) -> str:
         except WorkerFailed as error:
             return f"failed: {error.failure.error_type}: {error.failure.message}"
     with templates.with_library(saved.backend, interpreters.ours()) as worker:
-        round_trip.enter(world, worker)
+        world.enter(worker)
         result = round_trip.examine(saved, world, worker, again)
     if result["outcome"] == loaded.result["outcome"]:
         return "equal"

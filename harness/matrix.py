@@ -32,6 +32,7 @@ from harness import (
     probes,
     registry,
     round_trip,
+    saving,
 )
 from harness.competitor import Competitor
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
@@ -356,9 +357,7 @@ class Run:
         for how, original in originals.items():
             self._tell(f"{source.name} × {one.backend}: save")
             started = time.perf_counter()
-            saved = one.saved[how] = round_trip.save(
-                one.backend, source.builder, staged, one.folder / how, how, original
-            )
+            saved = one.saved[how] = saving.save(one.backend, source.builder, staged, one.folder / how, how, original)
             one.seconds[how] = time.perf_counter() - started
             for name in self.settings.conditions:
                 if condition(name).saving == how and condition(name).same_process:
@@ -428,14 +427,14 @@ class _Try:
 
     backend: str
     folder: Path
-    saved: dict[str, round_trip.Saved] = field(default_factory=dict)
+    saved: dict[str, saving.Saved] = field(default_factory=dict)
     """By how it was saved."""
     loaded: dict[str, round_trip.Loaded] = field(default_factory=dict)
     """What was loaded where it was saved, by condition."""
     seconds: dict[str, float] = field(default_factory=dict)
     """What a save, or a cell, took so far."""
     records: list[Record] = field(default_factory=list)
-    timed: round_trip.Saved | None = None
+    timed: saving.Saved | None = None
     timed_cell: Record | None = None
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, interpreters, other_language, plants, registry, round_trip, tamper
+from harness import conditions, interpreters, other_language, plants, registry, round_trip, saving, tamper
 from harness.process import Worker
 from harness.records import Record
 from harness.staging import stage
@@ -63,7 +63,7 @@ class _Subject:
         self.backend, self.model, self.folder = backend, model, folder
         self.source = registry.model_source(model)
         self.stage = stage(self.source, folder / "staged")
-        self.saved = round_trip.save(backend, self.source.builder, self.stage, folder / "saved")
+        self.saved = saving.save(backend, self.source.builder, self.stage, folder / "saved")
         self.condition = conditions.condition("fresh_process")
 
     def __enter__(self) -> _Subject:
@@ -80,17 +80,17 @@ class _Subject:
 
     def load(self, artifact: Path) -> dict[str, Any]:
         with Worker() as worker:
-            round_trip.enter(self.world, worker)
+            self.world.enter(worker)
             return round_trip.examine(self.saved, self.world, worker, artifact)
 
-    def again(self) -> round_trip.Saved:
+    def again(self) -> saving.Saved:
         """The same model from another process, where texts have other hashes and sets another order."""
         folder = self.folder / "again"
         project = folder / "project"
         shutil.copytree(self.stage.folder, project)
-        saved = round_trip.Saved(self.backend, replace(self.stage, folder=project), folder)
+        saved = saving.Saved(self.backend, replace(self.stage, folder=project), folder)
         with Worker(interpreters.ours()) as worker:
-            round_trip.fill(saved, self.source.builder, worker)
+            saving.fill(saved, self.source.builder, worker)
         return saved
 
     def record(self, run_id: str, name: str, facts: dict[str, Any], tell: Callable[[str], None]) -> Record:

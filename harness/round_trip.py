@@ -1,8 +1,6 @@
-"""One model against one backend: save it from a fresh process, load it under each condition, judge what came back.
+"""A cell, of what `saving` wrote: load it under a condition, judge what came back, make the record.
 
-The comparison is with the very object that was saved: its state before the save, and its taps and score, as the saving
-process describes them after it, or a fork of the same process where the original was built for several backends
-(`templates`). Processes are kept for the cost rounds of `harness.measure`; who holds them closes them.
+The loading process is kept for the cost rounds of `harness.measure`; who holds it closes it.
 """
 
 from __future__ import annotations
@@ -10,55 +8,21 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, hash_seeds, interpreters, project_edits, registry, templates, verdicts
+from harness import conditions, hash_seeds, interpreters, registry, templates, verdicts
+from harness.code_ran import Edited
 from harness.interpreters import Interpreter
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.records import Record
+from harness.saving import Saved
 from harness.staging import TEMPORARY, Stage, libraries_of
-from harness.templates import Original
-
-
-@dataclass
-class Saved:
-    """A saving process and what it wrote; `stopped` holds the result of every cell if it did not get that far."""
-
-    backend: str
-    stage: Stage
-    folder: Path
-    how: str = "imported"
-    worker: Worker | None = None
-    stopped: dict[str, Any] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    described: Path | None = None
-    """The reference of the model that was forked for this backend; None: it described its own."""
-    shares: Path | None = None
-    """The reference that this model's cells have in common with those of other backends; None: no other has it."""
-
-    @property
-    def artifact(self) -> Path:
-        return self.folder / "artifact"
-
-    @property
-    def reference(self) -> Path:
-        return self.described or self.folder / "reference.pkl"
-
-    @property
-    def hash_seeds(self) -> Path:
-        """The file of `hash_seeds`."""
-        return Path(f"{self.shares or self.reference}.seeds")
-
-    def close(self) -> None:
-        if self.worker is not None:
-            self.worker.close()
 
 
 @dataclass
@@ -71,114 +35,6 @@ class Loaded:
     def close(self) -> None:
         if self.worker is not None:
             self.worker.close()
-
-
-def save(
-    backend: str, builder: str, stage: Stage, folder: Path, how: str = "imported", original: Original | None = None
-) -> Saved:
-    """Build the model in a fresh process, describe it, save it. Never raises for what the backend or model does.
-
-    `how`: "imported", the model's file is a module of the project; "main", it is the script that runs; "notebook", it
-    is a notebook, whose cells run; "cuda", as "imported", and the model is on a GPU. The project is copied, so that it
-    can be put out of reach of what loads.
-    `original`: the model as it was built already, from a project that its owner puts out of reach.
-    """
-    if original is None:
-        stage = stage.copied(folder / "project", how)
-    else:
-        stage = original.stage
-    saved = Saved(backend, stage, folder, how)
-    if (missing := registry.how_to_install(registry.backend_entry(backend))) is not None:
-        saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": missing}
-        return saved
-    try:
-        if original is not None and _is_shared(saved, original):
-            saved.described = original.reference
-            if _write(saved, saved.worker):
-                saved.facts |= original.facts | {"changed_original": saved.worker.call("changed_by_save")}
-            return saved
-        saved.worker = templates.with_library(backend)
-        if original is not None and original.reference.exists():
-            if fill_alike(saved, builder, saved.worker, original.reference):
-                return saved
-            saved.close()
-            saved.worker = templates.with_library(backend)
-        fill(saved, builder, saved.worker)
-    except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = verdicts.not_saved(saved.how, error)
-    return saved
-
-
-def _is_shared(saved: Saved, original: Original) -> bool:
-    """Whether the backend saves a fork of the original, which `saved.worker` then is.
-
-    Not where it watches how the model is built, and not where importing its library takes longer than building.
-    """
-    library = templates.library(saved.backend)
-    if not original.forkable or (library is not None and library.imports_s > original.facts["build_s"]):
-        return False
-    try:
-        saved.worker = original.fork()
-    except WorkerDied:  # the original is gone, which is not the backend's doing: it builds for itself
-        return False
-    if saved.worker.call("records", backend=saved.backend):
-        saved.worker.close()
-        return False
-    return True
-
-
-def fill(saved: Saved, builder: str, worker: Worker) -> None:
-    """Build, describe and save in `worker`; `saved` then holds the facts, or where it stopped."""
-    try:
-        built = templates.build(worker, saved.stage, builder, saved.how, saved.backend)
-        worker.call("describe_state")
-        if _write(saved, worker):
-            changed = worker.call("changed_by_save")
-            described = worker.call("describe", reference=str(saved.reference))
-            saved.facts |= built | described | {"changed_original": changed}
-    except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = verdicts.not_saved(saved.how, error)
-
-
-def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: bool = False) -> bool:
-    """As `fill`, where another process has described the model already, in its reference `like`.
-
-    Describing is most of what a tiny model costs, and once is enough where the state after this save is the one that
-    the other had before its own: it was built alike, and saving changed nothing. False where it is not: what was
-    written is gone, and the model is to be filled in another process. `noting`: whether another model of the same file
-    is still to be filled in this one.
-    """
-    try:
-        built = templates.build(worker, saved.stage, builder, saved.how, saved.backend, noting)
-        if _write(saved, worker):
-            described = worker.call("take_over", reference=str(saved.reference), like=str(like))
-            if described is None:
-                shutil.rmtree(saved.artifact)
-                saved.facts.clear()
-                return False
-            saved.facts |= built | described | {"changed_original": []}
-            saved.shares = like
-    except (WorkerFailed, WorkerDied) as error:
-        saved.stopped = verdicts.not_saved(saved.how, error)
-    return True
-
-
-def _write(saved: Saved, worker: Worker) -> bool:
-    """Save what `worker` has built; False where the method cannot be tried here. Raises WorkerFailed, WorkerDied."""
-    saved.folder.mkdir(parents=True, exist_ok=True)
-    save_ = "save_on_cuda" if saved.how == "cuda" else "save"
-    written = worker.call(save_, backend=saved.backend, directory=str(saved.artifact))
-    if written.get("tagged") == 0:
-        saved.stopped = {"outcome": "unavailable", "stage": "save", "error_type": None, "message": _NOT_TAGGED}
-        return False
-    saved.facts |= written
-    return True
-
-
-_NOT_TAGGED = (
-    "no GPU here, and this method does not write where storages are through torch.serialization: what it writes of a "
-    "model on a GPU can only be tried with one"
-)
 
 
 def load(
@@ -200,7 +56,7 @@ def load(
         else:
             worker = Worker(interpreter or interpreters.ours(), children=world.spawns)
         try:
-            enter(world, worker)
+            world.enter(worker)
         except (WorkerFailed, WorkerDied) as error:
             return Loaded(verdicts.stopped(error, "load"), worker)
         result = examine(saved, world, worker)
@@ -257,32 +113,20 @@ def out_of_reach(project: Path) -> Iterator[None]:
             away.rename(place)
 
 
-def enter(world: conditions.World, worker: Worker) -> None:
-    """Make the loading process's world. Raises WorkerFailed where something is not as the condition wants it."""
-    worker.call(
-        "enter",
-        project=str(world.project) if world.project else None,
-        absent=world.absent,
-        own_modules=world.own_modules,
-        gone=world.gone,
-    )
-    if world.without_cuda:
-        worker.call("without_cuda")
-
-
 def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None = None) -> dict[str, Any]:
     """Load in a process that has entered its world, compare, judge: the fields of the record.
 
     `artifact`: a changed copy, in place of what was saved.
     """
     directory = str(artifact or saved.artifact)
+    edited = Edited(saved, world, Path(directory), lambda other, there: _examined_beside(saved, other, there, artifact))
     first = None
     try:
         first = worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
         first_load = {"first_load_s": first["load_s"] + worker.imports_s}
         ran = {}
         if world.edited:
-            ran = _which_code_ran(saved, world, directory)
+            ran = edited.by_examples()
             if ran["edited"] and not ran["raised"]:
                 return verdicts.edited_code_ran(ran) | first_load
         scored = saved.facts["score"] is not None
@@ -294,7 +138,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         elsewhere = _wrong_in_workers(saved, world, directory) if world.spawns else []
     except (WorkerFailed, WorkerDied) as error:
         result = verdicts.stopped(error, "load" if first is None else verdicts.where(str(error)))
-        if world.edited and result["stage"] == "load" and _loads_unedited(saved, world, directory):
+        if world.edited and result["stage"] == "load" and edited.refused():
             result["code_ran"] = "refused"
         return result
     result = verdicts.judge(found, saved.facts) | first_load
@@ -304,7 +148,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
     if world.edited and set(result["taps"].values()) & {"equal", "close", "different"}:
         result["code_ran"] = "edited" if ran["edited"] else "saved"
         if not ran["edited"]:
-            result |= _edited_all_the_same(saved, world, worker, artifact, result)
+            result |= edited.elsewhere(worker, result)
     return result
 
 
@@ -330,7 +174,7 @@ def _wrong_in_workers(saved: Saved, world: conditions.World, directory: str) -> 
     answers = []
     for workers in (1, 0):
         with Worker(interpreters.ours(), children=True) as worker:
-            enter(world, worker)
+            world.enter(worker)
             worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
             found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
         answers.append([difference for difference in found if not difference["close"]])
@@ -339,69 +183,16 @@ def _wrong_in_workers(saved: Saved, world: conditions.World, directory: str) -> 
     return [difference for difference in answers[0] if difference not in answers[1]]
 
 
-_EQUAL = ("exact", "close", "partial")
-
-
-def _edited_all_the_same(
-    saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None, result: dict[str, Any]
-) -> dict[str, Any]:
-    """What the examples do not show of an edit, which did not run: see `conditions`. Empty where there is nothing."""
-    if result["outcome"] == "mismatch":
-        before = _beside_project(saved, world, world.unedited, artifact)
-        if before["outcome"] in _EQUAL:
-            return {"code_ran": "edited", "message": f"edited code is in the model: {result['message']}"}
-    elif result["outcome"] in _EQUAL and worker.call("has_imported"):
-        for number, texts in enumerate((True, False)):
-            project = world.project.with_name(f"changed-{number}")
-            shutil.copytree(world.project, project, ignore=shutil.ignore_patterns("__pycache__"))
-            project_edits.change_values(project, texts)
-            after = _beside_project(saved, world, project, artifact)
-            if after["outcome"] == "mismatch" or after["stage"] in result["taps"]:
-                found = {name: after[name] for name in ("state", "differences", "message")}
-                found["message"] = f"constants or data of the edited project count: {found['message']}"
-                return found | {"outcome": "mismatch", "code_ran": "edited"}
-            if after["stage"] != "load":  # which may be for want of the very text that was changed
-                break
-    return {}
-
-
-def _beside_project(
-    saved: Saved, world: conditions.World, project: Path | None, artifact: Path | None
-) -> dict[str, Any]:
-    """The fields of the record beside another state of the project."""
-    with templates.with_library(saved.backend, interpreters.ours()) as worker:
-        return _examined_beside(saved, dataclasses.replace(world, project=project), worker, artifact)
-
-
 def _examined_beside(
     saved: Saved, world: conditions.World, worker: Worker, artifact: Path | None = None
 ) -> dict[str, Any]:
     """The fields of the record in another process; it is not asked which code runs."""
     world = dataclasses.replace(world, edited=())
     try:
-        enter(world, worker)
+        world.enter(worker)
     except (WorkerFailed, WorkerDied) as error:
         return verdicts.stopped(error, "load")
     return examine(saved, world, worker, artifact)
-
-
-def _which_code_ran(saved: Saved, world: conditions.World, directory: str) -> dict[str, Any]:
-    """In a process of its own: a model that counts its calls has counted then, be it in a global of its module."""
-    with templates.with_library(saved.backend, interpreters.ours()) as worker:
-        enter(world, worker)
-        worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
-        return worker.call("which_code_ran", reference=str(saved.reference), functions=world.edited)
-
-
-def _loads_unedited(saved: Saved, world: conditions.World, directory: str) -> bool:
-    """Whether the artifact loads beside the project as it was: what refused it then was the edit."""
-    with templates.with_library(saved.backend, interpreters.ours()) as worker:
-        try:
-            enter(dataclasses.replace(world, project=world.unedited), worker)
-            worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
-        except (WorkerFailed, WorkerDied):
-            return False
-    return True
 
 
 def bench_command(backend: str, model: str, condition: str = "fresh_process") -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import intervals, measure, proc, rankings, round_trip, selftest_backends, synthetic
+from harness import intervals, measure, proc, rankings, round_trip, saving, selftest_backends, synthetic
 from harness.competitor import Competitor
 from harness.conditions import condition
 from harness.errors import MissingPackage, UnknownName
@@ -317,9 +317,7 @@ class _Bench:
             found = []
             for backend in backends:
                 self._count += 1
-                saved = round_trip.save(
-                    backend, self._source.builder, self._staged, self._folder / f"cell{self._count}"
-                )
+                saved = saving.save(backend, self._source.builder, self._staged, self._folder / f"cell{self._count}")
                 stack.callback(saved.close)
                 loaded = round_trip.load(saved, condition("fresh_process"))
                 loaded.close()

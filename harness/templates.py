@@ -27,7 +27,7 @@ from harness.warm import FOR_ALL, LAST, WARM
 
 
 class Original:
-    """A model that was built once, for all backends that save it in the way `how` (see `round_trip.save`).
+    """A model that was built once, for all backends that save it in the way `how` (see `saving.save`).
 
     `life`: what the original bears is written down too: None, or whether in full (see `calls_life`).
     """

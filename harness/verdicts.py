@@ -54,7 +54,7 @@ def edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def not_saved(how: str, error: WorkerFailed | WorkerDied) -> dict[str, Any]:
-    """What stopped a save; `how` is as in `round_trip.save`: not every model suits each, which no backend can help."""
+    """What stopped a save; `how` is as in `saving.save`: not every model suits each, which no backend can help."""
     result = stopped(error, "save")
     if how == "notebook" and result["stage"] == "build":  # which says nothing of the backend
         message = f"this model's code does not run in a notebook: {result['error_type']}: {result['message']}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import huge_pages, registry, round_trip
+from harness import huge_pages, registry, round_trip, saving
 from harness.conditions import condition
 from harness.staging import stage
 
@@ -46,7 +46,7 @@ def run_cell(tmp_path):
         source = registry.model_source(model)
         staged = stage(source, tmp_path / f"stage{count}")
         chosen = condition(wanted)
-        saved = round_trip.save(backend, source.builder, staged, tmp_path / f"cell{count}", chosen.saving, original)
+        saved = saving.save(backend, source.builder, staged, tmp_path / f"cell{count}", chosen.saving, original)
         try:
             loaded = round_trip.load(saved, chosen, interpreter)
             loaded.close()

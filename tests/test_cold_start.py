@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cold_start, registry, round_trip
+from harness import cold_start, registry, saving
 from harness.competitor import Competitor
 from harness.matrix import Run, Settings
 from harness.records import Record, read_records
@@ -27,7 +27,7 @@ def started(tmp_path_factory):
     source = registry.model_source("nested_fruit")
     for name in ("whole", "empty"):
         staged = stage(source, folder / name / "stage")
-        saved = round_trip.save("pickle", source.builder, staged, folder / name / "cell")
+        saved = saving.save("pickle", source.builder, staged, folder / name / "cell")
         competitors.append(Competitor(saved, staged.own_modules))
     for path in competitors[1].saved.artifact.iterdir():
         path.write_bytes(b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import competitor, registry, round_trip
+from harness import competitor, registry, saving
 from harness.competitor import Competitor, Process
 from harness.process import Worker, WorkerDied
 from harness.staging import stage
@@ -14,7 +14,7 @@ from harness.staging import stage
 def one(tmp_path):
     source = registry.model_source("nested_fruit")
     staged = stage(source, tmp_path / "stage")
-    saved = round_trip.save("pickle", source.builder, staged, tmp_path / "cell")
+    saved = saving.save("pickle", source.builder, staged, tmp_path / "cell")
     found = Competitor(saved, staged.own_modules)
     yield found
     found.close()

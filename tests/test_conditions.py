@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import conditions, registry, round_trip
+from harness import conditions, registry, round_trip, saving
 from harness.conditions import CONDITIONS
 from harness.staging import stage
 from harness.templates import Original
@@ -50,7 +50,7 @@ def test_a_scripts_own_block_does_not_run(tmp_path):
     file = tmp_path / "train.py"
     file.write_text(text + "\nif __name__ == '__main__':\n    raise SystemExit('trains for an hour')\n")
     source = registry.model_source(f"{file}:build")
-    saved = round_trip.save("cloudpickle", "build", stage(source, tmp_path / "s"), tmp_path / "c", "main")
+    saved = saving.save("cloudpickle", "build", stage(source, tmp_path / "s"), tmp_path / "c", "main")
     saved.close()
     assert saved.stopped is None
     assert b"__main__" in next(saved.artifact.iterdir()).read_bytes()
@@ -266,7 +266,7 @@ def test_edited_code_that_threads_run_is_seen(run_cell, tmp_path):
 def test_the_loading_process_asserts_its_world(tmp_path, name, spoilt, told):
     """A condition that fails to take something away is noticed, in the loading process."""
     staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
-    saved = round_trip.save("pickle", "build", staged, tmp_path / "cell")
+    saved = saving.save("pickle", "build", staged, tmp_path / "cell")
     there = CONDITIONS["fresh_process"].prepare
     broken = replace(conditions.condition(name), prepare=lambda stage: replace(there(stage), **spoilt))
     loaded = round_trip.load(saved, broken)
@@ -348,7 +348,7 @@ def test_what_a_move_to_a_gpu_does_is_not_the_methods_doing(tmp_path, shared, wa
     project(tmp_path / "project", moves=ON_A_GPU.format(to=to))
     staged = stage(registry.model_source(f"{tmp_path / 'project' / 'moves.py'}:build"), tmp_path / "stage")
     original = Original("build", staged, tmp_path / "original", "cuda") if shared else None
-    saved = round_trip.save("pickle", "build", staged, tmp_path / "cell", "cuda", original)
+    saved = saving.save("pickle", "build", staged, tmp_path / "cell", "cuda", original)
     if way == "parts":
         assert saved.stopped is None and saved.facts["changed_original"] == []
         result = round_trip.load(saved, CONDITIONS["saved_on_cuda"]).result
@@ -365,7 +365,7 @@ def test_what_a_move_to_a_gpu_does_is_not_the_methods_doing(tmp_path, shared, wa
 def test_the_tag_is_taken_off_again(tmp_path):
     """The next save of the same process is an ordinary one."""
     staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
-    saved = round_trip.save("torch_save", "build", staged, tmp_path / "cell", "cuda")
+    saved = saving.save("torch_save", "build", staged, tmp_path / "cell", "cuda")
     saved.worker.call("save", backend="torch_save", directory=str(tmp_path / "again"))
     saved.close()
     files = (saved.artifact / "model.pt", tmp_path / "again" / "model.pt")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import conditions, notebook, registry, round_trip
+from harness import conditions, notebook, registry, saving
 from harness.staging import stage
 
 FILE = '''\
@@ -86,7 +86,7 @@ def test_code_that_no_notebook_runs_says_nothing_of_the_backend(tmp_path):
     text = registry.model_source("nested_fruit").path.read_text()
     file.write_text(f"{text}\nfrom pathlib import Path\n\nHERE = Path(__file__).parent\n")
     source = registry.model_source(f"{file}:build")
-    saved = round_trip.save("cloudpickle", "build", stage(source, tmp_path / "s"), tmp_path / "c", "notebook")
+    saved = saving.save("cloudpickle", "build", stage(source, tmp_path / "s"), tmp_path / "c", "notebook")
     saved.close()
     assert saved.stopped["outcome"] == "unavailable"
     told = "this model's code does not run in a notebook: NameError: name '__file__' is not defined"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backends import BUILT_IN, Backend
-from harness import registry, round_trip
+from harness import registry, saving
 from harness.errors import ShadowedPackage
 from harness.process import Worker
 from harness.staging import stage
@@ -106,7 +106,7 @@ def test_every_row_can_be_constructed():
 @pytest.mark.parametrize("backend", ["pickle", "dill", "dill_recurse", "cloudpickle", "cloudpickle_by_value"])
 def test_a_pickle_names_nothing_of_ours(backend, tmp_path):
     staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
-    saved = round_trip.save(backend, "build", staged, tmp_path / "cell")
+    saved = saving.save(backend, "build", staged, tmp_path / "cell")
     saved.close()
     (file,) = saved.artifact.iterdir()
     names = [argument for _, argument, _ in pickletools.genops(file.read_bytes()) if isinstance(argument, str)]

@@ -12,7 +12,7 @@ import pytest
 
 from backends import BackendEntry
 from backends.json_spec.sources import Source
-from harness import forking, interpreters, registry, round_trip, source_tables, templates
+from harness import forking, interpreters, registry, round_trip, saving, source_tables, templates
 from harness.conditions import condition
 from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.staging import stage
@@ -72,7 +72,7 @@ def test_what_a_backend_does_to_the_model_the_next_does_not_see(original, spoile
         digest = untouched.call("state_digest")
     found = []
     for number, backend in enumerate((f"{spoilers}:Changes", "pickle")):
-        saved = round_trip.save(backend, "build", original.stage, tmp_path / str(number), original=original)
+        saved = saving.save(backend, "build", original.stage, tmp_path / str(number), original=original)
         assert saved.described == original.reference
         found.append((bool(saved.facts["changed_original"]), saved.worker.call("state_digest") == digest))
         saved.close()
@@ -80,7 +80,7 @@ def test_what_a_backend_does_to_the_model_the_next_does_not_see(original, spoile
 
 
 def test_a_fork_of_the_original_makes_a_cell(original, tmp_path):
-    saved = round_trip.save("pickle", "build", original.stage, tmp_path / "cell", original=original)
+    saved = saving.save("pickle", "build", original.stage, tmp_path / "cell", original=original)
     with round_trip.out_of_reach(original.stage.folder):
         loaded = round_trip.load(saved, condition("fresh_process"), project=staged(tmp_path / "again"))
     saved.close(), loaded.close()
@@ -88,7 +88,7 @@ def test_a_fork_of_the_original_makes_a_cell(original, tmp_path):
 
 
 def test_a_crash_in_a_fork_is_told_by_its_signal(original, spoilers, tmp_path):
-    saved = round_trip.save(f"{spoilers}:Dies", "build", original.stage, tmp_path / "cell", original=original)
+    saved = saving.save(f"{spoilers}:Dies", "build", original.stage, tmp_path / "cell", original=original)
     saved.close()
     assert saved.stopped["outcome"] == "crashed"
     assert saved.stopped["message"].startswith("killed by SIGABRT; Fatal Python error: Aborted; File")
@@ -155,7 +155,7 @@ def test_where_the_template_is_gone_a_process_imports_it_itself(monkeypatch):
 
 def test_where_the_original_is_gone_each_builds_for_itself(original, tmp_path):
     os.kill(original._worker._process.pid, signal.SIGKILL)
-    saved = round_trip.save("pickle", "build", original.stage, tmp_path / "cell", original=original)
+    saved = saving.save("pickle", "build", original.stage, tmp_path / "cell", original=original)
     assert saved.stopped is None and saved.described is None
     saved.close()
 
@@ -178,7 +178,7 @@ def test_a_model_that_starts_a_thread_is_built_by_each(tmp_path):
     made = Original("build", staged(tmp_path, threaded), tmp_path / "original")
     assert not made.forkable
     assert made.reference.exists()
-    saved = round_trip.save("pickle", "build", made.stage, tmp_path / "cell", original=made)
+    saved = saving.save("pickle", "build", made.stage, tmp_path / "cell", original=made)
     assert saved.stopped is None
     assert saved.described is None
     saved.close()
@@ -199,14 +199,14 @@ def test_a_model_that_has_a_file_open_is_built_by_each(tmp_path):
 
 def test_a_model_that_cannot_be_built_fails_for_each_with_its_words(tmp_path):
     made = Original("absent", staged(tmp_path), tmp_path / "original")
-    saved = round_trip.save("pickle", "absent", made.stage, tmp_path / "cell", original=made)
+    saved = saving.save("pickle", "absent", made.stage, tmp_path / "cell", original=made)
     saved.close()
     assert (saved.stopped["outcome"], saved.stopped["stage"]) == ("failed", "build")
     assert "absent" in saved.stopped["message"]
 
 
 def test_a_backend_that_watches_the_building_builds_for_itself(original, tmp_path):
-    saved = round_trip.save("aijson", "build", original.stage, tmp_path / "cell", original=original)
+    saved = saving.save("aijson", "build", original.stage, tmp_path / "cell", original=original)
     saved.close()
     assert saved.described is None
 
@@ -232,7 +232,7 @@ def test_a_librarys_fork_has_the_library_and_neither_torchs_neighbours_nor_the_u
 
 def test_the_first_load_counts_the_imports(heavy, tmp_path):
     project = staged(tmp_path)
-    saved = round_trip.save(heavy, "build", project, tmp_path / "cell")
+    saved = saving.save(heavy, "build", project, tmp_path / "cell")
     loaded = round_trip.load(saved, condition("fresh_process"))
     saved.close(), loaded.close()
     assert loaded.result["outcome"] == "exact"
