@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.snapshot_attributes import module_of
+
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
@@ -151,13 +153,9 @@ def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
 
 def listeners(logger: logging.Logger, builder: Builder) -> dict[str, Any]:
     """Its handlers and filters that are the user's code."""
-    found = {name: [part for part in getattr(logger, name) if builder.is_own(_home(part))]
+    found = {name: [part for part in getattr(logger, name) if builder.is_own(module_of(part))]
              for name in ("handlers", "filters")}  # fmt: skip
     return {name: parts for name, parts in found.items() if parts}
-
-
-def _home(part: Any) -> str:
-    return getattr(part, "__module__", None) or type(part).__module__
 
 
 def heard(function: types.FunctionType, builder: Builder) -> dict[str, logging.Logger]:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness import bytecode, describe_beside, describe_reached
+from harness.snapshot_attributes import module_of
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -75,7 +76,7 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
                  if _is_own_code(part, builder) or describe_reached.holds_contents(part)}  # fmt: skip
         return missing, found | describe_reached.of_libraries(code, there, builder)
     there |= _imported_inside(function, builder)
-    builder.libraries |= {_home(part) for part in there.values()}
+    builder.libraries |= {module_of(part) for part in there.values()}
     found = {f"[{name!r}]": part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there) | describe_beside.described(function, there, builder)
     modules = {f"[{name!r}]": part for name, part in there.items() if isinstance(part, types.ModuleType)}
@@ -287,14 +288,6 @@ def _home_of(function: types.FunctionType) -> list[types.ModuleType]:
     """The module that the function's name for its own stands for, where that is imported."""
     home = sys.modules.get(function.__globals__.get("__name__"))
     return [home] if isinstance(home, types.ModuleType) else []
-
-
-def _home(value: Any) -> str:
-    """The module that a global is, or comes from."""
-    if isinstance(value, types.ModuleType):
-        return value.__name__
-    is_code = isinstance(value, types.FunctionType | types.BuiltinFunctionType | type)
-    return (value.__module__ if is_code else None) or type(value).__module__
 
 
 def own_modules(builder: Builder) -> list[types.ModuleType]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.snapshot_attributes import attributes
+from harness.snapshot_attributes import attributes, module_of
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -94,7 +94,7 @@ def of_libraries(
                 left += [(f"{path}.{key}", value) for key, value in kept.items() if isinstance(value, type)]
                 found |= {f"{path}.{key}": value for key, value in kept.items() if isinstance(value, abc.ABCMeta)}
                 found |= {f"{path}.{key}": value for key, value in _own_in(part, builder).items()}
-        if (part.__name__ if isinstance(part, types.ModuleType) else _home(part)) == "decimal":
+        if module_of(part) == "decimal":
             for word, context in (("getcontext()", None), ("DefaultContext", decimal.DefaultContext)):
                 found |= {f"decimal.{word}.{key}": value for key, value in decimal_context(context).items()}
     return found
@@ -161,7 +161,7 @@ def _own_in(module: types.ModuleType, builder: Builder) -> dict[str, Any]:
         for key, part in list(vars(module).items()) if is_small else ():
             if isinstance(part, type) and part.__module__.partition(".")[0] == name.partition(".")[0]:
                 found |= {f"{key}.{inner}": method for inner, method in _own_methods(part, builder).items()}
-            elif builder.is_own(_home(part)):
+            elif builder.is_own(module_of(part)):
                 found[key] = part
             elif not isinstance(part, type | types.ModuleType | types.FunctionType) and _is_of(part, name):
                 own = {inner: method for inner, method in attributes(part).items() if _is_own_function(method, builder)}
@@ -176,15 +176,6 @@ def _is_of(value: Any, module: str) -> bool:
 def _own_methods(cls: type, builder: Builder) -> dict[str, Any]:
     methods = {name: part for name, part in vars(cls).items() if _is_own_function(part, builder)}
     return methods | _own_accessors(cls, builder)
-
-
-def _home(part: Any) -> str | None:
-    """The module that a function or class says that it is from, or the class of an object.
-
-    Of no other object its `__module__`: a dictionary whose keys are its attributes may raise there.
-    """
-    is_code = isinstance(part, types.FunctionType | types.BuiltinFunctionType | type)
-    return part.__module__ if is_code else type(part).__module__
 
 
 def _counts(name: str, value: Any, builder: Builder) -> bool:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import syntax
-from harness.snapshot_attributes import attributes
+from harness.snapshot_attributes import attributes, module_of
 
 Name = tuple[str, ...]
 """(module, attribute, attribute of that, ...)."""
@@ -252,14 +252,8 @@ def _kept(value: Any, own: Collection[str]) -> Any:
         if all(type(part) in _PLAIN for part in parts):
             return type(value)(value)
         if type(value) in (list, dict):  # a register of formats, of constructors, of functions by type
-            return _Registry([part for part in parts if _home(part).partition(".")[0] in own] if own else [])
+            return _Registry([part for part in parts if module_of(part).partition(".")[0] in own] if own else [])
     return ...
-
-
-def _home(part: Any) -> str:
-    """The module that code says that it is from, or the class of an object."""
-    is_code = isinstance(part, types.FunctionType | types.MethodType | type)
-    return str(part.__module__ if is_code else type(part).__module__)
 
 
 def _same(before: Any, now: Any) -> bool:

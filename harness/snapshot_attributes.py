@@ -1,4 +1,4 @@
-"""An object's attributes, from `__dict__` and slots, read past `__getattr__` and properties of the user's."""
+"""An object's attributes and where it is from, read past `__getattr__` and properties of the user's."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def added(value: Any, is_own: Callable[[str | None], bool]) -> dict[str, Any]:
     """What an object of the user's subclass has beside what its base keeps in slots of its own."""
     owners = [cls for cls in type(value).__mro__ if is_own(cls.__module__)]
     return attributes(value, owners) if owners else {}
+
+
+def module_of(thing: Any) -> str:
+    """The module that a thing is, or that code says it is from; of any other object its class's.
+
+    Not the object's own `__module__`: a dictionary whose keys are its attributes may raise there.
+    """
+    if isinstance(thing, types.ModuleType):
+        return thing.__name__
+    is_code = isinstance(thing, types.FunctionType | types.BuiltinFunctionType | types.MethodType | type)
+    return str((thing.__module__ if is_code else None) or type(thing).__module__)

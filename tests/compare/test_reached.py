@@ -159,6 +159,15 @@ def test_what_a_librarys_module_holds(monkeypatch):
     assert found(before) == []
 
 
+@pytest.mark.parametrize(
+    "part", [described, Reaches().rarely, Reaches(), Reaches, asking], ids=lambda part: type(part).__name__
+)
+def test_what_of_the_users_was_put_in_a_librarys_module(part, monkeypatch):
+    before = described()
+    monkeypatch.setattr(colorsys, "rgb_to_hsv", part)  # which the model's code does not name
+    assert "rgb_to_hsv" in found(before)[0][0]
+
+
 def test_what_was_set_on_a_class_of_torch(monkeypatch):
     before = described()
     monkeypatch.setattr(torch.nn.Linear, "__constants__", ["in_features"])
