@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness import bytecode, bytecode_check, describe_asked, describe_caches, describe_globals
+from harness.project_edits import MOVED
 from harness.snapshot_attributes import added, attributes
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def code_facts(code: types.CodeType) -> dict[str, Any]:
     `arguments`, `names` and `numbers` are compared across Python versions; `bytecode`, a digest of all instructions
     and constants, only where both sides have the same bytecode. Where the code stands (file, line) does not count.
     """
-    inside = list(bytecode.with_inner(code))
+    inside, moved = list(bytecode.with_inner(code)), _moved(code)
     constants = {constant for part in inside for constant in _flat(part.co_consts)}
     return {
         "arguments": [
@@ -190,9 +191,9 @@ def code_facts(code: types.CodeType) -> dict[str, Any]:
             code.co_kwonlyargcount,
             code.co_flags & _SORT,
         ],
-        "names": sorted({name for part in inside for name in part.co_names}),
+        "names": sorted({moved.get(name, name) for part in inside for name in part.co_names}),
         "numbers": sorted(repr(constant) for constant in constants if _is_stable(constant)),
-        "bytecode": hashlib.sha256(repr(_instructions(code)).encode("utf-8", "surrogatepass")).hexdigest(),
+        "bytecode": hashlib.sha256(repr(_instructions(code, moved)).encode("utf-8", "surrogatepass")).hexdigest(),
     }
 
 
@@ -208,16 +209,26 @@ def _is_stable(constant: Any) -> bool:
     return type(constant) in (float, complex) or (type(constant) is int and abs(constant) >= _SMALL)
 
 
-def _instructions(code: types.CodeType) -> tuple:
-    parts = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    return (*parts, [_constant(constant) for constant in code.co_consts])
+def _moved(code: types.CodeType) -> dict[str, str]:
+    """The modules that it imports and that classes were moved to -> those that they were in: the import was put right,
+    as `project_edits` does, and nothing else was changed."""
+    names = {part for _, name, parts in bytecode.imports(code) for part in (name, name.rpartition(".")[2], *parts)}
+    return {name: name.removesuffix(MOVED) for name in names if name.endswith(MOVED)}
 
 
-def _constant(constant: Any) -> Any:
+def _instructions(code: types.CodeType, moved: dict[str, str]) -> tuple:
+    names = tuple(moved.get(name, name) for name in code.co_names)
+    parts = (code.co_code, names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return (*parts, [_constant(constant, moved) for constant in code.co_consts])
+
+
+def _constant(constant: Any, moved: dict[str, str]) -> Any:
     if isinstance(constant, types.CodeType):
-        return _instructions(constant)
+        return _instructions(constant, moved)
     if isinstance(constant, frozenset):  # in an order that depends on the process
         return sorted(map(repr, constant))
+    if moved and isinstance(constant, tuple):  # what an import takes of a module
+        constant = tuple(moved.get(item, item) if isinstance(item, str) else item for item in constant)
     return (type(constant).__name__, constant)
 
 

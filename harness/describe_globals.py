@@ -23,11 +23,12 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from harness import bytecode, describe_beside, describe_reached
+from harness.project_edits import MOVED
 from harness.snapshot_attributes import module_of
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
         return missing, found | describe_reached.of_libraries(code, there, builder)
     there |= _imported_inside(function, builder)
     builder.libraries |= {module_of(part) for part in there.values()}
-    found = {f"[{name!r}]": part for name, part in there.items() if not is_of_the_place(name, part)}
+    found = {_step(name): part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there) | describe_beside.described(function, there, builder)
-    modules = {f"[{name!r}]": part for name, part in there.items() if isinstance(part, types.ModuleType)}
+    modules = {_step(name): part for name, part in there.items() if isinstance(part, types.ModuleType)}
     found |= _of_own_modules(function, code, modules, builder) | _of_the_environment(code, there) | _operators(code)
     found |= _codecs(code) | _can_import(code, builder)
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
@@ -123,6 +124,24 @@ def _beginnings(texts: set[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if len(text) > 1 and text.endswith("_") and not text.startswith("_"))
 
 
+def _step(name: str) -> str:
+    """To a global, or to a module that the code imports: by the name that it had before its classes moved."""
+    return f"[{_home_of_moved(name)!r}]"
+
+
+def _home_of_moved(name: str) -> str:
+    return name.removesuffix(MOVED)
+
+
+class _Import(NamedTuple):
+    """How the code imports a module itself."""
+
+    stated: bool
+    """By a statement, not by a text."""
+    parts: frozenset[str] | None
+    """The names that it takes of the module; None: it has the module itself, and may read any."""
+
+
 def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str, types.ModuleType]:
     """The modules that the code imports itself, as far as they are imported.
 
@@ -131,14 +150,14 @@ def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str
     has under the name is another module than its importer gives, see `imported_late`.
     """
     of_an_artifact = _importer(function) is not builtins.__import__
-    names = [name for name, stated in _imported_names(function, builder).items()
-             if not builder.is_own(name)
-             or ((not builder.imported or name in builder.imported) and not (stated and of_an_artifact))]  # fmt: skip
+    names = [name for name, one in _imported_names(function, builder).items()
+             if not builder.is_own(name) or ((not builder.imported or _home_of_moved(name) in builder.imported)
+                                             and not (one.stated and of_an_artifact))]  # fmt: skip
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 
 
-def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str, bool]:
-    """The full names of the modules that the code imports itself, and whether by a statement or by a text."""
+def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str, _Import]:
+    """The modules that the code imports itself, by their full names."""
     names = [("." * level + name, parts, True) for level, name, parts in bytecode.imports(function.__code__)]
     if _ways(function.__code__) & _IMPORTS:
         of_its_own = "import_module" not in _ways(function.__code__)  # `__import__`, as the code finds it
@@ -147,12 +166,15 @@ def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str,
         return {}
     space = function.__globals__
     home = space.get("__package__") or (space.get("__name__") or "").rpartition(".")[0]
-    found: dict[str, bool] = {}
+    found: dict[str, _Import] = {}
     for name, parts, stated in names:
         with contextlib.suppress(ImportError):  # relative to nothing
             full = builder.bare_name(importlib.util.resolve_name(name, home))
             inner = [f"{full}.{part}" for part in parts] if builder.is_own(full) else []
-            found = dict.fromkeys([full, *inner], stated) | found
+            for module, taken in ((full, frozenset(parts) or None), *((one, None) for one in inner)):
+                first = found.setdefault(module, _Import(stated, taken))
+                both = None if first.parts is None or taken is None else first.parts | taken
+                found[module] = first._replace(parts=both)
     return found
 
 
@@ -170,11 +192,14 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
     if not builder.imported:
         return {}
     there = {}
-    names = {name: (f"[{name!r}]", stated) for name, stated in _imported_names(function, builder).items()}
+    names = {name: (_step(name), one.stated) for name, one in _imported_names(function, builder).items()}
     if _imports_itself(function.__code__):
         names[function.__globals__.get("__name__")] = (_ITSELF, False)
     for name, (path, stated) in names.items():
-        if name in builder.imported and (module := _imported(name, function, builder, stated)) is not None:
+        if (
+            _home_of_moved(name) in builder.imported
+            and (module := _imported(name, function, builder, stated)) is not None
+        ):
             there[path] = module
     return _of_own_modules(function, list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
 
@@ -185,12 +210,12 @@ def importable(function: types.FunctionType, builder: Builder) -> dict[str, int]
     Their names are left out, for they may have others where the copy is. What runs from an artifact imports them: its
     importer can be asked in no other way.
     """
-    names = {name: stated for name, stated in _imported_names(function, builder).items() if builder.is_own(name)}
+    names = {name: one for name, one in _imported_names(function, builder).items() if builder.is_own(name)}
     if not names:
         return {}
     of_an_artifact = _importer(function) is not builtins.__import__
-    found = [name for name, stated in names.items()
-             if name in sys.modules or (_imported(name, function, builder) is not None if of_an_artifact and stated
+    found = [name for name, one in names.items()
+             if name in sys.modules or (_imported(name, function, builder) is not None if of_an_artifact and one.stated
                                         else is_findable(name))]  # fmt: skip
     return {".import <own>": len(found)} if found else {}
 
@@ -251,6 +276,8 @@ def _of_own_modules(
     texts = _texts(code)
     names = {name for part in code for name in part.co_names} | texts
     beginnings = _beginnings(texts) if _ways(code[0]) & {"getattr", "vars"} else ()
+    taken = {_step(name): one.parts for name, one in _imported_names(function, builder).items()
+             if one.parts is not None and name not in function.__globals__}  # fmt: skip
     left = list(modules.items())
     if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
         home = _home_of(function)
@@ -259,21 +286,24 @@ def _of_own_modules(
         if _finds_itself(function, code):
             left += [(_ITSELF, module) for module in home]  # comes first
     found: dict[str, Any] = {}
-    seen = set()
+    seen = set()  # by each way: which of two comes upon a module first depends on what was imported when
     while left:
         path, module = left.pop()
-        if id(module) in seen or not builder.is_own(module.__name__):
+        way = path.partition("]")[0]
+        if (way, id(module)) in seen or not builder.is_own(module.__name__):
             continue
-        seen.add(id(module))
+        seen.add((way, id(module)))
         begun = {key for key in vars(module) if key.startswith(beginnings)} if beginnings else set()
-        for key in sorted((names & vars(module).keys()) | begun):
+        for key in sorted(taken.get(path, names) & vars(module).keys() | begun):
             part = vars(module)[key]
             if isinstance(part, types.ModuleType):
+                if path in taken and _step(part.__name__) in modules:
+                    continue  # `from package import module` imports both
                 if _was_imported(part, builder):
                     left.append((f"{path}.{key}", part))
             elif not is_of_the_place(key, part):
                 found.setdefault(f"{path}.{key}", part)
-        if "__getattr__" in vars(module) and names - vars(module).keys():
+        if "__getattr__" in vars(module) and taken.get(path, names) - vars(module).keys():
             found[f"{path}.__getattr__"] = vars(module)["__getattr__"]
     return found
 

@@ -276,14 +276,12 @@ def _follow(path: Path, package: tuple[str, ...], classes: dict[str, set[str]]) 
         where = package[: len(package) - node.level + 1] if node.level else ()
         module = ".".join((*where, *filter(None, [node.module])))
         names = classes.get(module, set())
-        moved = [alias for alias in node.names if alias.name in names or (alias.name == "*" and names)]
-        stay = [_moved(alias) if is_used(alias, f"{module}.{alias.name}") else alias for alias in node.names
-                if alias.name not in names]  # fmt: skip
-        if not moved and stay == node.names:
-            return None
-        parts = [ast.ImportFrom(f"{node.module}{MOVED}", moved, node.level)] if moved else []
-        parts += [ast.ImportFrom(node.module, stay, node.level)] if stay else []
-        return "; ".join(map(ast.unparse, parts))
+        if any(alias.name in names or (alias.name == "*" and names) for alias in node.names):
+            return ast.unparse(
+                ast.ImportFrom(f"{node.module}{MOVED}", node.names, node.level)
+            )  # which has the rest too
+        aliases = [_moved(alias) if is_used(alias, f"{module}.{alias.name}") else alias for alias in node.names]
+        return None if aliases == node.names else ast.unparse(ast.ImportFrom(node.module, aliases, node.level))
 
     _splice(path, followed)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from harness import project_edits
+from harness.describe_code import code_facts
 from tests.programs import project
 
 
@@ -164,3 +165,21 @@ def test_attributes_of_modules_follow_moved_classes(tmp_path):
     assert run(tmp_path, f"import n, user; print({found}, user.math.pi > 3, hasattr(n, 'C'))") == (
         f"{['p.m_moved'] * 4 + ['n_moved'] * 2 + [3, 'p.m_moved']} True False"
     )
+
+
+def test_code_that_imports_moved_classes_itself_is_as_it_was(tmp_path):
+    """But for the name of the module, which `class_moved` makes another."""
+    inside = ("from .m import A, LIMIT", "from . import m", "import p.m as q", "return A, m.B, q.A, LIMIT")
+    code = "def f():\n" + "".join(f"    {line}\n" for line in inside)
+    (tmp_path / "p").mkdir()
+    for name, text in (("__init__", ""), ("m", "LIMIT = 3\nclass A: pass\nclass B: pass\n"), ("user", code)):
+        (tmp_path / "p" / f"{name}.py").write_text(text)
+
+    def facts(text):
+        return code_facts(compile(text, "user.py", "exec").co_consts[0])
+
+    project_edits.move_classes(tmp_path)
+    after = (tmp_path / "p" / "user.py").read_text()
+    assert after.count("m_moved") == 3 and facts(after) == facts(code)
+    assert facts(after.replace("m.B", "m.A")) != facts(code) != facts(code.replace("p.m as", "p.n as"))
+    assert run(tmp_path, "import p.user; print({part.__module__ for part in p.user.f()[:3]})") == "{'p.m_moved'}"

@@ -173,6 +173,14 @@ def relative_module():
 
 def by_text():
     return importlib.import_module(".inside", __package__).LIMIT
+
+def taken(other):
+    from .inside import LIMIT
+    return LIMIT + other.SCALE
+
+def module_and_taken():
+    from package_of_mine.inside import LIMIT
+    return package_of_mine.inside.SCALE + LIMIT
 """
 
 
@@ -181,7 +189,7 @@ def project(tmp_path, monkeypatch):
     """A package whose functions import one of its modules when they are called."""
     folder = tmp_path / "package_of_mine"
     folder.mkdir()
-    for name, text in (("__init__", ""), ("inside", "LIMIT = 3\n"), ("code", IMPORTS_INSIDE)):
+    for name, text in (("__init__", ""), ("inside", "LIMIT = 3\nSCALE = 2\n"), ("code", IMPORTS_INSIDE)):
         (folder / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("package_of_mine.code")
@@ -212,6 +220,29 @@ def test_an_own_module_that_was_imported_in_the_meantime(project, name):
     before = snapshot_model(function, own_modules=OWN)
     vars(importlib.import_module("package_of_mine.inside")).update({f"MORE_{number}": number for number in range(20)})
     assert compare(before, snapshot_model(function, own_modules=OWN, imported=every)) == []
+
+
+def test_of_an_own_module_whose_names_are_taken_these_count(project):
+    inside = importlib.import_module("package_of_mine.inside")
+    before = snapshot_model(project.taken, own_modules=OWN)
+    inside.SCALE = 3  # as the code calls an attribute of something else
+    assert compare(before, snapshot_model(project.taken, own_modules=OWN)) == []
+    inside.LIMIT = 4
+    assert len(compare(before, snapshot_model(project.taken, own_modules=OWN))) == 1
+
+
+def test_an_own_module_that_the_code_comes_upon_in_two_ways(project):
+    """A function by value may hold a package that no import finds, and import a module of it when it is called."""
+    inside, project.package_of_mine = importlib.import_module("package_of_mine.inside"), sys.modules["package_of_mine"]
+    every = [name for name in sys.modules if name.partition(".")[0] == "package_of_mine"]
+    before = snapshot_model(project.module_and_taken, own_modules=OWN)
+    copy = types.FunctionType(project.module_and_taken.__code__, vars(project), "module_and_taken")
+    for name in every:
+        del sys.modules[name]
+    assert compare(before, snapshot_model(copy, own_modules=OWN, imported=every)) == []
+    inside.SCALE = 3
+    (found,) = compare(before, snapshot_model(copy, own_modules=OWN, imported=every))
+    assert found.path == "model.__globals__['package_of_mine'].inside.SCALE"
 
 
 def test_a_save_that_imports_an_own_module_leaves_the_original_as_it_was(project):
