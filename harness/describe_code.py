@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import copyreg
 import dataclasses
+import dis
 import enum
 import functools
 import hashlib
@@ -217,8 +218,11 @@ def _moved(code: types.CodeType) -> dict[str, str]:
 
 
 def _instructions(code: types.CodeType, moved: dict[str, str]) -> tuple:
-    names = tuple(moved.get(name, name) for name in code.co_names)
-    parts = (code.co_code, names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    does: Any = (code.co_code, code.co_names)
+    if bytecode.imports(code):  # a module called as an attribute is has its place in `co_names`, until classes move
+        does = [(step.opname, moved.get(step.argval, step.argrepr) if step.opcode in dis.hasname else step.arg)
+                for step in dis.get_instructions(code)]  # fmt: skip
+    parts = (does, code.co_varnames, code.co_freevars, code.co_cellvars)
     return (*parts, [_constant(constant, moved) for constant in code.co_consts])
 
 

@@ -36,47 +36,80 @@ def _wrong(pattern: str) -> Callable[[Record], bool]:
     return fits
 
 
+def _moved(record: Record) -> bool:
+    names = r"Can't get attribute|has no attribute|cannot import name"
+    return record.condition == "class_moved" and record.outcome == "failed" and bool(re.search(names, record.message))
+
+
 def _another_python(record: Record) -> bool:
-    return record.outcome in ("crashed", "failed") and record.interpreter is not None
+    return record.outcome in ("crashed", "failed") and record.interpreter is not None and record.stage != "save"
 
 
+_BY_NAME = "Give the function or class a module-level name, or use a format that stores functions by value."
+_STAGES = "Keep the missing stages as code beside the artifact, with tests of their own, or use a format that has them."
+_SOURCE = "Load the source that was saved, or say at load that the change is meant."
 _FILES = "Read the file when the model is built and keep what it says in the model: code that travels leaves it behind."
 RULES = (
     Rule(lambda record: record.outcome == "unavailable", "Install what the message names."),
     Rule(lambda record: record.outcome == "unsupported", "Change the named part of the model as the message says."),
-    Rule(
-        lambda record: record.outcome == "partial",
-        "Keep the missing stages as code beside the artifact, with tests of their own, or use a format that has them.",
-    ),
+    Rule(lambda record: record.outcome == "partial", _STAGES),
+    Rule(_at("preprocess", r"has no preprocess"), _STAGES),
     Rule(lambda record: record.outcome == "close", "Nothing, if the model's tolerance is yours."),
     Rule(
         lambda record: record.outcome == "crashed" and record.interpreter is not None,
         "Load under the Python that saved it: by-value code is bytecode of one Python version.",
     ),
     Rule(lambda record: record.outcome == "crashed", "Load untried files in a process that may die, with a timeout."),
-    Rule(
-        lambda record: record.code_ran == "refused",
-        "Load the source that was saved, or say at load that the change is meant.",
-    ),
+    Rule(lambda record: record.code_ran == "refused", _SOURCE),
+    Rule(_at("load", r"^[^:]*: the source has changed"), _SOURCE),
     Rule(
         lambda record: record.code_ran == "edited",
         "Tag the source with the artifact's version, or use a format that notices or carries the source.",
     ),
-    Rule(
-        _at("save", r"[Ll]ambda|<locals>|local object|not the same object|attribute lookup"),
-        "Give the function or class a module-level name, or use a format that stores functions by value.",
-    ),
+    Rule(_at("save", r"[Ll]ambda|<locals>|local object|not the same object|attribute lookup"), _BY_NAME),
     Rule(
         _at("save", r"cannot (be )?pickle|can't pickle"),
         "Make the object in preprocess, or drop it in __getstate__ and make it again in __setstate__.",
     ),
     Rule(
-        _at("load", r"__main__|Can't get attribute"),
+        _at("save", r"parametrized modules"),
+        "Take the parametrization off before the save (torch.nn.utils.parametrize), or store the state dict alone.",
+    ),
+    Rule(_at("save", r"construct TensorBase"), "Use a format that stores tensors: this one does not."),
+    Rule(
+        lambda record: record.stage in ("save", "load") and _at("", r"__init__\(\) (takes|missing|got)")(record),
+        "Give the constructor arguments that a configuration can hold, and take them by name.",
+    ),
+    Rule(_moved, "Leave an import of what moved under its old name, so that artifacts find it there."),
+    Rule(_at("load", r"<locals>"), _BY_NAME),
+    Rule(
+        _at("load", r"__main__|Can't get attribute|module '.*' has no attribute"),
         "Define the classes in a module that the training script imports, instead of in the script.",
     ),
     Rule(
         _at("load", r"ModuleNotFoundError|No module named"),
         "Ship the source under the name that it had, or use a format that carries it.",
+    ),
+    Rule(
+        _at("", r"ModuleNotFoundError|No module named"),
+        "Ship the modules that the functions import, or import them at the top, where a format sees them.",
+    ),
+    Rule(
+        _at("load", r"CUDA"),
+        "Move the model to the CPU before the save, or load with map_location where the method takes one.",
+    ),
+    Rule(
+        _at("load", r"Missing key|loading state_dict"),
+        "Build the same modules under the same names before the weights are loaded.",
+    ),
+    Rule(
+        _at("load", r"Weights only load failed"),
+        "Keep what is not a tensor out of the state dict, or allow its class (torch.serialization.add_safe_globals).",
+    ),
+    Rule(_at("load", r"Unknown builtin op"), "Import the library that registers the operator before the load."),
+    Rule(
+        _at("", r"num_workers=0"),
+        "Preprocess in the process that loaded the model (num_workers=0), or load the artifact in each worker.",
     ),
     Rule(_at("load", r"[Uu]ntrusted|not trusted"), "Name your own module at load, if you trust the file's origin."),
     Rule(
@@ -85,6 +118,10 @@ RULES = (
     ),
     Rule(_at("", r"FileNotFoundError|NotADirectoryError"), _FILES),
     Rule(_wrong(r"\.beside\[|\.exists\(\)"), _FILES),
+    Rule(
+        _wrong(r"model\.<(process|libraries|context)>"),
+        "Set it in the process that loads, before the load, or keep it in an attribute: artifacts hold none of it.",
+    ),
     Rule(
         _wrong(r"^where texts hash otherwise"),
         "Sort what comes of a set, and number texts by a table or a digest (zlib.crc32) instead of hash().",
@@ -116,7 +153,10 @@ RULES = (
     ),
     Rule(_wrong(r""), "Do not use it for this model: compare outputs on known inputs after every load."),
     Rule(_at("save"), "Change what the message names, or use another format for this model."),
-    Rule(_at("load"), "Load with the versions that saved it, and keep those pinned beside the artifact."),
+    Rule(
+        _at("load"),
+        "Change what the message names before the save, or use another format: loading it again will not help.",
+    ),
     Rule(_at(""), "Run the model once after every load, before it serves: this error comes only when it is called."),
 )
 

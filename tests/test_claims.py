@@ -137,6 +137,47 @@ def test_every_published_failure_has_a_remedy():
             "keep both on one version",
         ),
         (cell(outcome="exact", code_ran="edited"), "Tag the source"),
+        (
+            cell(outcome="failed", stage="load", message="the source has changed since the save: m: f was edited"),
+            "is meant",
+        ),
+        (
+            cell(
+                outcome="failed",
+                stage="load",
+                condition="class_moved",
+                message="Can't get attribute 'M' on <module 'm'>",
+            ),
+            "under its old name",
+        ),
+        (
+            cell(
+                outcome="failed", stage="preprocess", condition="class_moved", message="cannot import name 'M' from 'm'"
+            ),
+            "under its old name",
+        ),
+        (
+            cell(outcome="failed", stage="load", message="Can't get attribute 'M' on <module '__main__'>"),
+            "in the script",
+        ),
+        (
+            cell(outcome="failed", stage="load", message="Attempting to deserialize object on a CUDA device"),
+            "map_location",
+        ),
+        (cell(outcome="failed", stage="load", message="M.__init__() missing 1 required argument"), "by name"),
+        (cell(outcome="failed", stage="load", message="Error(s) in loading state_dict for M"), "same modules"),
+        (cell(outcome="failed", stage="load", message="the first argument must be callable"), "loading it again"),
+        (cell(outcome="failed", stage="preprocess", message="No module named 'helpers'"), "Ship the modules"),
+        (
+            cell(outcome="failed", stage="preprocess", message="M has no preprocess and no postprocess"),
+            "missing stages",
+        ),
+        (
+            cell(outcome="failed", stage="save", message="it wants X", interpreter="Python 3.12"),
+            "Change what the message",
+        ),
+        (cell(outcome="failed", stage="load", message="it wants X", interpreter="Python 3.12"), "other environment"),
+        (cell(outcome="mismatch", message="outputs equal, state differs: model.<process>.x: was 1"), "before the load"),
     ],
 )
 def test_a_remedy_fits(record, words):

@@ -169,7 +169,7 @@ def test_attributes_of_modules_follow_moved_classes(tmp_path):
 
 def test_code_that_imports_moved_classes_itself_is_as_it_was(tmp_path):
     """But for the name of the module, which `class_moved` makes another."""
-    inside = ("from .m import A, LIMIT", "from . import m", "import p.m as q", "return A, m.B, q.A, LIMIT")
+    inside = ("from .m import A, LIMIT", "from . import m", "import p.m as q", "return A, m.B, q.A, LIMIT, 1 .m")
     code = "def f():\n" + "".join(f"    {line}\n" for line in inside)
     (tmp_path / "p").mkdir()
     for name, text in (("__init__", ""), ("m", "LIMIT = 3\nclass A: pass\nclass B: pass\n"), ("user", code)):
@@ -182,4 +182,5 @@ def test_code_that_imports_moved_classes_itself_is_as_it_was(tmp_path):
     after = (tmp_path / "p" / "user.py").read_text()
     assert after.count("m_moved") == 3 and facts(after) == facts(code)
     assert facts(after.replace("m.B", "m.A")) != facts(code) != facts(code.replace("p.m as", "p.n as"))
+    (tmp_path / "p" / "user.py").write_text(after.replace("1 .m", "1"))
     assert run(tmp_path, "import p.user; print({part.__module__ for part in p.user.f()[:3]})") == "{'p.m_moved'}"
