@@ -164,6 +164,10 @@ def test_every_published_failure_has_a_remedy():
             cell(outcome="failed", stage="load", message="Attempting to deserialize object on a CUDA device"),
             "map_location",
         ),
+        (
+            cell(outcome="unavailable", stage="save", message="no GPU here, and this method does not write"),
+            "with a GPU",
+        ),
         (cell(outcome="failed", stage="load", message="M.__init__() missing 1 required argument"), "by name"),
         (cell(outcome="failed", stage="load", message="Error(s) in loading state_dict for M"), "same modules"),
         (cell(outcome="failed", stage="load", message="the first argument must be callable"), "loading it again"),
