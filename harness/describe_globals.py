@@ -278,18 +278,17 @@ def _of_own_modules(
     beginnings = _beginnings(texts) if _ways(code[0]) & {"getattr", "vars"} else ()
     taken = {_step(name): one.parts for name, one in _imported_names(function, builder).items()
              if one.parts is not None and name not in function.__globals__}  # fmt: skip
-    left = list(modules.items())
+    left = [(path, path, module) for path, module in modules.items()]
     if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
         home = _home_of(function)
         others = [module for module in own_modules(builder) if module not in home]
-        left += [(".<own>", module) for module in others]
+        left += [(".<own>", ".<own>", module) for module in others]
         if _finds_itself(function, code):
-            left += [(_ITSELF, module) for module in home]  # comes first
+            left += [(_ITSELF, _ITSELF, module) for module in home]  # comes first
     found: dict[str, Any] = {}
     seen = set()  # by each way: which of two comes upon a module first depends on what was imported when
     while left:
-        path, module = left.pop()
-        way = path.partition("]")[0]
+        way, path, module = left.pop()
         if (way, id(module)) in seen or not builder.is_own(module.__name__):
             continue
         seen.add((way, id(module)))
@@ -300,7 +299,7 @@ def _of_own_modules(
                 if path in taken and _step(part.__name__) in modules:
                     continue  # `from package import module` imports both
                 if _was_imported(part, builder):
-                    left.append((f"{path}.{key}", part))
+                    left.append((way, f"{path}.{key}", part))
             elif not is_of_the_place(key, part):
                 found.setdefault(f"{path}.{key}", part)
         if "__getattr__" in vars(module) and taken.get(path, names) - vars(module).keys():

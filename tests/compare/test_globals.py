@@ -245,6 +245,16 @@ def test_an_own_module_that_the_code_comes_upon_in_two_ways(project):
     assert found.path == "model.__globals__['package_of_mine'].inside.SCALE"
 
 
+def test_own_modules_that_name_each_other(project):
+    """Whatever leads to them: each is looked into once on every way."""
+    inside = importlib.import_module("package_of_mine.inside")
+    inside.code, project.inside = project, inside
+    exec("def f(): return sys.modules[package_name].inside.code.inside.SCALE, inside.code", vars(project))
+    before = snapshot_model(project.f, own_modules=OWN)
+    inside.SCALE = 3
+    assert "inside.SCALE" in compare(before, snapshot_model(project.f, own_modules=OWN))[0].path
+
+
 def test_a_save_that_imports_an_own_module_leaves_the_original_as_it_was(project):
     session = Session(own_modules=("package_of_mine",), model=project.relative)
     calls_save.describe_state(session)
