@@ -126,6 +126,7 @@ class Reach:
         self._project, self._environment, self._typed = project, environment, typed
         self._imported = imported_before
         """Modules of the project that are imported where a function imports them itself: what is compared had them."""
+        self._builtins = added_builtins()
         self.reached: set[str] = set()
         """`module:name at its top`, of the project's classes and functions."""
         self._own: dict[Any, bool] = {}
@@ -255,7 +256,7 @@ class Reach:
             if name not in OF_THE_PLACE or bytecode.loads(code, name):  # else it is that of something else
                 self.enter(function.__globals__[name], f"{plain_name(str(function.__module__))}:{name}")
         self._enter_modules(function, path, [function.__globals__[name] for name in names])
-        for name, thing in added_builtins().items():
+        for name, thing in self._builtins.items():
             if name in mentioned and name not in function.__globals__ and bytecode.loads(code, name):
                 self.enter(thing, f"builtins:{name}")
         if not BY_TEXT.isdisjoint(mentioned):
