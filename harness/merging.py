@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecordsError
-from harness.records import Record, RecordWriter, read_records
+from harness.records import CAN_BE_TIMED, COSTS, OF_COSTS, Record, RecordWriter, read_records
 from harness.registry import ROOT
 from harness.report import read_environment
 
@@ -19,11 +19,14 @@ _OF_A_RUN = {"merged_from", "left_out", "elsewhere", "measured"}
 """What `environment.json` says of a run that was put together, beside the environment."""
 
 
-def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: bool = False) -> tuple[Path, list[str]]:
+def merge_runs(
+    folders: Sequence[Path], output: Path | None = None, replace: bool = False, keep_costs: bool = False
+) -> tuple[Path, list[str]]:
     """Write the records of all folders into a new one; returns it, and notes on what a reader should know.
 
     With `replace`, what two folders measured is taken from the later one. Of growth and the like, where one backend and
-    model have many records, it is taken as a whole.
+    model have many records, it is taken as a whole. With `keep_costs` too, the later one gives what came back alone: a
+    cell that was timed in an earlier one keeps these times, sizes and peaks, and the environment that they are of.
 
     The merged run has the id, with `-merged`, and the environment of the part with the most records, and the parts'
     ids; what was measured in another environment is told as `elsewhere`. A part that ended before it had a record is
@@ -46,6 +49,8 @@ def merge_runs(folders: Sequence[Path], output: Path | None = None, replace: boo
         parts[folder] = read.records
     if not parts:
         raise RecordsError("none of the parts has a record: " + "; ".join(notes), "Run at least one part to its end.")
+    if keep_costs:
+        notes += _keep_costs(parts)
     if replace:
         parts, told = _latest(parts)
         notes += told
@@ -99,6 +104,37 @@ def _check_apart(parts: dict[Path, list[Record]]) -> None:
                     "Merge the shards of one run: each cell is in one of them; or --replace the earlier one's.",
                 )
             seen[place] = folder
+
+
+def _keep_costs(parts: dict[Path, list[Record]]) -> list[str]:
+    """Give the cells of later parts the costs of earlier ones; a note on each part that has such cells.
+
+    Of a model that an earlier part timed, what it has no costs of has none: those of another run are beside no floor.
+    """
+    timed: dict[tuple[str, ...], Record] = {}
+    notes = []
+    for folder, records in parts.items():
+        before, models = timed.copy(), {record.model for record in timed.values()}
+        timed |= {_place(record)[:-1]: record for record in records
+                  if record.model not in models
+                  and (record.kind in OF_COSTS or (record.kind == "cell" and record.save_s))}  # fmt: skip
+        left = [record for record in records if record.kind not in OF_COSTS or record.model not in models]
+        kept = 0
+        for number, record in enumerate(left):
+            earlier = before.get(_place(record)[:-1]) if record.outcome in CAN_BE_TIMED else None
+            if record.kind == "cell" and record.model in models and (earlier or record.save_s):
+                names = (*COSTS, "environment_id") if earlier else COSTS
+                left[number] = dataclasses.replace(
+                    record, **{name: getattr(earlier or _NO_COSTS, name) for name in names}
+                )
+                kept += earlier is not None
+        parts[folder] = left
+        if kept:
+            notes.append(f"{kept} cells of {folder} keep the costs of an earlier part")
+    return notes
+
+
+_NO_COSTS = Record("", "", "", "")
 
 
 def _latest(parts: dict[Path, list[Record]]) -> tuple[dict[Path, list[Record]], list[str]]:

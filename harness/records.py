@@ -23,6 +23,9 @@ SCHEMA_VERSION = 1
 OUTCOMES = ("exact", "close", "partial", "mismatch", "unsupported", "failed", "crashed", "unavailable")
 """From best to worst, but for `mismatch`, which is the worst: it loaded, and is wrong."""
 
+CAN_BE_TIMED = ("exact", "close", "partial", "mismatch")
+"""What failed has no costs worth comparing."""
+
 STAGES = ("build", "save", "condition", "load", "preprocess", "forward", "postprocess", "compare", "score")
 """Where a cell stopped, in the order in which a cell goes through them."""
 
@@ -122,6 +125,11 @@ class Record:
 
 
 FIELDS = frozenset(item.name for item in dataclasses.fields(Record))
+_COSTS = ("save_", "load_", "first_", "floor_", "peak_", "written_", "dirtied_", "predictions_")
+COSTS = frozenset(name for name in FIELDS if name.startswith(_COSTS)) | {"too_noisy", "artifact_bytes"}
+"""The fields that timed rounds fill, and the size of what they wrote."""
+OF_COSTS = frozenset({"floor", "cold_start", "profile"})
+"""The kinds of record that belong to them."""
 
 
 class RecordWriter:

@@ -20,7 +20,7 @@ from harness import conditions, hash_seeds, interpreters, registry, templates, v
 from harness.code_ran import Edited
 from harness.interpreters import Interpreter
 from harness.process import Worker, WorkerDied, WorkerFailed
-from harness.records import Record
+from harness.records import CAN_BE_TIMED, Record
 from harness.saving import Saved
 from harness.staging import TEMPORARY, Stage, libraries_of
 
@@ -209,5 +209,5 @@ def record(run_id: str, saved: Saved, loaded: Loaded, model: str, condition: str
 
 
 def is_timeable(loaded: Loaded) -> bool:
-    """Whether the process lives and the model runs: what failed has no costs worth comparing."""
-    return loaded.worker is not None and loaded.result["outcome"] in ("exact", "close", "partial", "mismatch")
+    """Whether the process lives and the model runs."""
+    return loaded.worker is not None and loaded.result["outcome"] in CAN_BE_TIMED

@@ -61,6 +61,40 @@ def test_what_a_later_part_measured_replaces_the_earlier(tmp_path):
     assert {record.run_id for record in read_records(tmp_path / "d").records} == {records[0].run_id}
 
 
+def test_what_a_later_part_found_goes_with_the_costs_of_the_earlier(tmp_path):
+    old = [dataclasses.replace(record, environment_id="fast") for record in run(1)]
+    floor = dataclasses.replace(old[0], backend="floor", kind="floor", facts={"waiting_share": 0.1})
+    new = [
+        dataclasses.replace(record, environment_id="slow", life={"step": "equal"}, outcome="close") for record in run(2)
+    ]
+    untimed = dataclasses.replace(new[0], condition="notebook", save_s=[], load_s=[])
+    parts = [[*old[:2], floor], [*new, untimed, dataclasses.replace(floor, facts={"waiting_share": 0.9})]]
+    a, b = (write(tmp_path / name, part) for name, part in zip("ab", parts, strict=True))
+    merge = ["merge", str(a), str(b), "--replace", "--keep-costs", "--output", str(tmp_path / "c")]
+    result = CliRunner().invoke(main, merge)
+    assert result.exit_code == 0, result.output
+    assert f"Note: 2 cells of {b} keep the costs of an earlier part" in result.output
+    records = read_records(tmp_path / "c").records
+    assert [record.facts for record in records if record.kind == "floor"] == [floor.facts]
+    cells = [record for record in records if record.kind == "cell"]
+    assert len(cells) == len(new) + 1
+    for cell in cells:
+        assert cell.outcome == "close" and cell.life == {"step": "equal"}
+        costs = next(([*one.load_s], one.environment_id) for one in old if one.backend == cell.backend)
+        if cell.condition == "notebook" or cell.backend not in [one.backend for one in old[:2]]:
+            costs = ([], "slow")  # the earlier part did not time it
+        assert (cell.load_s, cell.environment_id) == costs
+
+
+def test_what_fails_now_has_no_costs_of_the_time_when_it_worked(tmp_path):
+    failed = dataclasses.replace(run(2)[0], outcome="failed", save_s=[], load_s=[])
+    a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", [failed])
+    merge = ["merge", str(a), str(b), "--replace", "--keep-costs", "--output", str(tmp_path / "c")]
+    assert CliRunner().invoke(main, merge).exit_code == 0
+    (cell,) = [one for one in read_records(tmp_path / "c").records if one.outcome == "failed"]
+    assert cell.save_s == cell.load_s == []
+
+
 def test_what_another_machine_measured_is_told(tmp_path):
     """Of one kind from two machines times cannot be compared; of a kind of its own they are told with their machine."""
     speed = dataclasses.replace(run(2)[0], kind="json_spec_speed", environment_id="other")

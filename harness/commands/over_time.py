@@ -137,15 +137,17 @@ def _interval(found) -> str:
 @click.argument("runs", nargs=-1, required=True, type=_folder)
 @click.option("--output", type=_folder, help="The new folder [default: reports/runs/<id>].")
 @click.option("--replace", is_flag=True, help="What two folders measured is taken from the later one.")
-def merge(runs: tuple[Path, ...], output: Path | None, replace: bool) -> None:
+@click.option("--keep-costs", is_flag=True, help="Then times, sizes and memory stay those of the earlier one.")
+def merge(runs: tuple[Path, ...], output: Path | None, replace: bool, keep_costs: bool) -> None:
     """Put the parts of a sharded run (folders) together into one run, and make its report.
 
-    With --replace, newer parts go into an older run: `roundtrip merge OLD NEW --replace`.
+    With --replace, newer parts go into an older run: `roundtrip merge OLD NEW --replace`. Where the newer machine was
+    slower or busier, --keep-costs takes from it what came back, and not how long it took.
     """
     from harness.merging import merge_runs
     from harness.report import write_report
 
-    folder, notes = merge_runs(runs, output, replace)
+    folder, notes = merge_runs(runs, output, replace, keep_costs)
     for note in notes:
         click.echo(f"Note: {note}")
     click.echo("\n".join(str(path) for path in write_report(folder)))
