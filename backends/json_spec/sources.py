@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import pkgutil
 import re
 import sys
 import sysconfig
@@ -106,7 +107,7 @@ class Source:
     @cached_property
     def finds_by_text(self) -> bool:
         """Whether it can have an import by a text: to look for one takes as long as all else."""
-        return any(way.encode() in self.data for way in (*BY_TEXT, "modules["))
+        return any(way.encode() in self.data for way in (*BY_TEXT, *_LISTS, "modules["))
 
     def digest(self, name: str) -> str | None:
         """The digest of a definition; None where there is no such name."""
@@ -380,6 +381,8 @@ def _targets(base: str, item: str | None, project: Project) -> list[tuple[str, s
 
 BY_TEXT = frozenset({"import_module", "resolve_name", "__import__"})
 """Functions that get a module by a text."""
+_LISTS = frozenset({"iter_modules", "walk_packages"})
+"""Functions of `pkgutil` that tell which modules a package has: plugins are found so."""
 _DOTTED = re.compile(r"\.*\w+(\.\w+)+(:[\w.]*)?|\.+\w+")
 
 
@@ -389,11 +392,15 @@ def imports_by_text(source: Source, project: Project, within: ast.AST | None = N
 
     The text is that one's argument, or what that begins with, or what a name stands for there; or it has a dot and
     stands anywhere in a file that names one of the functions. `__import__` as an attribute is not that of the module.
+    What lists the modules of a package of the project finds all that are in its folder.
     """
     asked: dict[str, str] = {}
     dotted: set[str] = set()
     ways: set[str] = set()
+    found: dict[str, str] = {}
     for node in ast.walk(source.tree if within is None else within):
+        if isinstance(node, ast.Call) and (way := _called(node.func)) in _LISTS:
+            found |= dict.fromkeys(_listed(node, source, project), way)
         ways |= {_called(node)} & BY_TEXT
         way, text = None, node
         if isinstance(node, ast.Call) and node.args:
@@ -407,14 +414,31 @@ def imports_by_text(source: Source, project: Project, within: ast.AST | None = N
         elif isinstance(node, ast.Constant) and begins and _DOTTED.fullmatch(begins):
             dotted.add(begins)
     asked = dict.fromkeys(dotted, min(ways, default="")) | asked if ways else asked
-    package = source.module if source.is_package else source.module.rpartition(".")[0]
-    found: dict[str, str] = {}
     for text, way in asked.items():
         with contextlib.suppress(ImportError, ValueError):  # relative to nothing
-            module = importlib.util.resolve_name(text.partition(":")[0], package).rstrip(".")
+            module = importlib.util.resolve_name(text.partition(":")[0], _package(source)).rstrip(".")
             if project.own(module) is not None:
                 found[module] = way
     return found
+
+
+def _package(source: Source) -> str:
+    return source.module if source.is_package else source.module.rpartition(".")[0]
+
+
+def _listed(call: ast.Call, source: Source, project: Project) -> list[str]:
+    """The modules of the project that are in the package whose `__path__`, or place, is an argument."""
+    packages = set()
+    for node in [part for argument in (*call.args, *call.keywords) for part in ast.walk(argument)]:
+        if isinstance(node, ast.Name) and node.id in ("__path__", "__file__"):
+            packages.add(_package(source))
+        elif isinstance(node, ast.Attribute) and node.attr == "__path__" and isinstance(node.value, ast.Name):
+            packages |= {f"{base}.{item}" if item else base for base, item in source.imported_as.get(node.value.id, ())}
+    found = []
+    for package in sorted(packages):
+        if (home := project.own(package)) is not None and home.is_package:
+            found += [f"{package}.{one.name}" for one in pkgutil.iter_modules([str(home.path.parent)])]
+    return [module for module in found if project.own(module) is not None]
 
 
 def _meant(node: ast.AST, source: Source, project: Project) -> ast.AST:

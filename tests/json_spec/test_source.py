@@ -352,6 +352,33 @@ def test_a_module_whose_name_stands_elsewhere(where, package, tmp_path):
         load(tmp_path / "a", trust=["pkg"])
 
 
+LISTS = {
+    "its own": ("", "import importlib, pkgutil\nfor one in pkgutil.iter_modules(__path__):\n"
+                "    importlib.import_module(f'{__name__}.{one.name}')\n"),
+    "another": ("from . import plugins\nimport importlib, pkgutil\nfor one in pkgutil.iter_modules(plugins.__path__, "
+                "plugins.__name__ + '.'):\n    importlib.import_module(one.name)\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", LISTS)
+def test_modules_that_are_found_by_a_list(where, package, tmp_path):
+    """Plugins that register themselves: an edit in one is told, and carried source cannot list modules."""
+    here, there = LISTS[where]
+    text = NET.format(top=f"from .registry import STEPS\n{here}from . import plugins", gives="STEPS['one'](x)")
+    (tmp_path / "pkg" / "plugins").mkdir()
+    one = "from ..registry import STEPS\ndef double(x): return x * 2\nSTEPS['one'] = double\n"
+    files = {"__init__": "", "registry": "STEPS = {}\n", "model": text, "plugins/__init__": there, "plugins/one": one}
+    folder = package(files)
+    made = importlib.import_module("pkg.model").Net()
+    with pytest.raises(UnsupportedModel, match=r"finds the module pkg\.plugins\.one by a text \(iter_modules\)"):
+        save(made, tmp_path / "b", bundle_source=True)
+    save(made, tmp_path / "a")
+    load(tmp_path / "a", trust=["pkg"])
+    (folder / "plugins" / "one.py").write_text(one.replace("* 2", "* 3"))
+    with pytest.raises(SourceDrift, match=r"pkg\.plugins\.one: double was edited"):
+        load(tmp_path / "a", trust=["pkg"])
+
+
 def private():
     """The names under which carried source runs."""
     return {name.partition(".")[0] for name in sys.modules if name.startswith("<json_spec")}
