@@ -51,6 +51,10 @@ _SOURCE = "Load the source that was saved, or say at load that the change is mea
 _FILES = "Read the file when the model is built and keep what it says in the model: code that travels leaves it behind."
 RULES = (
     Rule(_at("save", r"no GPU here", "unavailable"), "Try it on a machine with a GPU."),
+    Rule(
+        lambda record: record.outcome == "unavailable" and record.stage == "build",
+        "The condition does not suit the model's code, whatever the method: see what the message names.",
+    ),
     Rule(lambda record: record.outcome == "unavailable", "Install what the message names."),
     Rule(lambda record: record.outcome == "unsupported", "Change the named part of the model as the message says."),
     Rule(lambda record: record.outcome == "partial", _STAGES),

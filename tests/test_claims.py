@@ -168,6 +168,10 @@ def test_every_published_failure_has_a_remedy():
             cell(outcome="unavailable", stage="save", message="no GPU here, and this method does not write"),
             "with a GPU",
         ),
+        (
+            cell(outcome="unavailable", stage="build", message="this model's code does not run in a notebook"),
+            "not suit",
+        ),
         (cell(outcome="failed", stage="load", message="M.__init__() missing 1 required argument"), "by name"),
         (cell(outcome="failed", stage="load", message="Error(s) in loading state_dict for M"), "same modules"),
         (cell(outcome="failed", stage="load", message="the first argument must be callable"), "loading it again"),
