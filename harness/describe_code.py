@@ -219,7 +219,7 @@ def _moved(code: types.CodeType) -> dict[str, str]:
 
 def _instructions(code: types.CodeType, moved: dict[str, str]) -> tuple:
     does: Any = (code.co_code, code.co_names)
-    if bytecode.imports(code):  # a module called as an attribute is has its place in `co_names`, until classes move
+    if bytecode.imports(code):  # by names: a module and an attribute of one name have one place, until classes move
         does = [(step.opname, moved.get(step.argval, step.argrepr) if step.opcode in dis.hasname else step.arg)
                 for step in dis.get_instructions(code)]  # fmt: skip
     parts = (does, code.co_varnames, code.co_freevars, code.co_cellvars)

@@ -78,9 +78,10 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
         return missing, found | describe_reached.of_libraries(code, there, builder)
     there |= _imported_inside(function, builder)
     builder.libraries |= {module_of(part) for part in there.values()}
-    found = {_step(name): part for name, part in there.items() if not is_of_the_place(name, part)}
+    steps = {name: f"[{name!r}]" if name in function.__globals__ else _step(name) for name in there}
+    found = {steps[name]: part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there) | describe_beside.described(function, there, builder)
-    modules = {_step(name): part for name, part in there.items() if isinstance(part, types.ModuleType)}
+    modules = {steps[name]: part for name, part in there.items() if isinstance(part, types.ModuleType)}
     found |= _of_own_modules(function, code, modules, builder) | _of_the_environment(code, there) | _operators(code)
     found |= _codecs(code) | _can_import(code, builder)
     return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
@@ -125,7 +126,7 @@ def _beginnings(texts: set[str]) -> tuple[str, ...]:
 
 
 def _step(name: str) -> str:
-    """To a global, or to a module that the code imports: by the name that it had before its classes moved."""
+    """To a module that the code imports: by the name that it had before its classes moved."""
     return f"[{_home_of_moved(name)!r}]"
 
 

@@ -277,9 +277,8 @@ def _follow(path: Path, package: tuple[str, ...], classes: dict[str, set[str]]) 
         module = ".".join((*where, *filter(None, [node.module])))
         names = classes.get(module, set())
         if any(alias.name in names or (alias.name == "*" and names) for alias in node.names):
-            return ast.unparse(
-                ast.ImportFrom(f"{node.module}{MOVED}", node.names, node.level)
-            )  # which has the rest too
+            whole = ast.ImportFrom(f"{node.module}{MOVED}", node.names, node.level)  # the new module has the rest too
+            return ast.unparse(whole)
         aliases = [_moved(alias) if is_used(alias, f"{module}.{alias.name}") else alias for alias in node.names]
         return None if aliases == node.names else ast.unparse(ast.ImportFrom(node.module, aliases, node.level))
 

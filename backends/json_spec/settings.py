@@ -31,12 +31,14 @@ def _default_device() -> torch.device | None:
 
 def added_builtins() -> dict[str, Any]:
     """What a program put among the names that every module has, as `gettext.install()` its `_`: name -> it."""
-    return {name: thing for name, thing in vars(builtins).items() if not (name[:2] == "__" or _is_pythons(thing))}
+    return {name: thing for name, thing in vars(builtins).items()
+            if not (name[:2] == "__" or name in _CONSTANTS or _is_pythons(thing))}  # fmt: skip
+
+
+_CONSTANTS = frozenset(["None", "True", "False", "Ellipsis", "NotImplemented"])
 
 
 def _is_pythons(thing: Any) -> bool:
-    if thing is None or thing is Ellipsis or thing is NotImplemented or isinstance(thing, bool):
-        return True
     made_in = type(thing) if type(thing).__module__ == "_sitebuiltins" else thing  # `exit` and `help` are objects
     return getattr(made_in, "__module__", None) in ("builtins", "io", "_io", "_sitebuiltins")
 

@@ -222,6 +222,17 @@ def test_an_own_module_that_was_imported_in_the_meantime(project, name):
     assert compare(before, snapshot_model(function, own_modules=OWN, imported=every)) == []
 
 
+def test_a_global_whose_name_ends_as_that_of_a_moved_module(project):
+    project.SCALE, project.SCALE_moved = 1, 2
+    exec("def f(): return SCALE + SCALE_moved", vars(project))
+    before = snapshot_model(project.f, own_modules=OWN)
+    for name in ("SCALE", "SCALE_moved"):
+        setattr(project, name, 3)
+        (found,) = compare(before, snapshot_model(project.f, own_modules=OWN))
+        assert found.path == f"model.__globals__['{name}']"
+        before = snapshot_model(project.f, own_modules=OWN)
+
+
 def test_of_an_own_module_whose_names_are_taken_these_count(project):
     inside = importlib.import_module("package_of_mine.inside")
     before = snapshot_model(project.taken, own_modules=OWN)

@@ -25,7 +25,7 @@ OTHERWISE = {
     "numpy.get_printoptions()": settings.SETTINGS["numpy.get_printoptions()"].at_start | {"precision": 2},
     "decimal.getcontext().prec": 2,
     "decimal.getcontext().rounding": decimal.ROUND_UP,
-    "names added to builtins": {"_": str.upper},
+    "names added to builtins": {"_": str.upper, "DEBUG": True},
 }
 
 NEEDS = {
