@@ -23,7 +23,7 @@ from _abc import _get_dump
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import bytecode, bytecode_check, describe_asked, describe_caches, describe_globals
+from harness import bytecode, bytecode_check, describe_asked, describe_caches, describe_globals, looked_up
 from harness.project_edits import MOVED
 from harness.snapshot_attributes import added, attributes
 
@@ -168,7 +168,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     node = builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
     if builder.state:
         builder.asked |= describe_asked.asked(node["code"]["names"])
-        builder.read |= {*node["code"]["names"], *describe_globals.texts(value)}
+        builder.read |= {*node["code"]["names"], *looked_up.texts(value.__code__)}
         builder.functions.append((value, node))
         builder.hashes = builder.hashes or bytecode.hashes(value.__code__)
         describe_asked.of_code(value, node, builder)

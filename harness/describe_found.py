@@ -25,7 +25,7 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness import bytecode, describe_caches, describe_globals, describe_paths, library_settings
+from harness import bytecode, describe_caches, describe_globals, describe_imports, describe_paths, library_settings
 from harness.snapshot_graph import GIVEN_AGAIN
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def add(builder: Builder, nodes: list[dict]) -> None:
     rebound = {name for function, _ in builder.functions for name in describe_globals.written(function, builder)}
     for function, node in builder.functions:
         _extend(node, builder.named(describe_globals.by_data(function, texts), ".__globals__"))
-        if describe_globals.imports(function.__code__):
+        if describe_imports.imports(function.__code__):
             _extend(node, builder.named(describe_globals.imported_late(function, builder), ".__globals__"))
-            _extend(node, builder.named(describe_globals.importable(function, builder), ".__globals__"))
+            _extend(node, builder.named(describe_imports.importable(function, builder), ".__globals__"))
         if rebound:
             _extend(node, builder.named(_variables(function, rebound, builder), ".<variables>"))
     if not describe_paths.WAYS.isdisjoint(builder.read):

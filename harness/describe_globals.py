@@ -13,7 +13,6 @@ from __future__ import annotations
 import builtins
 import codecs
 import contextlib
-import functools
 import importlib.machinery
 import importlib.util
 import operator
@@ -22,33 +21,21 @@ import pathlib
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Set
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Set
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import bytecode, describe_beside, describe_reached
-from harness.project_edits import MOVED
+from harness import bytecode, describe_beside, describe_imports, describe_reached, looked_up
+from harness.looked_up import ENVIRONMENT, EVALUATES, IMPORTS, TO_GLOBALS, TO_MODULES
 from harness.snapshot_attributes import module_of
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
 
-_BUILTIN_WAYS = frozenset("globals vars getattr eval exec __import__".split())  # noqa: SIM905
-_ENVIRONMENT = frozenset({"environ", "getenv", "environb", "expandvars"})
-_OTHER_WAYS = _ENVIRONMENT | {"__globals__", "import_module", "getmodule", "attrgetter"}
-_EVALUATES = frozenset({"eval", "exec"})
-_OF_WORDS = _EVALUATES | {"attrgetter"}
-"""Ways of which a text has several names."""
-_IMPORTS = frozenset({"import_module", "__import__"})
-_TO_MODULES = frozenset({"modules", "import_module", "__import__", "getmodule"})
-"""Ways to one of the user's modules that is no global of the code."""
-_TO_GLOBALS = _EVALUATES | {"globals", "__globals__"}
-"""Ways to a global of the code, wherever its module is: a copy by value has globals of its own."""
 _NAMES_ITSELF = frozenset({"__name__", "__module__", "__package__", "__spec__"})
 _ITSELF = "['__name__']"
 """The code's own module in a path, whatever its name."""
-_WORD = re.compile(r"\w+")
 _BARE = 10
 """A module without content has as many names, `__name__` and its like."""
 _CODECS = frozenset({"encode", "decode", "open", "lookup", "lookup_error", "read_text", "write_text", "getencoder"})
@@ -76,113 +63,27 @@ def described(function: types.FunctionType, builder: Builder) -> tuple[list[str]
         found = {f"[{name!r}]": part for name, part in there.items()
                  if _is_own_code(part, builder) or describe_reached.holds_contents(part)}  # fmt: skip
         return missing, found | describe_reached.of_libraries(code, there, builder)
-    there |= _imported_inside(function, builder)
+    there |= describe_imports.inside(function, builder)
     builder.libraries |= {module_of(part) for part in there.values()}
-    steps = {name: f"[{name!r}]" if name in function.__globals__ else _step(name) for name in there}
+    steps = {name: f"[{name!r}]" if name in function.__globals__ else describe_imports.step(name) for name in there}
     found = {steps[name]: part for name, part in there.items() if not is_of_the_place(name, part)}
     found |= _that_are_files(there) | describe_beside.described(function, there, builder)
     modules = {steps[name]: part for name, part in there.items() if isinstance(part, types.ModuleType)}
     found |= _of_own_modules(function, code, modules, builder) | _of_the_environment(code, there) | _operators(code)
     found |= _codecs(code) | _can_import(code, builder)
-    return missing, found | describe_reached.of_libraries(code, there, builder, _texts(code))
+    return missing, found | describe_reached.of_libraries(code, there, builder, looked_up.texts(code[0]))
 
 
 def _names(function: types.FunctionType, code: list[types.CodeType]) -> set[str]:
     """The globals that the code loads, or names in a text where it looks names up; those that begin as a text that ends
     in `_`."""
     names = bytecode.read(function.__code__, "LOAD_GLOBAL") | bytecode.read(function.__code__, "LOAD_NAME")
-    texts = _texts(code)
-    if _ways(function.__code__) & _TO_GLOBALS:
+    texts = looked_up.texts(code[0])
+    if looked_up.ways(function.__code__) & TO_GLOBALS:
         names |= {text for text in texts if text in function.__globals__}
-    if (beginnings := _beginnings(texts)) and _ways(function.__code__) & {"globals", "vars"}:
+    if (beginnings := looked_up.beginnings(texts)) and looked_up.ways(function.__code__) & {"globals", "vars"}:
         names |= {name for name in function.__globals__ if name.startswith(beginnings)}
     return names
-
-
-@functools.lru_cache(maxsize=4096)
-def _ways(code: types.CodeType) -> frozenset[str]:
-    """What in the code looks something up by a text; `self.eval()` and `self.modules()` are none of it."""
-    loaded = bytecode.read(code, "LOAD_GLOBAL") | bytecode.read(code, "LOAD_NAME")
-    names = {name for part in bytecode.with_inner(code) for name in part.co_names}
-    ways = (loaded & _BUILTIN_WAYS) | (names & _OTHER_WAYS)
-    return ways | ({"modules"} if "modules" in loaded or {"sys", "modules"} <= names else set())
-
-
-def _texts(code: list[types.CodeType]) -> set[str]:
-    """The texts in code that may look something up by them, and the words of those that are code."""
-    ways = _ways(code[0])
-    if not ways:
-        return set()
-    texts = {constant for part in code for constant in part.co_consts if isinstance(constant, str)}
-    return texts | (_words(texts) if ways & _OF_WORDS else set())
-
-
-def _words(texts: Iterable[str]) -> set[str]:
-    return {word for text in texts for word in _WORD.findall(text)}
-
-
-def _beginnings(texts: set[str]) -> tuple[str, ...]:
-    return tuple(text for text in texts if len(text) > 1 and text.endswith("_") and not text.startswith("_"))
-
-
-def _step(name: str) -> str:
-    """To a module that the code imports: by the name that it had before its classes moved."""
-    return f"[{_home_of_moved(name)!r}]"
-
-
-def _home_of_moved(name: str) -> str:
-    return name.removesuffix(MOVED)
-
-
-class _Import(NamedTuple):
-    """How the code imports a module itself."""
-
-    stated: bool
-    """By a statement, not by a text."""
-    parts: frozenset[str] | None
-    """The names that it takes of the module; None: it has the module itself, and may read any."""
-
-
-def _imported_inside(function: types.FunctionType, builder: Builder) -> dict[str, types.ModuleType]:
-    """The modules that the code imports itself, as far as they are imported.
-
-    Of the user's those alone that were imported when the original was described: whatever imported one since (saving or
-    loading it does), the code finds what it would have found. Of code that runs from an artifact none: what the process
-    has under the name is another module than its importer gives, see `imported_late`.
-    """
-    of_an_artifact = _importer(function) is not builtins.__import__
-    names = [name for name, one in _imported_names(function, builder).items()
-             if not builder.is_own(name) or ((not builder.imported or _home_of_moved(name) in builder.imported)
-                                             and not (one.stated and of_an_artifact))]  # fmt: skip
-    return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
-
-
-def _imported_names(function: types.FunctionType, builder: Builder) -> dict[str, _Import]:
-    """The modules that the code imports itself, by their full names."""
-    names = [("." * level + name, parts, True) for level, name, parts in bytecode.imports(function.__code__)]
-    if _ways(function.__code__) & _IMPORTS:
-        of_its_own = "import_module" not in _ways(function.__code__)  # `__import__`, as the code finds it
-        names += [(text, (), of_its_own) for text in texts(function)]
-    if not names:
-        return {}
-    space = function.__globals__
-    home = space.get("__package__") or (space.get("__name__") or "").rpartition(".")[0]
-    found: dict[str, _Import] = {}
-    for name, parts, stated in names:
-        with contextlib.suppress(ImportError):  # relative to nothing
-            full = builder.bare_name(importlib.util.resolve_name(name, home))
-            inner = [f"{full}.{part}" for part in parts] if builder.is_own(full) else []
-            for module, taken in ((full, frozenset(parts) or None), *((one, None) for one in inner)):
-                first = found.setdefault(module, _Import(stated, taken))
-                both = None if first.parts is None or taken is None else first.parts | taken
-                found[module] = first._replace(parts=both)
-    return found
-
-
-@functools.lru_cache(maxsize=4096)
-def imports(code: types.CodeType) -> bool:
-    """Whether the code imports a module itself, by a statement or by a text."""
-    return bool(bytecode.imports(code)) or bool(_ways(code) & _IMPORTS)
 
 
 def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, Any]:
@@ -193,94 +94,41 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
     if not builder.imported:
         return {}
     there = {}
-    names = {name: (_step(name), one.stated) for name, one in _imported_names(function, builder).items()}
+    named = describe_imports.named(function, builder)
+    names = {name: (describe_imports.step(name), one.stated) for name, one in named.items()}
     if _imports_itself(function.__code__):
         names[function.__globals__.get("__name__")] = (_ITSELF, False)
     for name, (path, stated) in names.items():
-        if (
-            _home_of_moved(name) in builder.imported
-            and (module := _imported(name, function, builder, stated)) is not None
-        ):
-            there[path] = module
+        if describe_imports.before_moving(name) in builder.imported:
+            module = describe_imports.module(name, function, builder, stated)
+            there |= {} if module is None else {path: module}
     return _of_own_modules(function, list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
 
 
-def importable(function: types.FunctionType, builder: Builder) -> dict[str, int]:
-    """How many of the user's modules the code, which imports them itself, would find: a copy may be alone.
-
-    Their names are left out, for they may have others where the copy is. What runs from an artifact imports them: its
-    importer can be asked in no other way.
-    """
-    names = {name: one for name, one in _imported_names(function, builder).items() if builder.is_own(name)}
-    if not names:
-        return {}
-    of_an_artifact = _importer(function) is not builtins.__import__
-    found = [name for name, one in names.items()
-             if name in sys.modules or (_imported(name, function, builder) is not None if of_an_artifact and one.stated
-                                        else is_findable(name))]  # fmt: skip
-    return {".import <own>": len(found)} if found else {}
-
-
-def is_findable(name: str) -> bool:
-    """Whether a module is found where it would be looked for, without importing what it is in."""
-    where, steps = None, name.split(".")
-    for place in range(len(steps)):
-        full = ".".join(steps[: place + 1])
-        if place and where is None:
-            return False
-        if full in sys.modules:
-            where = getattr(sys.modules[full], "__path__", None)
-        elif (spec := importlib.machinery.PathFinder.find_spec(full, where)) is not None:
-            where = spec.submodule_search_locations
-        else:
-            return False
-    return True
-
-
-def _imported(
-    name: str, function: types.FunctionType, builder: Builder, stated: bool = True
-) -> types.ModuleType | None:
-    """The module, imported as the function does by a statement or by a text.
-
-    What the importer of an artifact has imported already, it alone knows.
-    """
-    importer = _importer(function) if stated else builtins.__import__
-    if importer is not builtins.__import__ or name not in sys.modules:
-        builder.will_import(name)
-    with contextlib.suppress(Exception):  # the user's code; or it is not there
-        return importer(name, function.__globals__, None, ("__name__",))
-    return None
-
-
 def _imports_itself(code: types.CodeType) -> bool:
-    return bool(_ways(code) & _IMPORTS) and "__name__" in bytecode.read(code, "LOAD_GLOBAL")
+    return bool(looked_up.ways(code) & IMPORTS) and "__name__" in bytecode.read(code, "LOAD_GLOBAL")
 
 
 def _finds_itself(function: types.FunctionType, code: list[types.CodeType]) -> bool:
     """Whether the code may look up its own module: an import has to be told which."""
-    if _ways(code[0]) & _TO_MODULES - _IMPORTS:
+    if looked_up.ways(code[0]) & TO_MODULES - IMPORTS:
         return True
     names = {name for part in code for name in part.co_names}
-    return bool(names & _NAMES_ITSELF) or function.__globals__.get("__name__") in _texts(code)
-
-
-def _importer(function: types.FunctionType) -> Callable[..., types.ModuleType]:
-    """What `import` calls in the function: code from an artifact has an importer of its own."""
-    space = function.__globals__.get("__builtins__", builtins)
-    return (space if isinstance(space, dict) else vars(space))["__import__"]
+    return bool(names & _NAMES_ITSELF) or function.__globals__.get("__name__") in looked_up.texts(code[0])
 
 
 def _of_own_modules(
     function: types.FunctionType, code: list[types.CodeType], modules: dict[str, types.ModuleType], builder: Builder
 ) -> dict[str, Any]:
     """What the code reads of the user's other modules, by their paths: `settings.SCALE`, `package.settings.SCALE`."""
-    texts = _texts(code)
+    texts = looked_up.texts(code[0])
     names = {name for part in code for name in part.co_names} | texts
-    beginnings = _beginnings(texts) if _ways(code[0]) & {"getattr", "vars"} else ()
-    taken = {_step(name): one.parts for name, one in _imported_names(function, builder).items()
+    beginnings = looked_up.beginnings(texts) if looked_up.ways(code[0]) & {"getattr", "vars"} else ()
+    named = describe_imports.named(function, builder)
+    taken = {describe_imports.step(name): one.parts for name, one in named.items()
              if one.parts is not None and name not in function.__globals__}  # fmt: skip
     left = [(path, path, module) for path, module in modules.items()]
-    if _ways(code[0]) & _TO_MODULES:  # `sys.modules[__name__].SCALE`
+    if looked_up.ways(code[0]) & TO_MODULES:  # `sys.modules[__name__].SCALE`
         home = _home_of(function)
         others = [module for module in own_modules(builder) if module not in home]
         left += [(".<own>", ".<own>", module) for module in others]
@@ -297,7 +145,7 @@ def _of_own_modules(
         for key in sorted(taken.get(path, names) & vars(module).keys() | begun):
             part = vars(module)[key]
             if isinstance(part, types.ModuleType):
-                if path in taken and _step(part.__name__) in modules:
+                if path in taken and describe_imports.step(part.__name__) in modules:
                     continue  # `from package import module` imports both
                 if _was_imported(part, builder):
                     left.append((way, f"{path}.{key}", part))
@@ -342,29 +190,24 @@ def _is_there(name: str) -> bool:
         return name in sys.modules
 
 
-def texts(function: types.FunctionType) -> set[str]:
-    """Those in the code by which it may look something up."""
-    return _texts(list(bytecode.with_inner(function.__code__)))
-
-
 def by_data(function: types.FunctionType, texts: Set[str]) -> dict[str, Any]:
     """The globals and variables of the environment that the code may find by one of these texts, which are data."""
-    ways = _ways(function.__code__)
+    ways = looked_up.ways(function.__code__)
     found: dict[str, Any] = {}
-    words = _words(texts) if ways & _EVALUATES else texts
-    spaces = [("[{!r}]", function.__globals__)] if ways & _TO_GLOBALS else []
-    spaces += [(f"{_ITSELF}.{{}}", vars(home)) for home in _home_of(function)] if ways & _TO_MODULES else []
+    words = looked_up.words(texts) if ways & EVALUATES else texts
+    spaces = [("[{!r}]", function.__globals__)] if ways & TO_GLOBALS else []
+    spaces += [(f"{_ITSELF}.{{}}", vars(home)) for home in _home_of(function)] if ways & TO_MODULES else []
     for path, space in spaces:
         named = {name: space[name] for name in words & space.keys()}
         found |= {path.format(name): part for name, part in named.items() if not is_of_the_place(name, part)}
-    if ways & _ENVIRONMENT:
+    if ways & ENVIRONMENT:
         found |= {f".os.environ[{name!r}]": os.environ[name] for name in texts & os.environ.keys()}
     return found
 
 
 def looks_up(function: types.FunctionType) -> bool:
     """Whether the code may find a global, or a variable of the environment, by a text."""
-    return bool(_ways(function.__code__) & (_TO_GLOBALS | _TO_MODULES | _ENVIRONMENT))
+    return bool(looked_up.ways(function.__code__) & (TO_GLOBALS | TO_MODULES | ENVIRONMENT))
 
 
 def loaded(function: types.FunctionType) -> frozenset[str]:
@@ -401,11 +244,11 @@ def modules_known(function: types.FunctionType, builder: Builder) -> dict[str, t
 
 def _of_the_environment(code: list[types.CodeType], there: dict[str, Any]) -> dict[str, Any]:
     """The variables that a text names, in the code or a global, and those that begin as a text that ends in `_`."""
-    if not _ways(code[0]) & _ENVIRONMENT:
+    if not looked_up.ways(code[0]) & ENVIRONMENT:
         return {}
-    texts = _texts(code) | {value for value in there.values() if type(value) is str}
-    names = texts | {word for text in texts if "$" in text for word in _WORD.findall(text)}
-    beginnings = _beginnings(texts)
+    texts = looked_up.texts(code[0]) | {value for value in there.values() if type(value) is str}
+    names = texts | looked_up.words(text for text in texts if "$" in text)
+    beginnings = looked_up.beginnings(texts)
     return {
         f".os.environ[{name!r}]": value
         for name, value in sorted(os.environ.items())
