@@ -73,6 +73,9 @@ KINDS = {
 requires_grad, parameter, inference, maxlen, mode, position, ..."""
 
 
+_SAID = {"globals": "the names that it cannot find:"}
+"""What a message says for a word that would mean something else there."""
+
 _SHAPING = frozenset({"dtype", "shape", "layout", "qscheme", "mode", "size", "length", "typecode"})
 """Facts without which values cannot be compared one by one."""
 
@@ -219,7 +222,7 @@ class _Comparer:
             was, now = old.get(word), new.get(word)
             if was != now or type(was) is not type(now):
                 text = f"was {shown(was)}, is now {shown(now)}"
-                yield Difference(str(path), word, text if word == "value" else f"{word} {text}")
+                yield Difference(str(path), word, text if word == "value" else f"{_SAID.get(word, word)} {text}")
                 comparable = comparable and word not in _SHAPING
         return comparable
 

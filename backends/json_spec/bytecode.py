@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from backends.json_spec.holding import shown
-from backends.json_spec.sources import BY_TEXT
+from backends.json_spec.imports_by_text import BY_TEXT
 
 
 def names(code: types.CodeType) -> set[str]:

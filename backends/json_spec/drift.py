@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from backends.json_spec.definitions import definitions
 from backends.json_spec.digests import check_file
 from backends.json_spec.errors import ArtifactError, SourceDrift, SourceDriftWarning
 from backends.json_spec.files import DEFINITIONS, read_file
-from backends.json_spec.sources import ALWAYS, Project, definitions, is_installed, locate
+from backends.json_spec.sources import ALWAYS, Project, is_installed, locate
 from backends.json_spec.text import parse, render
 from backends.json_spec.trust import is_trusted
 

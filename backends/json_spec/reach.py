@@ -26,10 +26,11 @@ import torch
 from backends.json_spec import bytecode, script
 from backends.json_spec.bundle import Bundle, is_private, plain_name
 from backends.json_spec.holding import ATOMS, LENGTH, held, named, shown
+from backends.json_spec.imports_by_text import BY_TEXT
 from backends.json_spec.layouts import COMPRESSED
 from backends.json_spec.regions import plain_bytes
 from backends.json_spec.settings import added_builtins
-from backends.json_spec.sources import BY_TEXT, Project, is_library
+from backends.json_spec.sources import Project, is_library
 
 QUIET = frozenset(
     (  # noqa: SIM905

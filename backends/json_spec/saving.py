@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from backends.json_spec import bundle, cell_values, datafiles, drift, files, imported, script
+from backends.json_spec import bundle, cell_values, datafiles, drift, files, imported, imports_by_text, script
+from backends.json_spec.definitions import imports
 from backends.json_spec.digests import SHA256, digest_named, digests_text, sha256
 from backends.json_spec.errors import ArtifactError, Unsupported, refuse
 from backends.json_spec.loading import MEMBERS, Artifact, collector_paused
 from backends.json_spec.regions import Region
-from backends.json_spec.sources import Project, imports, imports_by_text
+from backends.json_spec.sources import Project
 from backends.json_spec.sums import sums_text
 from backends.json_spec.tensors import layout, write
 from backends.json_spec.text import canonical, render
@@ -257,7 +258,7 @@ def _carried(names: set[str], project: Project) -> dict[str, bytes]:
         carried[bundle.file_of(module, source.is_package)] = source.data
         carried |= {f"{files.SOURCE}/{name}": path.read_bytes() for name, path in datafiles.files(source).items()}
         queue += [module.rpartition(".")[0], *imports(source, project)]
-        for name, way in imports_by_text(source, project).items():
+        for name, way in imports_by_text.found(source, project).items():
             if way != "__import__":  # of which carried modules have one of their own
                 raise Unsupported(
                     f"{source.path.name} finds the module {name} by a text ({way}), which carried source cannot, as "

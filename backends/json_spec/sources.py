@@ -1,21 +1,15 @@
-"""The source of the user's classes and functions: where it is, what it reaches, and its digests.
+"""The source of the user's modules: where it is, what a file defines and imports, and the digests of its definitions.
 
-What is digested is each definition that the model's classes and functions can reach: themselves, and every name at the
-top of a module that they mention, through the imports of the same project. A change elsewhere in a file is none of the
-model's business. A definition's digest is that of its tokens: comments, docstrings, blank lines and where a line is
-broken do not count, everything else does. It is the same under every Python version.
+A definition's digest is that of its tokens: comments, docstrings, blank lines and where a line is broken do not count,
+everything else does. It is the same under every Python version.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
-import importlib.util
 import io
 import os
-import pkgutil
-import re
 import sys
 import sysconfig
 import tokenize
@@ -28,9 +22,6 @@ from typing import Any
 
 ALWAYS = "*"
 """What a module does beside defining names, such as patching a class."""
-LOADED = ""
-"""Stands for the import of a module by another one, which does what the module always does and whatever that needs."""
-
 LAYOUT = {tokenize.NEWLINE: "\n", tokenize.INDENT: "\t", tokenize.DEDENT: "\b"}
 """How tokens without a text of their own count."""
 
@@ -103,11 +94,6 @@ class Source:
         for base, item, here in self.imported(self.tree):
             found.setdefault(here, []).append((base, item))
         return found
-
-    @cached_property
-    def finds_by_text(self) -> bool:
-        """Whether it can have an import by a text: to look for one takes as long as all else."""
-        return any(way.encode() in self.data for way in (*BY_TEXT, *_LISTS, "modules["))
 
     def digest(self, name: str) -> str | None:
         """The digest of a definition; None where there is no such name."""
@@ -306,172 +292,3 @@ class Project:
         """The source of a module that belongs to the project."""
         source = self.source(module) if module else None
         return source if source is not None and source.root in self.roots and not is_library(source.path) else None
-
-
-def definitions(names: Iterable[str], project: Project) -> dict[str, dict[str, str]]:
-    """Module -> name at its top -> digest, for everything that the named classes and functions reach, sorted."""
-    queue = [(module, qualname.partition(".")[0]) for module, _, qualname in (name.partition(":") for name in names)]
-    found: dict[tuple[str, str], str] = {}
-    seen: set[tuple[str, str]] = set()
-    while queue:
-        module, name = queue.pop()
-        source = project.source(module)
-        if (module, name) in seen or source is None or (digest := source.digest(name or ALWAYS)) is None:
-            continue
-        seen.add((module, name))
-        found[module, name or ALWAYS] = digest
-        statements = source.statements[name or ALWAYS]
-        if name == LOADED:
-            queue += [(inner, LOADED) for inner in _loaded_with(source, project)]
-            statements = [one for one in statements if not isinstance(one, ast.ImportFrom)]  # `*` only gives names
-        queue += [(module, LOADED), (module, ALWAYS if name else LOADED)]
-        for statement in statements:
-            queue += [(module, used) for used in _used(statement) if used in source.statements]
-            for base, item, _ in source.imported(statement):
-                queue += _targets(base, item, project)
-            for inner in imports_by_text(source, project, statement) if source.finds_by_text else ():
-                queue += _targets(inner, None, project)
-    tree: dict[str, dict[str, str]] = {}
-    for module, name in sorted(found):
-        tree.setdefault(module, {})[name] = found[module, name]
-    return tree
-
-
-def _loaded_with(source: Source, project: Project) -> Iterator[str]:
-    """The modules of the project that are imported when one is: the packages that it lies in, and what it imports."""
-    parts = source.module.split(".")
-    yield from (name for n in range(1, len(parts)) if project.own(name := ".".join(parts[:n])) is not None)
-    for statement in source.top:
-        for base, item, _ in source.imported(statement, outside_definitions):
-            if project.own(base) is not None:
-                yield base
-            elif base and project.source(base) is not None:  # a library's
-                continue
-            if item is not None and project.own(f"{base}.{item}") is not None:
-                yield f"{base}.{item}"
-
-
-def _used(statement: ast.AST) -> set[str]:
-    """The names that a statement mentions."""
-    used, left = set(), [statement]
-    while left:  # as `ast.walk`, in half the time: this is much of what a save of a small model does
-        node = left.pop()
-        if type(node) is ast.Name:
-            used.add(node.id)
-            continue
-        for name in node._fields:
-            part = getattr(node, name, None)
-            if isinstance(part, list):
-                left += [one for one in part if isinstance(one, ast.AST)]
-            elif isinstance(part, ast.AST):
-                left.append(part)
-    return used
-
-
-def _targets(base: str, item: str | None, project: Project) -> list[tuple[str, str]]:
-    """The definitions that an import reaches: one name, or a whole module."""
-    if item not in (None, "*"):
-        source = project.own(base)
-        if source is not None and item in source.statements:
-            return [(base, item), (base, ALWAYS)]
-        base = f"{base}.{item}"
-    source = project.own(base)
-    return [(base, name) for name in source.statements] if source is not None else []
-
-
-BY_TEXT = frozenset({"import_module", "resolve_name", "__import__"})
-"""Functions that get a module by a text."""
-_LISTS = frozenset({"iter_modules", "walk_packages"})
-"""Functions of `pkgutil` that tell which modules a package has: plugins are found so."""
-_DOTTED = re.compile(r"\.*\w+(\.\w+)+(:[\w.]*)?|\.+\w+")
-
-
-def imports_by_text(source: Source, project: Project, within: ast.AST | None = None) -> dict[str, str]:
-    """The modules of the project that a file, or a statement in it, finds by a text -> the function by which it does,
-    or `modules` of `sys`.
-
-    The text is that one's argument, or what that begins with, or what a name stands for there; or it has a dot and
-    stands anywhere in a file that names one of the functions. `__import__` as an attribute is not that of the module.
-    What lists the modules of a package of the project finds all that are in its folder.
-    """
-    asked: dict[str, str] = {}
-    dotted: set[str] = set()
-    ways: set[str] = set()
-    found: dict[str, str] = {}
-    for node in ast.walk(source.tree if within is None else within):
-        if isinstance(node, ast.Call) and (way := _called(node.func)) in _LISTS:
-            found |= dict.fromkeys(_listed(node, source, project), way)
-        ways |= {_called(node)} & BY_TEXT
-        way, text = None, node
-        if isinstance(node, ast.Call) and node.args:
-            way, text = _called(node.func), _meant(node.args[0], source, project)
-        elif isinstance(node, ast.Subscript):
-            way, text = _called(node.value), node.slice
-        begins = _begins(text)
-        if begins and way in (BY_TEXT if isinstance(node, ast.Call) else {"modules"}):
-            is_own = not isinstance(getattr(node, "func", None), ast.Attribute)
-            asked[begins] = way if is_own or way != "__import__" else f"builtins.{way}"
-        elif isinstance(node, ast.Constant) and begins and _DOTTED.fullmatch(begins):
-            dotted.add(begins)
-    asked = dict.fromkeys(dotted, min(ways, default="")) | asked if ways else asked
-    for text, way in asked.items():
-        with contextlib.suppress(ImportError, ValueError):  # relative to nothing
-            module = importlib.util.resolve_name(text.partition(":")[0], _package(source)).rstrip(".")
-            if project.own(module) is not None:
-                found[module] = way
-    return found
-
-
-def _package(source: Source) -> str:
-    return source.module if source.is_package else source.module.rpartition(".")[0]
-
-
-def _listed(call: ast.Call, source: Source, project: Project) -> list[str]:
-    """The modules of the project that are in the package whose `__path__`, or place, is an argument."""
-    packages = set()
-    for node in [part for argument in (*call.args, *call.keywords) for part in ast.walk(argument)]:
-        if isinstance(node, ast.Name) and node.id in ("__path__", "__file__"):
-            packages.add(_package(source))
-        elif isinstance(node, ast.Attribute) and node.attr == "__path__" and isinstance(node.value, ast.Name):
-            packages |= {f"{base}.{item}" if item else base for base, item in source.imported_as.get(node.value.id, ())}
-    found = []
-    for package in sorted(packages):
-        if (home := project.own(package)) is not None and home.is_package:
-            found += [f"{package}.{one.name}" for one in pkgutil.iter_modules([str(home.path.parent)])]
-    return [module for module in found if project.own(module) is not None]
-
-
-def _meant(node: ast.AST, source: Source, project: Project) -> ast.AST:
-    """An expression; or the text that it stands for, where that is a name at the top of this module or another one."""
-    text = source.text_of(node.id) if isinstance(node, ast.Name) else None
-    named = node.value if isinstance(node, ast.Attribute) else node
-    if text is None and isinstance(named, ast.Name):
-        for base, item in source.imported_as.get(named.id, ()):
-            module, name = (base, item) if named is node else (f"{base}.{item}" if item else base, node.attr)
-            found = project.own(module) if name is not None else None
-            text = found.text_of(name) if found is not None else text
-    return node if text is None else ast.Constant(text)
-
-
-def _begins(node: ast.AST) -> str | None:
-    """The text that an expression is, or begins with: `"plugins."` of `"plugins." + name`."""
-    while isinstance(node, ast.BinOp):
-        node = node.left
-    if isinstance(node, ast.JoinedStr) and node.values:
-        node = node.values[0]
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def _called(node: ast.AST) -> str:
-    """The last part of a name: `import_module` of `importlib.import_module`."""
-    return getattr(node, "attr", getattr(node, "id", getattr(node, "name", None))) or ""
-
-
-def imports(source: Source, project: Project) -> set[str]:
-    """The modules of the project that a file imports anywhere in it, and the packages that they lie in."""
-    found = set()
-    for base, item, _ in source.imported(source.tree):
-        for module in (base, f"{base}.{item}"):
-            parts = module.split(".")
-            found |= {name for n in range(len(parts)) if project.own(name := ".".join(parts[: n + 1])) is not None}
-    return found

@@ -16,13 +16,12 @@ import pytest
 import torch
 
 from backends.json_spec import bytecode, forked, imported, load, reach, save, settings, sources
+from backends.json_spec.definitions import definitions, imports
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.sources import (
     ALWAYS,
     Project,
     Source,
-    definitions,
-    imports,
     is_installed,
     is_library,
     is_main_guard,
