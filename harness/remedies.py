@@ -85,6 +85,14 @@ RULES = (
         lambda record: record.stage in ("save", "load") and _at("", r"__init__\(\) (takes|missing|got)")(record),
         "Give the constructor arguments that a configuration can hold, and take them by name.",
     ),
+    Rule(
+        _at("load", r"^RecursionError"),
+        "Let __getattr__ raise AttributeError for what it needs itself: it is asked before the state is there.",
+    ),
+    Rule(
+        _at("save", r"^RecursionError"),
+        "Break the circle, or flatten what is nested deep: this format follows references one inside the other.",
+    ),
     Rule(_moved, "Leave an import of what moved under its old name, so that artifacts find it there."),
     Rule(_at("load", r"<locals>"), _BY_NAME),
     Rule(
@@ -104,7 +112,7 @@ RULES = (
         "Move the model to the CPU before the save, or load with map_location where the method takes one.",
     ),
     Rule(
-        _at("load", r"Missing key|loading state_dict"),
+        _at("load", r"Missing key|Unexpected key|size mismatch"),
         "Build the same modules under the same names before the weights are loaded.",
     ),
     Rule(
@@ -131,7 +139,10 @@ RULES = (
         _wrong(r"^where texts hash otherwise"),
         "Sort what comes of a set, and number texts by a table or a digest (zlib.crc32) instead of hash().",
     ),
-    Rule(_another_python, "Install in the other environment what the message names, or keep both on one version."),
+    Rule(
+        _another_python,
+        "Try it under the versions that saved it: where it works there, keep both on one version of Python and torch.",
+    ),
     Rule(
         _wrong(r"bytecode is of another Python"),
         "Give the function or class a module-level name, so that code travels by name, or keep both on one version.",
@@ -142,7 +153,7 @@ RULES = (
     ),
     Rule(
         _wrong(r"shared one storage|aliasing|share memory|same object as"),
-        "Tie the tensors again after loading, or use a format that keeps what shares memory.",
+        "Share again after loading what was one object or one memory, or use a format that keeps it.",
     ),
     Rule(
         _wrong(r"__class__|__globals__"),
