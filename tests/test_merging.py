@@ -86,6 +86,20 @@ def test_what_a_later_part_found_goes_with_the_costs_of_the_earlier(tmp_path):
         assert (cell.load_s, cell.environment_id) == costs
 
 
+def test_costs_of_two_earlier_parts(tmp_path):
+    """Each model's are of the first part that timed it, whatever the later ones measured."""
+
+    def timed(number, model, seconds):
+        return dataclasses.replace(run(number)[0], model=model, environment_id=f"of part {number}", load_s=[seconds])
+
+    parts = [[timed(1, "m", 1.0)], [timed(2, "m", 2.0), timed(2, "n", 3.0)], [timed(3, "m", 4.0), timed(3, "n", 5.0)]]
+    folders = [str(write(tmp_path / name, part)) for name, part in zip("abc", parts, strict=True)]
+    merge = ["merge", *folders, "--replace", "--keep-costs", "--output", str(tmp_path / "d")]
+    assert CliRunner().invoke(main, merge).exit_code == 0
+    kept = {one.model: (one.load_s, one.environment_id) for one in read_records(tmp_path / "d").records}
+    assert kept == {"m": ([1.0], "of part 1"), "n": ([3.0], "of part 2")}
+
+
 def test_what_fails_now_has_no_costs_of_the_time_when_it_worked(tmp_path):
     failed = dataclasses.replace(run(2)[0], outcome="failed", save_s=[], load_s=[])
     a, b = write(tmp_path / "a", run(1)), write(tmp_path / "b", [failed])
