@@ -26,6 +26,9 @@ COLD_SHARE = 0.125
 """Of the budget, that the loads with a cold page cache may take besides."""
 TWIN_LEVEL = 0.998
 """Of the interval that tells twins apart: a run of nine models, at write and at read, cries wolf once in 28."""
+BUSY = 0.5
+"""With tasks waiting for a CPU in this part of the time, a duration says nothing that twins did not confirm. Of rounds
+alone on two cores it is a tenth."""
 NOISY_QUARTILES = 1.5
 """The third quartile over the first, of the twin floors' ratio, from which on a machine is called too noisy."""
 
@@ -87,8 +90,13 @@ def interleave(
 def too_noisy(floor: Floor) -> str | None:
     """Why the machine cannot rank by these rounds; None where it can.
 
-    Two floors that are equal are told apart, or differ by NOISY_QUARTILES in the middle half of the rounds.
+    Two floors that are equal are told apart, or differ by NOISY_QUARTILES in the middle half of the rounds. Of fewer
+    rounds than an interval needs they say nothing: there it is whether other work had the CPUs.
     """
+    rounds = len(floor.twin["floor_read_s"])
+    if rounds < intervals.LEAST_ROUNDS and (floor.waiting_share or 0.0) > BUSY:
+        waited = f"some task waited for a CPU {floor.waiting_share:.0%} of the time"
+        return f"{waited}, which {rounds} rounds cannot even out"
     for name, what in (("floor_write_s", "write"), ("floor_read_s", "read")):
         ratios = floor.ratios(name)
         if len(ratios) < intervals.LEAST_ROUNDS:

@@ -111,7 +111,18 @@ def noise(records: Iterable[Record]) -> list[str]:
 def noise_in_short(records: Iterable[Record]) -> list[str]:
     """The same as one line, without the reasons; empty where no model was too noisy."""
     names = ", ".join(record.model for record in records if record.kind == "floor" and record.too_noisy)
-    return [f"{names}: too noisy to rank by times: two equal floors differed; see how this was measured"] * bool(names)
+    return [f"{names}: too noisy to rank by times; see how this was measured"] * bool(names)
+
+
+def few_rounds(records: Iterable[Record]) -> list[str]:
+    """A line on the models that were timed in fewer rounds than an interval needs; empty where there are none."""
+    rounds: dict[str, int] = {}
+    for record in records:
+        if record.kind == "cell" and record.load_s:
+            rounds[record.model] = max(rounds.get(record.model, 0), len(record.load_s))
+    names = ", ".join(f"{model} {most}" for model, most in rounds.items() if most < intervals.LEAST_ROUNDS)
+    advice = f"{intervals.LEAST_ROUNDS} give intervals: time fewer backends, or give each model more seconds (--budget)"
+    return [f"timed in few rounds: {names}; {advice}"] * bool(names)
 
 
 def _missing(value: float | None) -> bool:

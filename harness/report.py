@@ -43,6 +43,7 @@ def write_report(run: Path) -> list[Path]:
             (folder / "index.html").write_text(page.render([], environment, [str(error)]), encoding="utf-8")
         raise
     problems = [*read.in_short(PROBLEMS_SHOWN), *problems, *mixed(read.records)]
+    problems += ratios.few_rounds(read.records)
     noise, in_short = ratios.noise(read.records), ratios.noise_in_short(read.records)
     tables = every_table(read.records)
     written = [folder / "summary.md", folder / "index.html", folder / "badge.json"]

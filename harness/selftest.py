@@ -38,8 +38,6 @@ PROMISED = 0.95
 TOLERANCE = 0.10
 """A known delay or amount of memory is recovered to this part of it."""
 FRESH_PROCESS_S = 0.060
-BUSY = 0.5
-"""With tasks waiting for a CPU in this part of the time, a duration of the harness's own says nothing."""
 TENSOR_BYTES, MODULES = 1 << 20, 10
 COPIES = 8
 """Of one backend in a run of `aa`: so many processes to save and to load, compared in disjoint pairs."""
@@ -239,7 +237,7 @@ def unless_busy(check: Check, waiting_share: float | None) -> Check:
     Who slept then waits for a CPU, so that a delay is not what it should be; and rounds are no longer independent of
     one another, since a process stays for a while on the busier core, so that intervals cover less.
     """
-    if check.verdict != FAIL or waiting_share is None or waiting_share <= BUSY:
+    if check.verdict != FAIL or waiting_share is None or waiting_share <= measure.BUSY:
         return check
     message = f"{check.message}; some task waited for a CPU {waiting_share:.0%} of the time"
     return dataclasses.replace(check, verdict=TOO_NOISY, message=message)
@@ -276,7 +274,7 @@ def judge_own_cost(processes: Sequence[float], cells: Sequence[float], waiting_s
     process_s, cell_s = statistics.median(processes), statistics.median(cells)
     verdict = PASS
     if process_s > FRESH_PROCESS_S:
-        verdict = TOO_NOISY if waiting_share is not None and waiting_share > BUSY else FAIL
+        verdict = TOO_NOISY if waiting_share is not None and waiting_share > measure.BUSY else FAIL
     waited = "" if waiting_share is None else f"; some task waited for a CPU {waiting_share:.0%} of the time"
     return Check(
         "own cost",

@@ -50,10 +50,13 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
         parts.append(_Part("questions", f"## What people ask first\n\n{markdown(tables['questions'])}"))
     if "probes" in tables:
         parts.append(_Part("probes", f"## Safety and transparency\n\n{markdown(tables['probes'])}"))
-    failures = _grouped(tables["failures"])
-    wrong = failures[failures.index == "mismatch"]
+    failures = tables["failures"]
+    edited = failures["code_ran"] == "edited"
+    wrong = failures[(failures["outcome"] == "mismatch") & ~edited]
     if len(wrong):
-        parts.append(_Part("failures", f"## Silently wrong\n\n{markdown(wrong)}"))
+        parts.append(_Part("failures", f"## Silently wrong\n\n{markdown(_grouped(wrong))}"))
+    if edited.any():
+        parts.append(_Part("failures", f"**Ran code that was edited since the save:** {_counted(failures[edited])}"))
     if never := _never(data):
         parts.append(_Part("failures", f"**Rows that brought nothing back:** {never}"))
     if "silent" in tables:
@@ -76,7 +79,7 @@ def summary(tables: dict[str, pd.DataFrame], environment: dict[str, Any] | None,
     for kind in [name for name in tables if name not in _KNOWN and not name.startswith("fidelity_")]:
         table = _shortened(tables[kind]).set_index("backend")
         parts.append(_Part(kind, f"## {kind.replace('_', ' ').capitalize()}\n\n{markdown(table)}"))
-    others = failures[failures.index != "mismatch"]
+    others = _grouped(failures[failures["outcome"] != "mismatch"])
     parts.append(_Part("failures", f"## What went wrong, in the library's words\n\n{markdown(others)}"))
     return _fit(parts)
 
@@ -155,6 +158,11 @@ def _machine(raw: dict[str, Any]) -> str:
         str(raw.get("system") or ""),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _counted(cells: pd.DataFrame) -> str:
+    """Backend and number of cells."""
+    return ", ".join(f"{backend} {number}" for backend, number in cells["backend"].value_counts(sort=False).items())
 
 
 def _grouped(failures: pd.DataFrame) -> pd.DataFrame:

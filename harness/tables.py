@@ -277,7 +277,18 @@ def failures(data: pd.DataFrame) -> pd.DataFrame:
     chosen = chosen[chosen["outcome"] != "exact"].copy()
     chosen["rank"] = chosen["outcome"].map(SEVERITY)
     chosen = chosen.sort_values(["rank", "backend", "model", "condition"])
-    columns = ["outcome", "backend", "model", "condition", "stage", "error_type", "message", "remedy", "rerun"]
+    columns = [
+        "outcome",
+        "backend",
+        "model",
+        "condition",
+        "stage",
+        "error_type",
+        "message",
+        "code_ran",
+        "remedy",
+        "rerun",
+    ]
     return chosen[columns].fillna("")
 
 

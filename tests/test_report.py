@@ -80,6 +80,24 @@ def test_the_summary_is_never_cut_in_a_table(run):
     assert lines[0] == "# Roundtrip: 27 backends, 9 models"
 
 
+def test_edited_code_is_told_apart_from_what_is_silently_wrong(tmp_path):
+    edited = cell(outcome="mismatch", condition="source_edited", message="edited code ran: f", code_ran="edited")
+    wrong = cell(outcome="mismatch", backend="dill", message="output: was 1, is now 2", code_ran="saved")
+    text = (small(tmp_path, edited, wrong) / "summary.md").read_text()
+    table, _, rest = text.partition("## Silently wrong")[2].partition("**Ran code that was edited since the save:**")
+    assert "output: was 1" in table and "edited code ran" not in table
+    assert rest.startswith(" pickle 1\n")
+
+
+def test_a_model_of_few_rounds_is_named(tmp_path):
+    few, many = cell(model="detector", load_s=[1.0] * 2), cell(load_s=[1.0] * 6)
+    folder = small(tmp_path, few, many)
+    for text in ((folder / "summary.md").read_text(), page_of(folder)):
+        assert "timed in few rounds: detector 2; 6 give intervals" in text
+    (tmp_path / "many").mkdir()
+    assert "few rounds:" not in page_of(small(tmp_path / "many", many))
+
+
 def test_the_page_has_every_record(run):
     payload, records = payload_of(run), read_records(run).records
     for record, shown in zip(records, cells_of(payload), strict=True):

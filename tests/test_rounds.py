@@ -161,3 +161,14 @@ def test_equal_floors_tell_a_noisy_machine(factor, noisy):
         floor.twin[name] = [1e-3] * 12
         floor.times[name] = [1e-3 * factor(turn) for turn in range(12)]
     assert bool(measure.too_noisy(floor)) is noisy
+
+
+@pytest.mark.parametrize(
+    ("rounds", "waiting", "noisy"), [(2, 0.8, True), (2, 0.1, False), (12, 0.8, False), (2, None, False)]
+)
+def test_few_rounds_beside_other_work_are_noise(rounds, waiting, noisy):
+    """Twins that are equal in many rounds say that the rounds can be used all the same."""
+    floor = measure.Floor(waiting_share=waiting)
+    for name in ("floor_write_s", "floor_read_s"):
+        floor.twin[name] = floor.times[name] = [1e-3] * rounds
+    assert bool(measure.too_noisy(floor)) is noisy

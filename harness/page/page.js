@@ -165,7 +165,8 @@ function setUpMatrix() {
   const under = element("select", { id: "under", "aria-label": "Condition", onchange: () => { state.under = under.value; showMatrix(); } });
   $("matrix-controls").append(choices, element("label", { id: "under-label" }, "under ", under));
   legends.counts.append(element("span", { className: "l4" }, "all"), element("span", { className: "l3" }, "most"), element("span", { className: "l2" }, "some"),
-    element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("b", { className: "part" }, "+2"), " more came back in part, ", element("b", { className: "wrong" }, "✕2"), " are silently wrong: loaded, and not what was saved");
+    element("span", { className: "l1" }, "few"), element("span", { className: "l0" }, "none"), " ", element("b", { className: "part" }, "+2"), " more came back in part, ", element("b", { className: "wrong" }, "✕2"), " are silently wrong: loaded, and not what was saved, ",
+    element("b", { className: "edited" }, "✎2"), " ran code that was edited since");
   legends.letters.append(...traitTable.legend());
 }
 
@@ -215,19 +216,24 @@ function fillMatrix() {
 /* A name that may be broken after its underscores. */
 const breakable = (name) => name.split(/(?<=_)/).flatMap((part, place) => place ? [element("wbr"), part] : [part]);
 
+/* Code that was edited since the save ran, and that is all that differs. */
+const ranEdited = (cell) => cell.o === "mismatch" && cell.more?.code_ran === "edited";
+
 function heatButton(row, column, numbers) {
-  const outcomes = numbers.map((number) => DATA.cells[number].o);
+  const cells = numbers.map((number) => DATA.cells[number]), outcomes = cells.map((cell) => cell.o);
   const count = (wanted) => outcomes.filter(wanted).length;
-  const works = count((outcome) => WORKS.has(outcome)), part = count((outcome) => outcome === "partial"), wrong = count((outcome) => outcome === "mismatch");
+  const works = count((outcome) => WORKS.has(outcome)), part = count((outcome) => outcome === "partial");
+  const edited = cells.filter(ranEdited).length, wrong = count((outcome) => outcome === "mismatch") - edited;
   const tried = numbers.length - count((outcome) => outcome === "unavailable");
   const share = tried ? works / tried : 0;
   const level = share === 1 ? 4 : share >= .66 ? 3 : share >= .33 ? 2 : share > 0 ? 1 : 0;
   const title = `${row}: ${spaced(column)}`;
   const single = numbers.length === 1 && state.view === "models";
   const button = evidenceButton(`l${level}`, single ? outcomes[0] : tried ? `${works}/${tried}` : "not tried", numbers, title);
-  button.setAttribute("aria-label", `${title}: ${works} of ${tried} came back${part ? `, ${part} in part` : ""}${wrong ? `, ${wrong} silently wrong` : ""}`);
+  button.setAttribute("aria-label", `${title}: ${works} of ${tried} came back${part ? `, ${part} in part` : ""}${wrong ? `, ${wrong} silently wrong` : ""}${edited ? `, ${edited} ran edited code` : ""}`);
   if (part && !single) button.append(element("span", { className: "part" }, `+${part}`));
   if (wrong) button.append(element("span", { className: "wrong" }, `✕${wrong}`));
+  if (edited) button.append(element("span", { className: "edited" }, `✎${edited}`));
   return button;
 }
 

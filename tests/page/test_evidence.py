@@ -29,6 +29,16 @@ def test_a_cell_of_the_matrix_opens_to_message_path_and_command(page, run):
     assert not browser.execute_script("return document.getElementById('evidence').open")
 
 
+def test_edited_code_has_a_mark_of_its_own(page, run):
+    chosen = [record for record in read_records(run).records if record.condition == "source_edited"
+              and record.outcome == "mismatch" and record.code_ran == "edited" and record.kind == "cell"]  # fmt: skip
+    browser = page()
+    marks = find(browser, "#heat .edited")
+    assert sum(int(mark.text.removeprefix("✎")) for mark in marks) == len(chosen) > 0
+    button = marks[0].find_element("xpath", "..")
+    assert "ran edited code" in button.get_attribute("aria-label")
+
+
 def test_the_matrix_counts_what_the_records_say(page, run):
     records = [record for record in read_records(run).records if record.kind == "cell" and record.backend == "dill"]
     browser = page()
