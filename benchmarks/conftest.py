@@ -6,6 +6,7 @@ records. A cell that a backend fails is a result and not a red test; red means t
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--budget",
         type=float,
-        help="seconds for the rounds of one model (default: 0.25 a backend, to 0.45 where rounds are dear)",
+        help="seconds for the rounds of one model (default: 0.25 a backend, to 2.5 where rounds are dear)",
     )
     group.addoption("--quick", action="store_true", help="small models, quick backends, three conditions, a few rounds")
     group.addoption(
@@ -49,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is told to end tidies up as after Ctrl-C
     option = config.option
     settings = Settings(
         tuple(option.backend), tuple(option.model), tuple(option.condition), option.rounds, option.quick,

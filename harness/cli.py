@@ -5,6 +5,9 @@ Imports are inside the commands, so that `--help` needs neither torch nor pandas
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import click
 
 from harness.commands import artifacts, instrument, over_time, running, telling
@@ -15,6 +18,8 @@ class Commands(click.Group):
     """A group whose commands answer a RoundtripError with its message, its hint and exit code 2."""
 
     def invoke(self, context: click.Context):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is told to end tidies up as after Ctrl-C
         try:
             return super().invoke(context)
         except RoundtripError as error:

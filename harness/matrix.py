@@ -51,9 +51,9 @@ TIMED_CONDITION = "fresh_process"
 ALL = "all"
 """In place of a condition's name: every condition that this machine can make. In place of a backend's: the slow too."""
 
-BUDGET_S, MOST_S = 0.25, 0.45
-"""For the timed rounds of one model, times the number of backends, and what that grows to where rounds are dear: with
-all models a run then takes minutes."""
+BUDGET_S, MOST_S = 0.25, 2.5
+"""For the timed rounds of one model, times the number of backends, and what that grows to where rounds are dear: the
+largest models, by which costs are shown, have intervals too. With all models a run then takes ten minutes."""
 FEW = 10
 """As many backends' time there is at least: a run of one should not end for want of it."""
 

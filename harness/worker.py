@@ -69,7 +69,10 @@ def serve(connection: Connection, log: str) -> None:
     """
     if (parent := multiprocessing.parent_process()) is not None:  # the server waits for its workers to end
         forking.end_with_pipe(parent.sentinel)
-    _print_to(log)
+    try:
+        _print_to(log)
+    except FileNotFoundError:  # who asked for this process was interrupted meanwhile
+        return
     faulthandler.enable()
     gc.freeze()  # what came with the server stays shared with it: collections would touch, and so copy, its pages
     _empty_main()

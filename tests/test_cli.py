@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from harness import registry, report, tables
+from harness import matrix, registry, report, tables
 from harness.cli import main
 from harness.conditions import CONDITIONS
 from harness.records import Record, RecordWriter, read_records
@@ -34,6 +37,30 @@ def roundtrip(*arguments):
 @cache
 def published():
     return read_records(PUBLISHED).records
+
+
+def test_a_run_that_is_told_to_end_tidies_up_and_says_what_there_is(tmp_path, monkeypatch):
+    """By SIGTERM, as a cancelled job is; by Ctrl-C it is the same."""
+
+    def told_to_end(self, name):
+        self.keep([Record(self.run_id, "pickle", name, "fresh_process", outcome="exact")])
+        (tmp_path / "left").mkdir()
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            (tmp_path / "left").rmdir()
+
+    monkeypatch.setattr(matrix.Run, "model", told_to_end)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        result = roundtrip("bench", "--model", "nested_fruit", "--backend", "pickle", "--output", str(tmp_path / "run"))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 1 and "Aborted!" in result.output
+    assert f"1 records are in {tmp_path / 'run'}; their tables: roundtrip report" in result.output
+    assert not (tmp_path / "left").exists()
+    assert len(read_records(tmp_path / "run").records) == 1
 
 
 def test_help_needs_neither_torch_nor_pandas():

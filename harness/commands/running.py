@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.terminal import progress, run_all, show_cells, show_counts, write_report
+from harness.commands.terminal import run_all, show_cells, show_counts, showing, write_report
 from harness.errors import ModelFileError
 
 _backends = click.option(
@@ -84,7 +84,7 @@ def check(
     "--budget",
     "budget_s",
     type=float,
-    help="Seconds for the rounds of one model [default: 0.25 a backend, to 0.45 where rounds are dear].",
+    help="Seconds for the rounds of one model [default: 0.25 a backend, to 2.5 where rounds are dear].",
 )
 @click.option("--quick", is_flag=True, help="Small models, quick backends, three conditions, a few rounds.")
 @click.option(
@@ -176,11 +176,9 @@ def traits(
     chosen = conditions or corpus.DEFAULT_CONDITIONS
     settings = Settings(backends or (ALL,), conditions=chosen, interpreters=interpreters)
     run = Run(settings, output)
-    with progress(len(corpus.batches(wanted, run.settings.backends))) as (tick, advance):
-        run.tick = tick
+    with showing(run, len(corpus.batches(wanted, run.settings.backends))) as advance:
         for _ in run.traits(wanted, run.settings.conditions):
             advance()
-    run.close()
     show_counts(Console(), run.records)
     write_report(run.folder)
     run.require_all()
@@ -197,11 +195,9 @@ def probe(backends: tuple[str, ...], output: Path | None) -> None:
     from harness.matrix import ALL, Run, Settings
 
     run = Run(Settings(backends or (ALL,)), output)
-    with progress(len(run.settings.backends)) as (tick, advance):
-        run.tick = tick
+    with showing(run, len(run.settings.backends)) as advance:
         for _ in run.probes():
             advance()
-    run.close()
     table = Table("backend", "model", "probe", "answer", "what happened")
     for record in run.records:
         table.add_row(

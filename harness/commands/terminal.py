@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.records import OUTCOMES, Record
 from harness.remedies import remedy
+
+if TYPE_CHECKING:
+    from harness.matrix import Run
 
 LINE_EVERY_S = 20.0
 
@@ -28,8 +32,7 @@ def run_all(settings, output: Path | None, traits=(), probes: bool = False):
     run = Run(settings, output)
     steps = len(run.settings.models) + len(run.settings.part(corpus.batches(traits, run.settings.backends)))
     steps += len(run.settings.part(run.settings.backends)) if probes else 0
-    with progress(steps) as (tick, advance):
-        run.tick = tick
+    with showing(run, steps) as advance:
         for name in run.settings.models:
             with run.going_on(name):
                 run.model(name)
@@ -38,7 +41,6 @@ def run_all(settings, output: Path | None, traits=(), probes: bool = False):
             advance()
         for _ in run.probes() if probes else ():
             advance()
-    run.close()
     if not run.records:
         run.require_all()
     return run
@@ -177,6 +179,21 @@ def _row(record: Record) -> tuple[str, str]:
 
 def _milliseconds(values: list[float]) -> str:
     return f"{sorted(values)[len(values) // 2] * 1e3:.1f}" if values else ""
+
+
+@contextmanager
+def showing(run: Run, total: int) -> Iterator[Callable[[], None]]:
+    """A bar of the run; yields what advances it, and closes the run. One that is interrupted says what there is."""
+    try:
+        with progress(total) as (run.tick, advance):
+            yield advance
+    except KeyboardInterrupt:
+        if run.records:
+            told = f"{len(run.records)} records are in {run.folder}; their tables: roundtrip report {run.folder}"
+            click.echo(told, err=True)
+        raise
+    finally:
+        run.close()
 
 
 @contextmanager
