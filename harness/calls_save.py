@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +76,21 @@ def build(
     threads, files = proc.threads(), proc.open_files()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
     environment = dict(os.environ)
-    with _recording(session, backend):
-        session.model = getattr(session.user_module, builder)()
+    construct = getattr(session.user_module, builder)
+    try:
+        with _recording(session, backend):
+            session.model = construct()
+    except Exception as error:
+        if session.stage != "build" and _raises_alike(construct, error):
+            session.stage = "build"
+        raise
     session.set_in_environment = library_settings.variables(environment, Path(project))
     session.state = {}
     return {
         "build_s": time.perf_counter() - started,
         "tensor_bytes": _tensor_bytes(session.model),
         "constructor": session.constructor,
+        "builder": f"{session.user_module.__name__}:{builder}",
         "forkable": _is_forkable(threads) and proc.open_files() <= files,  # forks read and write where another did
     }
 
@@ -120,6 +127,15 @@ def _recording(session: Session, backend: str | None) -> Iterator[None]:
     session.stage = "save"
     with recording(session.user_module):
         yield
+
+
+def _raises_alike(construct: Callable[[], Any], error: Exception) -> bool:
+    """Whether what a method that watched it is not to blame for is raised again where nothing watches."""
+    try:
+        construct()
+    except Exception as again:
+        return (type(again), str(again)) == (type(error), str(error))
+    return False
 
 
 def _user_module(project: str, module: str, how: str) -> Any:

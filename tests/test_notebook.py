@@ -81,12 +81,15 @@ def test_no_import_finds_what_the_notebook_defines(tmp_path):
     assert (staged.folder / "nested_fruit.py").exists()
 
 
-def test_code_that_no_notebook_runs_says_nothing_of_the_backend(tmp_path):
+@pytest.mark.parametrize("backend", ["cloudpickle", "hf_mixin"])
+@pytest.mark.parametrize("where", ["", "def build():\n    "])
+def test_code_that_no_notebook_runs_says_nothing_of_the_backend(tmp_path, backend, where):
+    """Nor where the backend watches how the model is built."""
     file = tmp_path / "beside.py"
     text = registry.model_source("nested_fruit").path.read_text()
-    file.write_text(f"{text}\nfrom pathlib import Path\n\nHERE = Path(__file__).parent\n")
+    file.write_text(f"{text}\nfrom pathlib import Path\n\n{where}HERE = Path(__file__).parent\n")
     source = registry.model_source(f"{file}:build")
-    saved = saving.save("cloudpickle", "build", stage(source, tmp_path / "s"), tmp_path / "c", "notebook")
+    saved = saving.save(backend, "build", stage(source, tmp_path / "s"), tmp_path / "c", "notebook")
     saved.close()
     assert saved.stopped["outcome"] == "unavailable"
     told = "this model's code does not run in a notebook: NameError: name '__file__' is not defined"
