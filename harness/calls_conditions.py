@@ -94,6 +94,17 @@ def answer_in_workers(session: Session, *, reference: str, workers: int) -> list
     return [difference.to_dict() for difference in found]
 
 
+def answer_of_itself(session: Session, *, builder: str) -> None:
+    """Build the model from the project that is here, and let it answer its examples. Raises whatever that raises."""
+    session.stage = "build"
+    module, _, name = builder.partition(":")
+    file = importlib.import_module(module)
+    model = getattr(file, name)()
+    for x in file.examples():
+        seed()
+        inference.predict(model, x)
+
+
 def unusable(session: Session, *, names: Collection[str]) -> dict[str, str]:
     """Those of the modules that cannot be imported here, and why."""
     found = {}

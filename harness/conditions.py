@@ -25,6 +25,9 @@ spawned_workers the project, imported           the project; one worker of a Dat
 other_interpreter   the project, imported       the project, another Python and its own torch and libraries; what these
                                                 lack is `unavailable`
 
+Where classes moved and the project raises of itself what a cell raised, the code does not suit the condition, which no
+backend can help, and the cell is `unavailable`: a text or an attribute of a package named the class where it was.
+
 `saved_on_cuda` moves the model to a GPU where the machine has one; what a move changes in a model (memory that was
 shared, strides) is the original's, and one that cannot be moved is `unavailable`. Where it has none, torch is told that
 the storages which it writes are on `cuda:0` (`calls_conditions.save_on_cuda`): pickles, `torch.save` and

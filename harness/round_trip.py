@@ -6,6 +6,7 @@ The loading process is kept for the cost rounds of `harness.measure`; who holds 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shlex
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 from harness import conditions, hash_seeds, interpreters, registry, templates, verdicts
 from harness.code_ran import Edited
 from harness.interpreters import Interpreter
-from harness.process import Worker, WorkerDied, WorkerFailed
+from harness.process import Failure, Worker, WorkerDied, WorkerFailed
 from harness.records import CAN_BE_TIMED, Record
 from harness.saving import Saved
 from harness.staging import TEMPORARY, Stage, libraries_of
@@ -49,7 +50,8 @@ def load(
         return Loaded(dict(saved.stopped))
     if wanted.same_process:
         return Loaded(examine(saved, here(saved), saved.worker))
-    world = conditions.prepare(wanted, project or saved.stage, saved.folder / wanted.name)
+    stage = project or saved.stage
+    world = conditions.prepare(wanted, stage, saved.folder / wanted.name)
     with out_of_reach(saved.stage.folder) if project is None else nullcontext():
         if interpreter is None and not world.spawns:
             worker = templates.with_library(saved.backend, interpreters.ours())
@@ -63,7 +65,24 @@ def load(
         result |= under_other_seeds(saved, world, result)
         if interpreter is not None:
             result |= {"interpreter": interpreter.label, **unavailable_there(saved, world, result, interpreter, worker)}
-        return Loaded(result, worker)
+    if world.gone and result["outcome"] == "failed":
+        result |= verdicts.of_the_model(result, _fails_of_itself(stage, wanted, saved.facts["builder"]))
+    return Loaded(result, worker)
+
+
+@functools.lru_cache(maxsize=16)
+def _fails_of_itself(stage: Stage, wanted: conditions.Condition, builder: str) -> Failure | None:
+    """What the project raises in the condition's world when it builds its model and this answers, nothing saved."""
+    world = conditions.prepare(wanted, stage, stage.folder.with_name(f"of_itself_{wanted.name}"))
+    try:
+        with Worker(interpreters.ours()) as worker:
+            world.enter(worker)
+            worker.call("answer_of_itself", builder=builder)
+    except WorkerFailed as error:
+        return error.failure
+    except WorkerDied:
+        pass
+    return None
 
 
 def unavailable_there(

@@ -65,6 +65,15 @@ def not_saved(how: str, error: WorkerFailed | WorkerDied) -> dict[str, Any]:
     return result
 
 
+def of_the_model(result: dict[str, Any], own: Failure | None) -> dict[str, Any]:
+    """What to say instead of `failed` where classes moved and the project raises the same of itself, so that it is not
+    the backend's doing: code that finds them by a text, or by more steps than `project_edits` follows."""
+    if own is None or (own.error_type, own.message.strip()) != (result["error_type"], result["message"]):
+        return {}
+    message = f"this model's code does not run after its classes moved: {result['error_type']}: {result['message']}"
+    return {"outcome": "unavailable", "stage": "build", "message": message}
+
+
 def stopped(error: WorkerFailed | WorkerDied, where: str) -> dict[str, Any]:
     """A call that raised, or whose process ended; `where` is the stage, if that did not get to tell it."""
     if isinstance(error, WorkerDied):

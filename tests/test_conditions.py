@@ -32,6 +32,33 @@ def test_a_model_whose_parts_are_attributes_of_a_module_is_built_after_they_move
     assert record.outcome == "exact", record.message
 
 
+@pytest.mark.parametrize(
+    ("backend", "outcome", "told"),
+    [
+        (
+            "state_dict",
+            "unavailable",
+            "does not run after its classes moved: AttributeError: module 'parts.layers' has no",
+        ),
+        ("pickle", "failed", "Can't get attribute 'NestedFruit'"),
+        ("json_spec_source", "exact", ""),
+    ],
+)
+def test_code_that_moved_classes_break_says_nothing_of_the_backend(run_cell, tmp_path, backend, outcome, told):
+    text = registry.model_source("nested_fruit").path.read_text()
+    project(
+        tmp_path / "p",
+        fruit=text.replace("nn.Linear(", "parts.layers.Dense(").replace(
+            "from torch import nn", "from torch import nn\nimport parts.layers"
+        ),
+        parts__in____init__="",
+        parts__in__layers="import torch\n\nclass Dense(torch.nn.Linear):\n    pass\n",
+    )
+    record = run_cell(backend, f"{tmp_path / 'p' / 'fruit.py'}:build", "class_moved")
+    assert record.outcome == outcome, record.message
+    assert told in (record.message or "")
+
+
 def test_an_artifact_of_a_script_names_main(run_cell):
     record = run_cell("pickle", "nested_fruit", "main_script")
     assert (record.outcome, record.error_type) == ("failed", "AttributeError")
