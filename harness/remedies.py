@@ -49,6 +49,13 @@ _BY_NAME = "Give the function or class a module-level name, or use a format that
 _STAGES = "Keep the missing stages as code beside the artifact, with tests of their own, or use a format that has them."
 _SOURCE = "Load the source that was saved, or say at load that the change is meant."
 _FILES = "Read the file when the model is built and keep what it says in the model: code that travels leaves it behind."
+_READS_LATER = (
+    "Outputs are right. Read the files in a function that builds the model: code that travels leaves them behind, a "
+    "method that reads them too."
+)
+_NOT_COPIED = (
+    "Name the file by a text in the code, or a folder that it is in: nothing else beside the code comes along."
+)
 RULES = (
     Rule(_at("save", r"no GPU here", "unavailable"), "Try it on a machine with a GPU."),
     Rule(
@@ -129,7 +136,9 @@ RULES = (
         _at("", r"NameError"),
         "Let the format follow a function's globals (recurse=True), or import inside the function.",
     ),
+    Rule(_at("build", r"FileNotFoundError|NotADirectoryError"), _NOT_COPIED),
     Rule(_at("", r"FileNotFoundError|NotADirectoryError"), _FILES),
+    Rule(_wrong(r"^outputs equal.*(\.beside\[|\.exists\(\))"), _READS_LATER),
     Rule(_wrong(r"\.beside\[|\.exists\(\)"), _FILES),
     Rule(
         _wrong(r"model\.<(process|libraries|context)>"),

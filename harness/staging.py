@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import glob
 import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ TEMPORARY = "-temporary"
 """Behind the name of a project's folder, the folder of the temporary files of the process that builds the model."""
 _BY_TEXT = frozenset({"import_module", "__import__", "resolve_name"})
 _MODULE = re.compile(r"([^\W\d]\w*)(?:\.\w+)*(?::[\w.]*)?")
+_SUFFIXED = re.compile(r"\.[A-Za-z]\w{0,7}$")
 DATA_BYTES = 64 << 20
 """Of one file or folder of data, for the project is copied for every cell."""
 
@@ -58,7 +60,7 @@ def stage(source: ModelSource, into: Path) -> Stage:
     names = {module.partition(".")[0]}
     if source.self_contained:
         _check_syntax(source.path)
-        data = _data_at(source.path.with_name(f"{source.path.stem}_data"))
+        data = _data_at([source.path.with_name(f"{source.path.stem}_data")])
         _copy_files([source.path, *data], source.path.parent, project)
     else:
         names = _with_neighbours(source.path, root, names)
@@ -129,18 +131,23 @@ def _copy_files(paths: list[Path], root: Path, into: Path) -> None:
 
 def data_of(path: Path, root: Path, packages: Collection[Path] = ()) -> list[Path]:
     """The files below `root` that a Python file names by a text, and those in folders that it names: a list of labels,
-    `assets`. Where it names them from, its own folder, `root` or one of the packages (`files("ranking") / "assets"`),
-    they lie.
+    `assets`; by an f-string (`f"{country}.csv"`) all those that it may name. Where it names them from, its own folder,
+    `root` or one of the packages (`files("ranking") / "assets"`), they lie.
 
     Not what is larger than DATA_BYTES, hidden, or Python, which travels by its imports; nor a folder with Python in it.
     """
     found: dict[Path, None] = {}
+    folders = dict.fromkeys((path.parent, root, *packages))
     for node in ast.walk(_check_syntax(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _may_be_a_path(node.value):
-            for folder in dict.fromkeys((path.parent, root, *packages)):
-                named = Path(os.path.normpath(folder / node.value))
-                if named.is_relative_to(root) and not _is_hidden(named, root):
-                    found |= dict.fromkeys(_data_at(named))
+            places = [[folder / node.value] for folder in folders]
+        elif isinstance(node, ast.JoinedStr) and _may_be_a_path(pattern := _pattern(node)):
+            places = [[folder / name for name in glob.glob(pattern, root_dir=folder)] for folder in folders]
+        else:
+            continue
+        for named in places:
+            inside = [one for one in (Path(os.path.normpath(one)) for one in named) if _is_inside(one, root)]
+            found |= dict.fromkeys(_data_at(inside))
     return list(found)
 
 
@@ -148,14 +155,21 @@ def _may_be_a_path(text: str) -> bool:
     return 0 < len(text) < 256 and text.isprintable() and not os.path.isabs(text)
 
 
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+def _pattern(text: ast.JoinedStr) -> str:
+    """What an f-string may give, with `*` for what is known at run time alone; empty where it ends in no suffix."""
+    parts = [glob.escape(part.value) if isinstance(part, ast.Constant) else "*" for part in text.values]
+    return "".join(parts) if _SUFFIXED.search(parts[-1] if parts else "") else ""
 
 
-def _data_at(named: Path) -> list[Path]:
-    """The file itself, or all files of the folder; empty for what does not travel."""
+def _is_inside(path: Path, root: Path) -> bool:
+    """Whether it is below `root`, and nothing on the way hidden."""
+    return path.is_relative_to(root) and not any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _data_at(named: Iterable[Path]) -> list[Path]:
+    """The files, and all of folders; empty for what does not travel."""
     files, size = [], 0
-    for file in [named] if os.path.isfile(named) else _below(named):
+    for file in (file for one in named for file in ([one] if os.path.isfile(one) else _below(one))):
         size += file.stat().st_size
         if size > DATA_BYTES or file.suffix == ".py":
             return []

@@ -58,6 +58,20 @@ def test_named_data_travel_and_nothing_else(source, tmp_path):
     assert beside == {"labels.txt", "assets/deep/scale.txt"}
 
 
+def test_files_that_an_f_string_may_name_travel(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "DATA_BYTES", 10)
+    user = tmp_path / "user"
+    (user / "days").mkdir(parents=True)
+    texts = ["{a}.csv", "{a}/{b}.txt", "{a}", "{a}/{b}", "a {b}.", "{a}.md", "[{a}].json", "{a}.py", ""]
+    (user / "net.py").write_text(f"def build(a, b): return [{', '.join(f'f{text!r}' for text in texts)}]")
+    named = ["at.csv", "de.csv", "days/week_of_at.txt", "[x].json"]
+    others = ["words.txt", "days/de.csv", "long.md", "more.md", "x.json", "plain", ".hidden.csv", "module.py"]
+    for name in [*named, *others]:
+        (user / name).write_text("123456" if name.endswith(".md") else "")
+    found = {path.relative_to(user).as_posix() for path in staging.data_of(user / "net.py", user)}
+    assert found == set(named)
+
+
 def test_a_model_that_reads_files_beside_its_code(source, tmp_path):
     """They are where the code is: gone with it."""
     (batch,) = corpus.batches([source.name], ["pickle"])
