@@ -18,6 +18,8 @@ from backends.json_spec.trust import is_trusted
 FORMAT, VERSION = "json-spec-definitions", 1
 LIMIT = 1 << 26
 """Bytes that the file may have."""
+SHOWN = 6
+"""Names of one module in a message."""
 
 
 def definitions_text(names: Iterable[str], project: Project) -> bytes | None:
@@ -44,11 +46,14 @@ def check(directory: Path, sums: Mapping[str, str] | None, on_drift: str, trust:
         source = locate(module)
         if source is None or source.sha256 == was["file"]:
             continue
+        changed: dict[str, list[str]] = {"edited": [], "removed": []}
         for name, digest in was["definitions"].items():
             now = source.digest(name)
             if now != digest:
-                what = "what it does at import" if name == ALWAYS else name
-                changes.append(f"{module}: {what} was {'edited' if now else 'removed'} ({source.path})")
+                changed["edited" if now else "removed"].append("what it does at import" if name == ALWAYS else name)
+        told = [f"{_listed(names)} {word}" for word, names in changed.items() if names]
+        if told:
+            changes.append(f"{module}: {' and '.join(told)} ({source.path})")
     if not changes:
         return
     ways = ["restore the source", "save the model again", 'load with on_drift="warn" to run the code as it is now']
@@ -58,6 +63,15 @@ def check(directory: Path, sums: Mapping[str, str] | None, on_drift: str, trust:
     if on_drift == "error":
         raise SourceDrift(message)
     warnings.warn(message, SourceDriftWarning, stacklevel=4)
+
+
+def _listed(names: list[str]) -> str:
+    """The first of them with a verb; a class that moved leaves all that its module imports."""
+    if len(names) == 1:
+        return f"{names[0]} was"
+    more = len(names) - SHOWN
+    return f"{', '.join(names[:SHOWN])} and {more} more were" if more > 0 else (
+        f"{', '.join(names[:-1])} and {names[-1]} were")  # fmt: skip
 
 
 def noted(directory: Path, sums: Mapping[str, str] | None) -> dict[str, Any]:

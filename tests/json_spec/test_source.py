@@ -166,7 +166,21 @@ def test_changes_without_meaning_are_no_drift(artifact, shop, what):
 def test_a_removed_definition_is_drift(artifact, shop):
     shop("helpers", "UNUSED", "FACTORS")
     shop("helpers", "FACTOR = 2", "from math import pi as FACTOR2; globals()['FACTOR'] = 2")
-    with pytest.raises(SourceDrift, match=r"shop.helpers: FACTOR was removed"):
+    with pytest.raises(SourceDrift, match=r"shop.helpers: .*FACTOR and UNUSED were removed"):
+        load(artifact, trust=["shop"])
+
+
+def test_drift_of_a_module_is_told_once(artifact, shop):
+    shop("helpers", "    return x * FACTOR", "    return FACTOR * x")
+    shop("helpers", "FACTOR = 2", "FACTOR = 3")
+    with pytest.raises(
+        SourceDrift, match=r"shop\.helpers: (FACTOR and scale|scale and FACTOR) were edited \([^;]*\)\. Ways"
+    ):
+        load(artifact, trust=["shop"])
+    shop("model", MODEL, "")
+    with pytest.raises(
+        SourceDrift, match=r"shop\.model: [^;(]*?(\w+, ){5}\w+ and [0-9]+ more were removed \([^;]*\)\. W"
+    ):
         load(artifact, trust=["shop"])
 
 
