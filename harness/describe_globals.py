@@ -15,7 +15,6 @@ import codecs
 import contextlib
 import importlib.machinery
 import importlib.util
-import operator
 import os
 import pathlib
 import re
@@ -141,9 +140,10 @@ def _of_own_modules(
         if (way, id(module)) in seen or not builder.is_own(module.__name__):
             continue
         seen.add((way, id(module)))
-        begun = {key for key in vars(module) if key.startswith(beginnings)} if beginnings else set()
-        for key in sorted(taken.get(path, names) & vars(module).keys() | begun):
-            part = vars(module)[key]
+        space = _names_in(module)
+        begun = {key for key in space if key.startswith(beginnings)} if beginnings else set()
+        for key in sorted(taken.get(path, names) & space.keys() | begun):
+            part = space[key]
             if isinstance(part, types.ModuleType):
                 if path in taken and describe_imports.step(part.__name__) in modules:
                     continue  # `from package import module` imports both
@@ -151,14 +151,21 @@ def _of_own_modules(
                     left.append((way, f"{path}.{key}", part))
             elif not is_of_the_place(key, part):
                 found.setdefault(f"{path}.{key}", part)
-        if "__getattr__" in vars(module) and taken.get(path, names) - vars(module).keys():
-            found[f"{path}.__getattr__"] = vars(module)["__getattr__"]
+        if "__getattr__" in space and taken.get(path, names) - space.keys():
+            found[f"{path}.__getattr__"] = space["__getattr__"]
     return found
+
+
+def _names_in(module: types.ModuleType) -> dict[str, Any]:
+    """What a module has, by name; in place of a module in it whose classes moved the new one, which has all of it."""
+    moved = {_home_of_moved(name): part for name, part in vars(module).items()
+             if name.endswith(MOVED) and isinstance(part, types.ModuleType)}  # fmt: skip
+    return vars(module) | moved if moved else vars(module)
 
 
 def _was_imported(module: types.ModuleType, builder: Builder) -> bool:
     """Whether a module in a package of the user's was when the original was described, whatever the package's name."""
-    inside = builder.bare_name(module.__name__).partition(".")[2]
+    inside = _home_of_moved(builder.bare_name(module.__name__).partition(".")[2])
     return not builder.imported or not inside or any(name.partition(".")[2] == inside for name in builder.imported)
 
 
@@ -170,11 +177,11 @@ def _home_of(function: types.FunctionType) -> list[types.ModuleType]:
 
 def own_modules(builder: Builder) -> list[types.ModuleType]:
     """Those of the user's that are imported, `__main__` too where it has something; of a copy, that were so before."""
-    modules = [(name, module) for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)]
+    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)}
     known = builder.imported if not builder.imported.isdisjoint(sys.modules) else None  # they may have other names here
-    return [module for name, module in sorted(modules, key=operator.itemgetter(0))
-            if builder.is_own(name) and len(vars(module)) > _BARE
-            and (known is None or name == "__main__" or builder.bare_name(name) in known)]  # fmt: skip
+    return [module for name, module in sorted(modules.items(), key=lambda item: _home_of_moved(item[0]))
+            if builder.is_own(name) and len(vars(module)) > _BARE and f"{name}{MOVED}" not in modules
+            and (known is None or name == "__main__" or _home_of_moved(builder.bare_name(name)) in known)]  # fmt: skip
 
 
 def _can_import(code: list[types.CodeType], builder: Builder) -> dict[str, bool]:

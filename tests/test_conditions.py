@@ -59,6 +59,54 @@ def test_code_that_moved_classes_break_says_nothing_of_the_backend(run_cell, tmp
     assert told in (record.message or "")
 
 
+def test_code_that_no_script_runs_says_nothing_of_the_backend(run_cell, tmp_path):
+    """A register that a module fills which imports the script by its name: that is another module than `__main__`."""
+    text = registry.model_source("nested_fruit").path.read_text()
+    project(
+        tmp_path / "p",
+        fruit=text.replace("from torch import nn", "from torch import nn\n\nPLUGINS = {}\n\nimport plugins").replace(
+            "def build() -> nn.Module:", "def build() -> nn.Module:\n    PLUGINS['one']"
+        ),
+        plugins="import fruit\n\nfruit.PLUGINS['one'] = 1\n",
+    )
+    assert "PLUGINS['one']" in (tmp_path / "p" / "fruit.py").read_text()
+    record = run_cell("pickle", f"{tmp_path / 'p' / 'fruit.py'}:build", "main_script")
+    assert (record.outcome, record.stage) == ("unavailable", "build")
+    assert record.message == "this model's code does not run as a script: KeyError: 'one'"
+
+
+def test_what_a_moved_class_looks_up_in_all_modules_is_what_it_was(run_cell, tmp_path):
+    """The module that is left where the classes were is none beside the new one, which has all that it had."""
+    text = registry.model_source("nested_fruit").path.read_text()
+    project(
+        tmp_path / "p",
+        fruit=text.replace(
+            "super().__init__()", "super().__init__()\n        import_module('sizes').SIZE, SIZE"
+        ).replace(
+            "from torch import nn", "from importlib import import_module\n\nfrom torch import nn\n\nSIZE = [1]\n"
+        ),
+        sizes="SIZE = [3]\n\nclass Other:\n    pass\n",
+    )
+    record = run_cell("state_dict", f"{tmp_path / 'p' / 'fruit.py'}:build", "class_moved")
+    assert record.outcome == "exact", record.message
+
+
+def test_a_moved_class_is_found_where_the_packages_attributes_led(run_cell, tmp_path):
+    """Code that reads an attribute of a package, and uses the names of the module and its class for something else."""
+    text = registry.model_source("nested_fruit").path.read_text()
+    assert "super().__init__()" in text
+    project(
+        tmp_path / "p",
+        fruit=text.replace("nn.Linear(", "Dense(")
+        .replace("super().__init__()", "super().__init__()\n        self.layers = parts.SIZE")
+        .replace("from torch import nn", "from torch import nn\nimport parts\nfrom parts.layers import Dense"),
+        parts__in____init__="from .layers import Dense\n\nSIZE = 3\n",
+        parts__in__layers="import torch\n\nclass Dense(torch.nn.Linear):\n    pass\n",
+    )
+    record = run_cell("state_dict", f"{tmp_path / 'p' / 'fruit.py'}:build", "class_moved")
+    assert record.outcome == "exact", record.message
+
+
 def test_an_artifact_of_a_script_names_main(run_cell):
     record = run_cell("pickle", "nested_fruit", "main_script")
     assert (record.outcome, record.error_type) == ("failed", "AttributeError")
