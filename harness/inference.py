@@ -84,7 +84,8 @@ def predict_many(
     """The postprocessed outputs for a sequence of data points, in its order.
 
     `num_workers` > 0 preprocesses in that many processes under spawn; the model must then pickle. `progress` draws
-    a bar on stderr. Raises MissingStage, InferenceError with the data point's index, ValueError for bad arguments.
+    a bar on stderr. Raises MissingStage, InferenceError with the data point's index, ValueError for bad arguments,
+    RuntimeError where a process that was spawned ends.
     """
     _require_stages(model)
     if batch_size < 1:
@@ -101,7 +102,7 @@ def predict_many(
         )
         outputs: list = []
         with _bar(len(datapoints), progress) as advance:
-            for items in loader:
+            for items in _from_workers(loader) if num_workers else loader:
                 for item in items:
                     if isinstance(item, InferenceError):
                         raise item
@@ -391,6 +392,19 @@ def _require_picklable(model) -> None:
         raise ValueError(
             f"num_workers > 0 sends the model to spawned processes, and it does not pickle ({_describe(error)}); "
             f"use num_workers=0"
+        ) from error
+
+
+def _from_workers(loader: DataLoader) -> Iterator[list]:
+    """What a loader gives; where one of its workers ended, by no number of a process that nobody knows afterwards."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error):
+            raise
+        raise RuntimeError(
+            "num_workers > 0 sends the model to spawned processes, and one ended before it answered, as where it "
+            "does not unpickle there (it printed why to stderr); use num_workers=0"
         ) from error
 
 

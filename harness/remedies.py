@@ -37,14 +37,18 @@ def _wrong(pattern: str) -> Callable[[Record], bool]:
 
 
 def _moved(record: Record) -> bool:
-    names = r"Can't get attribute|has no attribute|cannot import name"
+    names = r"Can't get attribute|module '.*' has no attribute|cannot import name"
     return record.condition == "class_moved" and record.outcome == "failed" and bool(re.search(names, record.message))
 
 
 def _another_python(record: Record) -> bool:
-    return record.outcome in ("crashed", "failed") and record.interpreter is not None and record.stage != "save"
+    if record.interpreter is None or record.outcome not in ("crashed", "failed"):
+        return False
+    return record.stage == "load" or (record.stage != "save" and record.error_type in _OF_VERSIONS)
 
 
+_OF_VERSIONS = ("WorkerDied", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")
+"""What other versions of libraries raise where a model is used."""
 _BY_NAME = "Give the function or class a module-level name, or use a format that stores functions by value."
 _STAGES = "Keep the missing stages as code beside the artifact, with tests of their own, or use a format that has them."
 _SOURCE = "Load the source that was saved, or say at load that the change is meant."
@@ -177,6 +181,10 @@ RULES = (
         "Outputs are right: set the named attribute after loading if training or a later save needs it.",
     ),
     Rule(_wrong(r""), "Do not use it for this model: compare outputs on known inputs after every load."),
+    Rule(
+        _at("build"),
+        "The model could not be built where it was tried, whatever the method: see what the message names.",
+    ),
     Rule(_at("save"), "Change what the message names, or use another format for this model."),
     Rule(
         _at("load"),

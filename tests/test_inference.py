@@ -95,6 +95,18 @@ def test_a_model_that_does_not_pickle_is_told_before_workers_start():
         predict_many(model, [1], num_workers=1)
 
 
+class DoesNotUnpickle:
+    def __reduce__(self):
+        return eval, ("1 / 0",)
+
+
+def test_a_worker_that_ends_is_told_by_no_number():
+    model = Tree()
+    model.part = DoesNotUnpickle()
+    with pytest.raises(RuntimeError, match=r"one ended before it answered.*use num_workers=0$"):
+        predict_many(model, [1], num_workers=1)
+
+
 def test_modes_are_what_they_were():
     model = Tree()
     model.train()
