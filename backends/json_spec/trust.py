@@ -236,7 +236,8 @@ def name_of(thing: Any, path: str) -> str:
     if qualname and "<lambda>" in qualname:
         refuse(path, "a lambda", "give it a module-level name")
     if qualname and "<locals>" in qualname:
-        refuse(path, f"the local {kind} {qualname}", f"define the {kind} at module level")
+        held = getattr(thing, "__closure__", None) and ", and give it what it closes over by functools.partial"
+        refuse(path, f"the local {kind} {qualname}", f"define the {kind} at module level{held or ''}")
     if module == script.MAIN and not script.is_typed() and (way_out := script.refusal()):
         refuse(path, f"the {kind} {qualname} of __main__", way_out)
     name = f"{plain_name(str(module))}:{qualname}"

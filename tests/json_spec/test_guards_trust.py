@@ -160,5 +160,13 @@ def test_names_that_lead_elsewhere(monkeypatch):
     class Local:
         pass
 
-    with pytest.raises(Unsupported, match=r"the local class .*Local: define the class at module level"):
+    with pytest.raises(Unsupported, match=r"the local class .*Local: define the class at module level$"):
         trust.name_of(Local, "model.f")
+
+    def local():
+        return name
+
+    with pytest.raises(
+        Unsupported, match=r"the local function .*: define the function at module level, and give it what"
+    ):
+        trust.name_of(local, "model.f")
