@@ -8,15 +8,12 @@ import os
 import pickle
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from harness import aside, compare, inference, snapshot
+from harness import compare, inference
 from harness.project_edits import top_level_names
 from harness.session import (
     TAPS,
@@ -28,12 +25,12 @@ from harness.session import (
     read_reference,
     score,
     seed,
+    state_differences,
     tap_snapshots,
 )  # fmt: skip
 from harness.staging import TEMPORARY
 
 LISTED_DIFFERENCES = 20
-COPY_TIMEOUT_S = 60.0
 
 
 def enter(
@@ -86,7 +83,7 @@ def examine(session: Session, *, reference: str, scoring_file: str | None) -> di
     found["type"] = type(loaded).__name__
     differences: list[compare.Difference] = []
     if not absent:  # a part of a model has no comparable state: its taps speak for it
-        states = _compare_states(session, written, tolerance)
+        states = state_differences(session, written, tolerance)
         differences += [one for one in states if (one.path, one.message) not in session.ran]
     found["state_verdict"] = compare.verdict(differences) if not absent else None
     try:
@@ -100,36 +97,6 @@ def examine(session: Session, *, reference: str, scoring_file: str | None) -> di
     found["count"] = len(differences)
     found["differences"] = [difference.to_dict() for difference in differences[:LISTED_DIFFERENCES]]
     return found
-
-
-def _compare_states(session: Session, written: dict, tolerance: compare.Tolerance) -> list[compare.Difference]:
-    """Where code imports modules of the user's when it runs, and they are not imported yet, in a copy of this process.
-
-    Importing one may register what others look for, and the examples would find what they do not find elsewhere. A
-    copy lacks the threads of this process, and its GPU: where there are any, it is done here.
-    """
-
-    def differences(importing: bool) -> list[compare.Difference]:
-        actual = snapshot.snapshot_model(
-            session.loaded,
-            own_modules=session.own_modules,
-            set_in_libraries=written["set_in_libraries"],
-            imported=written["imported"],
-            is_expected=False,
-            importing=importing,
-            of_another_python=before["bytecode"] != importlib.util.MAGIC_NUMBER.hex(),
-        )
-        return compare.compare(before, actual, tolerance)
-
-    before = pickle.loads(written["state"])
-    try:
-        return differences(importing=False)
-    except snapshot.WouldImport:
-        session.would_import = True
-        told = b""
-        if threading.active_count() == 1 and not torch.cuda.is_initialized():
-            told = aside.in_a_copy(lambda: pickle.dumps(differences(importing=True)), COPY_TIMEOUT_S)
-        return pickle.loads(told) if told else differences(importing=True)
 
 
 def _compare_taps(

@@ -34,6 +34,11 @@ the storages which it writes are on `cuda:0` (`calls_conditions.save_on_cuda`): 
 `torch.package` then hold what they would hold. A method that writes no storage that way cannot be judged so, and the
 cell is `unavailable`.
 
+`spawned_workers` compares what the model answers for its examples where a worker preprocesses, and the state that the
+model has there before it is asked: a worker has the model and what importing its modules gives, not what the loading
+process set beside it. Gradients, which torch does not send, do not count. Not seen is code that asks whether it is in a
+worker, where no example shows it, and what more than one worker would do to a model that counts.
+
 `source_edited` asks which code ran (`code_ran` of the record): `saved`, `edited`, or `refused`, where loading raised
 and the same artifact loads beside the unedited project, which is tried to tell. The edit is harmless, so that nothing
 but the code tells the versions apart; a real one would not be. Edited code that ran without a word is therefore the

@@ -55,6 +55,14 @@ _HOOKS = {
 """By the module that keeps them."""
 
 
+def started_in(folder: str | None = None) -> str:
+    """The working directory that this process had when it began; `folder`: what is to count as that one, in a process
+    that began where another one had gone."""
+    global _STARTED_IN
+    _STARTED_IN = folder or _STARTED_IN
+    return _STARTED_IN
+
+
 def settings() -> dict[str, Any]:
     """The settings by the words that read them: plain values, or what was set, as a function that formats numbers."""
     found: dict[str, Any] = {

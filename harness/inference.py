@@ -91,7 +91,7 @@ def predict_many(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     if num_workers:
-        _require_picklable(model)
+        require_picklable(model)
     with _modes(model):  # before the workers get their copies
         loader = DataLoader(
             DatasetWrapper(model, datapoints),
@@ -385,7 +385,8 @@ def _require_stages(model) -> None:
         raise MissingStage(f"{type(model).__name__} has no {' and no '.join(missing)}: {what}")
 
 
-def _require_picklable(model) -> None:
+def require_picklable(model) -> None:
+    """Raise ValueError for a model that cannot be sent to spawned processes."""
     try:
         pickle.dumps(model)
     except Exception as error:

@@ -154,16 +154,14 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
             reference=str(saved.reference),
             scoring_file=str(saved.stage.scoring_file) if scored else None,
         )
-        elsewhere = _wrong_in_workers(saved, world, directory) if world.spawns else []
+        result = verdicts.judge(found, saved.facts) | first_load
+        if world.spawns:
+            result |= _in_workers(saved, world, directory, result["outcome"])
     except (WorkerFailed, WorkerDied) as error:
         result = verdicts.stopped(error, "load" if first is None else verdicts.where(str(error)))
         if world.edited and result["stage"] == "load" and edited.refused():
             result["code_ran"] = "refused"
         return result
-    result = verdicts.judge(found, saved.facts) | first_load
-    if elsewhere and result["outcome"] in ("exact", "close"):
-        text = f"in a spawned worker: {elsewhere[0]['path']}: {elsewhere[0]['message']}"
-        result |= {"outcome": "mismatch", "message": text, "state": elsewhere}
     if world.edited and set(result["taps"].values()) & {"equal", "close", "different"}:
         result["code_ran"] = "edited" if ran["edited"] else "saved"
         if not ran["edited"]:
@@ -183,23 +181,44 @@ def under_other_seeds(saved: Saved, world: conditions.World, result: dict[str, A
     return hash_seeds.judged(result, saved.hash_seeds, examined)
 
 
-def _wrong_in_workers(saved: Saved, world: conditions.World, directory: str) -> list[dict[str, Any]]:
-    """What the model answers otherwise in a DataLoader's spawned worker, and as it should without one.
+def _in_workers(saved: Saved, world: conditions.World, directory: str, outcome: str) -> dict[str, Any]:
+    """What a DataLoader's spawned worker makes of the outcome, to be put over the fields of the record.
+
+    Raises WorkerFailed, WorkerDied where the model does not work there at all.
+    """
+    is_right = outcome in ("exact", "close")
+    answers, states = _wrong_in_workers(saved, world, directory, is_right)
+    if not is_right or not (answers or states):
+        return {}
+    first = (answers or states)[0]
+    lead = "in a spawned worker: " if answers else "in a spawned worker: outputs equal, state differs: "
+    text = f"{lead}{first['path']}: {first['message']}"
+    return {"outcome": "mismatch", "message": text, "state": answers or states}
+
+
+def _wrong_in_workers(
+    saved: Saved, world: conditions.World, directory: str, with_state: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the model answers otherwise in a DataLoader's spawned worker, and as it should without one; and what differs
+    of its state there, before it is asked anything.
 
     Each time in a process of its own: a model that counts its calls has counted. A DataLoader draws a number itself,
     and of all examples one goes on where the other ended: what is drawn in `forward` differs from the original's, here
     as there.
     """
-    answers = []
+    answers, states = [], []
     for workers in (1, 0):
         with Worker(interpreters.ours(), children=True) as worker:
             world.enter(worker)
             worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
+            if workers and with_state:
+                states = worker.call("state_in_a_worker", reference=str(saved.reference))
             found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
         answers.append([difference for difference in found if not difference["close"]])
         if not answers[0]:
-            return []
-    return [difference for difference in answers[0] if difference not in answers[1]]
+            break
+    of_workers = [difference for difference in answers[0] if difference not in answers[-1]]
+    return of_workers, [difference for difference in states if not difference["close"]]
 
 
 def _examined_beside(

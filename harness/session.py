@@ -7,6 +7,7 @@ import inspect
 import pickle
 import random
 import sys
+import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any
 import torch
 
 from backends import UnsupportedModel
-from harness import inference, snapshot
+from harness import aside, compare, inference, snapshot
 from harness.registry import load_backend
 from harness.wording import everywhere
 
 TAPS = ("preprocess", "forward", "postprocess")
+COPY_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -110,6 +112,37 @@ def batches_of(written: dict) -> list:
         return pickle.loads(written["batches"])
     except Exception:  # made of the user's own types, and the user's module is not here
         return [inference.ABSENT] * len(pickle.loads(written["examples"]))
+
+
+def state_differences(session: Session, written: dict, tolerance: compare.Tolerance) -> list[compare.Difference]:
+    """Differences of the state of what was loaded from the original's, of which `written` tells.
+
+    Where code imports modules of the user's when it runs, and they are not imported yet, in a copy of this process:
+    importing one may register what others look for, and the examples would find what they do not find elsewhere. A
+    copy lacks the threads of this process, and its GPU: where there are any, it is done here.
+    """
+
+    def differences(importing: bool) -> list[compare.Difference]:
+        actual = snapshot.snapshot_model(
+            session.loaded,
+            own_modules=session.own_modules,
+            set_in_libraries=written["set_in_libraries"],
+            imported=written["imported"],
+            is_expected=False,
+            importing=importing,
+            of_another_python=before["bytecode"] != importlib.util.MAGIC_NUMBER.hex(),
+        )
+        return compare.compare(before, actual, tolerance)
+
+    before = pickle.loads(written["state"])
+    try:
+        return differences(importing=False)
+    except snapshot.WouldImport:
+        session.would_import = True
+        told = b""
+        if threading.active_count() == 1 and not torch.cuda.is_initialized():
+            told = aside.in_a_copy(lambda: pickle.dumps(differences(importing=True)), COPY_TIMEOUT_S)
+        return pickle.loads(told) if told else differences(importing=True)
 
 
 def tap_snapshots(session: Session, traced: inference.Taps) -> dict[str, dict | None]:
