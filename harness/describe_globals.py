@@ -35,13 +35,12 @@ if TYPE_CHECKING:
 _NAMES_ITSELF = frozenset({"__name__", "__module__", "__package__", "__spec__"})
 _ITSELF = "['__name__']"
 """The code's own module in a path, whatever its name."""
-_BARE = 10
-"""A module without content has as many names, `__name__` and its like."""
 _CODECS = frozenset({"encode", "decode", "open", "lookup", "lookup_error", "read_text", "write_text", "getencoder"})
 _CODEC = re.compile(r"[A-Za-z][\w.-]{1,30}")
 _OF_THE_PLACE = frozenset(
     {"__name__", "__file__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"}
 )
+_OF_EVERY_MODULE = _OF_THE_PLACE | {"__doc__"}
 _BUILTINS = dict(vars(builtins))
 """As they were when the harness was imported, before the user's code."""
 
@@ -129,7 +128,9 @@ def _of_own_modules(
     left = [(path, path, module) for path, module in modules.items()]
     if looked_up.ways(code[0]) & TO_MODULES:  # `sys.modules[__name__].SCALE`
         home = _home_of(function)
-        others = [module for module in own_modules(builder) if module not in home]
+        before_moving = describe_imports.before_moving
+        names_of_home = {before_moving(module.__name__) for module in home}  # what its classes moved from has the rest
+        others = [one for one in own_modules(builder) if before_moving(one.__name__) not in names_of_home]
         left += [(".<own>", ".<own>", module) for module in others]
         if _finds_itself(function, code):
             left += [(_ITSELF, _ITSELF, module) for module in home]  # comes first
@@ -180,7 +181,7 @@ def own_modules(builder: Builder) -> list[types.ModuleType]:
     modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)}
     known = builder.imported if not builder.imported.isdisjoint(sys.modules) else None  # they may have other names here
     return [module for name, module in sorted(modules.items(), key=lambda item: _home_of_moved(item[0]))
-            if builder.is_own(name) and len(vars(module)) > _BARE and f"{name}{MOVED}" not in modules
+            if builder.is_own(name) and vars(module).keys() - _OF_EVERY_MODULE and f"{name}{MOVED}" not in modules
             and (known is None or name == "__main__" or _home_of_moved(builder.bare_name(name)) in known)]  # fmt: skip
 
 
