@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import bytecode, describe_beside, describe_imports, describe_reached, looked_up
+from harness import bytecode, describe_beside, describe_imports, describe_reached, looked_up, user_modules
 from harness.looked_up import ENVIRONMENT, EVALUATES, IMPORTS, TO_GLOBALS, TO_MODULES
 from harness.snapshot_attributes import module_of
 
@@ -37,10 +37,6 @@ _ITSELF = "['__name__']"
 """The code's own module in a path, whatever its name."""
 _CODECS = frozenset({"encode", "decode", "open", "lookup", "lookup_error", "read_text", "write_text", "getencoder"})
 _CODEC = re.compile(r"[A-Za-z][\w.-]{1,30}")
-_OF_THE_PLACE = frozenset(
-    {"__name__", "__file__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"}
-)
-_OF_EVERY_MODULE = _OF_THE_PLACE | {"__doc__"}
 _BUILTINS = dict(vars(builtins))
 """As they were when the harness was imported, before the user's code."""
 
@@ -97,7 +93,7 @@ def imported_late(function: types.FunctionType, builder: Builder) -> dict[str, A
     if _imports_itself(function.__code__):
         names[function.__globals__.get("__name__")] = (_ITSELF, False)
     for name, (path, stated) in names.items():
-        if describe_imports.before_moving(name) in builder.imported:
+        if user_modules.before_moving(name) in builder.imported:
             module = describe_imports.module(name, function, builder, stated)
             there |= {} if module is None else {path: module}
     return _of_own_modules(function, list(bytecode.with_inner(function.__code__)), there, builder) if there else {}
@@ -127,10 +123,8 @@ def _of_own_modules(
              if one.parts is not None and name not in function.__globals__}  # fmt: skip
     left = [(path, path, module) for path, module in modules.items()]
     if looked_up.ways(code[0]) & TO_MODULES:  # `sys.modules[__name__].SCALE`
-        home = _home_of(function)
-        before_moving = describe_imports.before_moving
-        names_of_home = {before_moving(module.__name__) for module in home}  # what its classes moved from has the rest
-        others = [one for one in own_modules(builder) if before_moving(one.__name__) not in names_of_home]
+        home = user_modules.home_of(function)
+        others = [module for module in user_modules.own(builder) if module not in home]
         left += [(".<own>", ".<own>", module) for module in others]
         if _finds_itself(function, code):
             left += [(_ITSELF, _ITSELF, module) for module in home]  # comes first
@@ -141,48 +135,20 @@ def _of_own_modules(
         if (way, id(module)) in seen or not builder.is_own(module.__name__):
             continue
         seen.add((way, id(module)))
-        space = _names_in(module)
+        space = user_modules.names_in(module)
         begun = {key for key in space if key.startswith(beginnings)} if beginnings else set()
         for key in sorted(taken.get(path, names) & space.keys() | begun):
             part = space[key]
             if isinstance(part, types.ModuleType):
                 if path in taken and describe_imports.step(part.__name__) in modules:
                     continue  # `from package import module` imports both
-                if _was_imported(part, builder):
+                if user_modules.was_imported(part, builder):
                     left.append((way, f"{path}.{key}", part))
             elif not is_of_the_place(key, part):
                 found.setdefault(f"{path}.{key}", part)
         if "__getattr__" in space and taken.get(path, names) - space.keys():
             found[f"{path}.__getattr__"] = space["__getattr__"]
     return found
-
-
-def _names_in(module: types.ModuleType) -> dict[str, Any]:
-    """What a module has, by name; in place of a module in it whose classes moved the new one, which has all of it."""
-    moved = {_home_of_moved(name): part for name, part in vars(module).items()
-             if name.endswith(MOVED) and isinstance(part, types.ModuleType)}  # fmt: skip
-    return vars(module) | moved if moved else vars(module)
-
-
-def _was_imported(module: types.ModuleType, builder: Builder) -> bool:
-    """Whether a module in a package of the user's was when the original was described, whatever the package's name."""
-    inside = _home_of_moved(builder.bare_name(module.__name__).partition(".")[2])
-    return not builder.imported or not inside or any(name.partition(".")[2] == inside for name in builder.imported)
-
-
-def _home_of(function: types.FunctionType) -> list[types.ModuleType]:
-    """The module that the function's name for its own stands for, where that is imported."""
-    home = sys.modules.get(function.__globals__.get("__name__"))
-    return [home] if isinstance(home, types.ModuleType) else []
-
-
-def own_modules(builder: Builder) -> list[types.ModuleType]:
-    """Those of the user's that are imported, `__main__` too where it has something; of a copy, that were so before."""
-    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)}
-    known = builder.imported if not builder.imported.isdisjoint(sys.modules) else None  # they may have other names here
-    return [module for name, module in sorted(modules.items(), key=lambda item: _home_of_moved(item[0]))
-            if builder.is_own(name) and vars(module).keys() - _OF_EVERY_MODULE and f"{name}{MOVED}" not in modules
-            and (known is None or name == "__main__" or _home_of_moved(builder.bare_name(name)) in known)]  # fmt: skip
 
 
 def _can_import(code: list[types.CodeType], builder: Builder) -> dict[str, bool]:
@@ -204,7 +170,7 @@ def by_data(function: types.FunctionType, texts: Set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     words = looked_up.words(texts) if ways & EVALUATES else texts
     spaces = [("[{!r}]", function.__globals__)] if ways & TO_GLOBALS else []
-    spaces += [(f"{_ITSELF}.{{}}", vars(home)) for home in _home_of(function)] if ways & TO_MODULES else []
+    spaces += [(f"{_ITSELF}.{{}}", vars(home)) for home in user_modules.home_of(function)] if ways & TO_MODULES else []
     for path, space in spaces:
         named = {name: space[name] for name in words & space.keys()}
         found |= {path.format(name): part for name, part in named.items() if not is_of_the_place(name, part)}
@@ -295,7 +261,7 @@ def _operators(code: list[types.CodeType]) -> dict[str, Any]:
 
 def is_of_the_place(name: str, value: Any) -> bool:
     """Whether a global says where or under what name the code runs."""
-    if name in _OF_THE_PLACE:
+    if name in user_modules.OF_THE_PLACE:
         return True
     if isinstance(value, pathlib.PurePath):
         return value.is_absolute()

@@ -12,8 +12,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness import bytecode, looked_up
-from harness.project_edits import MOVED
+from harness import bytecode, looked_up, user_modules
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -21,11 +20,7 @@ if TYPE_CHECKING:
 
 def step(name: str) -> str:
     """To a module that the code imports: by the name that it had before its classes moved."""
-    return f"[{before_moving(name)!r}]"
-
-
-def before_moving(name: str) -> str:
-    return name.removesuffix(MOVED)
+    return f"[{user_modules.before_moving(name)!r}]"
 
 
 class Import(NamedTuple):
@@ -46,7 +41,7 @@ def inside(function: types.FunctionType, builder: Builder) -> dict[str, types.Mo
     """
     of_an_artifact = _importer(function) is not builtins.__import__
     names = [name for name, one in named(function, builder).items()
-             if not builder.is_own(name) or ((not builder.imported or before_moving(name) in builder.imported)
+             if not builder.is_own(name) or ((not builder.imported or user_modules.before_moving(name) in builder.imported)
                                              and not (one.stated and of_an_artifact))]  # fmt: skip
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 
@@ -92,24 +87,8 @@ def importable(function: types.FunctionType, builder: Builder) -> dict[str, int]
     of_an_artifact = _importer(function) is not builtins.__import__
     found = [name for name, one in names.items()
              if name in sys.modules or (module(name, function, builder) is not None if of_an_artifact and one.stated
-                                        else is_findable(name))]  # fmt: skip
+                                        else user_modules.is_findable(name))]  # fmt: skip
     return {".import <own>": len(found)} if found else {}
-
-
-def is_findable(name: str) -> bool:
-    """Whether a module is found where it would be looked for, without importing what it is in."""
-    where, steps = None, name.split(".")
-    for place in range(len(steps)):
-        full = ".".join(steps[: place + 1])
-        if place and where is None:
-            return False
-        if full in sys.modules:
-            where = getattr(sys.modules[full], "__path__", None)
-        elif (spec := importlib.machinery.PathFinder.find_spec(full, where)) is not None:
-            where = spec.submodule_search_locations
-        else:
-            return False
-    return True
 
 
 def module(name: str, function: types.FunctionType, builder: Builder, stated: bool = True) -> types.ModuleType | None:

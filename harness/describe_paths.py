@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from harness import bytecode, describe_globals, describe_imports
+from harness import bytecode, describe_globals, user_modules
 
 if TYPE_CHECKING:
     from harness.snapshot import Builder
@@ -45,7 +45,7 @@ def described(builder: Builder, texts: Iterable[str]) -> dict[str, Any]:
 def _leads_to(names: list[str], builder: Builder) -> Any:
     """The value; the name of the module alone, where that was not imported; `_NOTHING` where the path ends before."""
     modules = [".".join(names[:place]) for place in range(1, len(names) + 1)]
-    modules = [name for name in modules if describe_imports.is_findable(name)]
+    modules = [name for name in modules if user_modules.is_findable(name)]
     if not modules:
         return _NOTHING
     if modules[-1] not in (builder.imported or sys.modules):
