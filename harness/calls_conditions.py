@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing.util
 import os
 import pickle
 import sys
-import tempfile
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from itertools import chain
 from types import FrameType
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from harness import calls_save, compare, describe_process, inference, snapshot
+from harness import calls_save, inference
 from harness.project_edits import MARK
-from harness.session import Session, batches_of, read_reference, seed, state_differences
+from harness.session import Session, batches_of, read_reference, seed
 
 
 def put_on_cuda_once(session: Session) -> dict[str, Any]:
@@ -79,24 +76,6 @@ def without_cuda(session: Session) -> None:
         raise RuntimeError("a GPU is still visible to torch")
 
 
-def answer_in_workers(session: Session, *, reference: str, workers: int) -> list[dict[str, Any]]:
-    """Differences of what the loaded model answers when so many of a DataLoader's spawned workers preprocess.
-
-    Random numbers drawn in `preprocess` come from that worker's own stream.
-    """
-    session.stage = "preprocess"
-    written = read_reference(reference)
-    examples = pickle.loads(written["examples"])
-    seed()
-    answers = inference.predict_many(session.loaded, _Sent(examples), batch_size=1, num_workers=workers)
-    found: list[compare.Difference] = []
-    for place, (answer, expected) in enumerate(zip(answers, written["taps"], strict=False)):
-        actual = snapshot.snapshot_value(answer, own_modules=session.own_modules)
-        root = f"postprocess(examples[{place}])"
-        found += compare.compare(expected["postprocess"], actual, compare.Tolerance(**written["tolerance"]), root)
-    return [difference.to_dict() for difference in found]
-
-
 def answer_of_itself(session: Session, *, builder: str) -> None:
     """Build the model from the project that is here, and let it answer its examples. Raises whatever that raises."""
     session.stage = "build"
@@ -106,53 +85,6 @@ def answer_of_itself(session: Session, *, builder: str) -> None:
     for x in file.examples():
         seed()
         inference.predict(model, x)
-
-
-def state_in_a_worker(session: Session, *, reference: str) -> list[dict[str, Any]]:
-    """Differences of the state that the loaded model has in a spawned worker, from the original's.
-
-    The model alone is sent there: what was set beside it in the loading process (globals, classes, settings) is there
-    only where importing its modules sets it. Gradients, which no worker needs, torch does not send.
-    """
-    session.stage = "preprocess"
-    inference.require_picklable(session.loaded)
-    described = _Described(session.loaded, _Sent([reference]), session.own_modules)
-    (found,) = DataLoader(described, batch_size=None, num_workers=1, multiprocessing_context="spawn")
-    return [difference for difference in pickle.loads(found) if difference["kind"] != "grad"]
-
-
-class _Described(Dataset):
-    """One item: the differences of the model's state, where the item is asked for."""
-
-    def __init__(self, model: Any, references: Sequence[str], own_modules: tuple[str, ...]) -> None:
-        self.model, self.references, self.own_modules = model, references, own_modules
-        self.started_in = describe_process.started_in()
-
-    def __len__(self) -> int:
-        return len(self.references)
-
-    def __getitem__(self, place: int) -> bytes:
-        describe_process.started_in(self.started_in)
-        session = Session(own_modules=self.own_modules, loaded=self.model)
-        written = read_reference(self.references[place])
-        found = state_differences(session, written, compare.Tolerance(**written["tolerance"]))
-        return pickle.dumps([difference.to_dict() for difference in found])
-
-
-class _Sent(Sequence):
-    """Values; in the process to which they are sent, temporary files are looked for where they are here."""
-
-    def __init__(self, values: list) -> None:
-        self.values, self.temporary = values, tempfile.gettempdir()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, place: int) -> Any:
-        if tempfile.gettempdir() != self.temporary:
-            multiprocessing.util.get_temp_dir()  # the paths of its sockets may not be long: they stay where they are
-            tempfile.tempdir = self.temporary
-        return self.values[place]
 
 
 def unusable(session: Session, *, names: Collection[str]) -> dict[str, str]:

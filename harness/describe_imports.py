@@ -40,8 +40,9 @@ def inside(function: types.FunctionType, builder: Builder) -> dict[str, types.Mo
     has under the name is another module than its importer gives, see `describe_globals.imported_late`.
     """
     of_an_artifact = _importer(function) is not builtins.__import__
+    known = builder.imported
     names = [name for name, one in named(function, builder).items()
-             if not builder.is_own(name) or ((not builder.imported or user_modules.before_moving(name) in builder.imported)
+             if not builder.is_own(name) or ((not known or user_modules.before_moving(name) in known)
                                              and not (one.stated and of_an_artifact))]  # fmt: skip
     return {name: sys.modules[name] for name in names if isinstance(sys.modules.get(name), types.ModuleType)}
 

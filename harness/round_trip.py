@@ -6,7 +6,6 @@ The loading process is kept for the cost rounds of `harness.measure`; who holds 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import shlex
 import sys
@@ -17,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, hash_seeds, interpreters, registry, templates, verdicts
+from harness import conditions, hash_seeds, in_workers, interpreters, of_itself, registry, templates, verdicts
 from harness.code_ran import Edited
 from harness.interpreters import Interpreter
-from harness.process import Failure, Worker, WorkerDied, WorkerFailed
+from harness.process import Worker, WorkerDied, WorkerFailed
 from harness.records import CAN_BE_TIMED, Record
 from harness.saving import Saved
 from harness.staging import TEMPORARY, Stage, libraries_of
@@ -66,23 +65,8 @@ def load(
         if interpreter is not None:
             result |= {"interpreter": interpreter.label, **unavailable_there(saved, world, result, interpreter, worker)}
     if world.gone and result["outcome"] == "failed":
-        result |= verdicts.of_the_model(result, _fails_of_itself(stage, wanted, saved.facts["builder"]))
+        result |= verdicts.of_the_model(result, of_itself.raised(stage, wanted, saved.facts["builder"]))
     return Loaded(result, worker)
-
-
-@functools.lru_cache(maxsize=16)
-def _fails_of_itself(stage: Stage, wanted: conditions.Condition, builder: str) -> Failure | None:
-    """What the project raises in the condition's world when it builds its model and this answers, nothing saved."""
-    world = conditions.prepare(wanted, stage, stage.folder.with_name(f"of_itself_{wanted.name}"))
-    try:
-        with Worker(interpreters.ours()) as worker:
-            world.enter(worker)
-            worker.call("answer_of_itself", builder=builder)
-    except WorkerFailed as error:
-        return error.failure
-    except WorkerDied:
-        pass
-    return None
 
 
 def unavailable_there(
@@ -156,7 +140,7 @@ def examine(saved: Saved, world: conditions.World, worker: Worker, artifact: Pat
         )
         result = verdicts.judge(found, saved.facts) | first_load
         if world.spawns:
-            result |= _in_workers(saved, world, directory, result["outcome"])
+            result |= in_workers.judged(saved, world, directory, result["outcome"])
     except (WorkerFailed, WorkerDied) as error:
         result = verdicts.stopped(error, "load" if first is None else verdicts.where(str(error)))
         if world.edited and result["stage"] == "load" and edited.refused():
@@ -179,46 +163,6 @@ def under_other_seeds(saved: Saved, world: conditions.World, result: dict[str, A
             return _examined_beside(saved, dataclasses.replace(world, spawns=False), worker)
 
     return hash_seeds.judged(result, saved.hash_seeds, examined)
-
-
-def _in_workers(saved: Saved, world: conditions.World, directory: str, outcome: str) -> dict[str, Any]:
-    """What a DataLoader's spawned worker makes of the outcome, to be put over the fields of the record.
-
-    Raises WorkerFailed, WorkerDied where the model does not work there at all.
-    """
-    is_right = outcome in ("exact", "close")
-    answers, states = _wrong_in_workers(saved, world, directory, is_right)
-    if not is_right or not (answers or states):
-        return {}
-    first = (answers or states)[0]
-    lead = "in a spawned worker: " if answers else "in a spawned worker: outputs equal, state differs: "
-    text = f"{lead}{first['path']}: {first['message']}"
-    return {"outcome": "mismatch", "message": text, "state": answers or states}
-
-
-def _wrong_in_workers(
-    saved: Saved, world: conditions.World, directory: str, with_state: bool
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the model answers otherwise in a DataLoader's spawned worker, and as it should without one; and what differs
-    of its state there, before it is asked anything.
-
-    Each time in a process of its own: a model that counts its calls has counted. A DataLoader draws a number itself,
-    and of all examples one goes on where the other ended: what is drawn in `forward` differs from the original's, here
-    as there.
-    """
-    answers, states = [], []
-    for workers in (1, 0):
-        with Worker(interpreters.ours(), children=True) as worker:
-            world.enter(worker)
-            worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
-            if workers and with_state:
-                states = worker.call("state_in_a_worker", reference=str(saved.reference))
-            found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
-        answers.append([difference for difference in found if not difference["close"]])
-        if not answers[0]:
-            break
-    of_workers = [difference for difference in answers[0] if difference not in answers[-1]]
-    return of_workers, [difference for difference in states if not difference["close"]]
 
 
 def _examined_beside(

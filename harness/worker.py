@@ -24,7 +24,17 @@ from typing import Any
 
 import torch
 
-from harness import calls_conditions, calls_cost, calls_life, calls_load, calls_probe, calls_save, forking, proc
+from harness import (
+    calls_conditions,
+    calls_cost,
+    calls_life,
+    calls_load,
+    calls_probe,
+    calls_save,
+    calls_workers,
+    forking,
+    proc,
+)
 from harness.session import Session, failure
 
 
@@ -58,7 +68,7 @@ def _calls(*modules: types.ModuleType) -> dict[str, Callable[..., Any]]:
     return found
 
 
-CALLS = _calls(calls_save, calls_load, calls_life, calls_conditions, calls_cost, calls_probe)
+CALLS = _calls(calls_save, calls_load, calls_life, calls_conditions, calls_cost, calls_probe, calls_workers)
 
 
 def serve(connection: Connection, log: str) -> None:
