@@ -8,6 +8,7 @@ backends (`templates`). The process stays for the cost rounds of `harness.measur
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,13 @@ def fill(saved: Saved, builder: str, worker: Worker) -> None:
     try:
         built = templates.build(worker, saved.stage, builder, saved.how, saved.backend)
         worker.call("describe_state")
-        if _write(saved, worker):
+        # in a fork, where that can be: what the original's answers leave among the user's globals, the copy that is
+        # loaded here would begin with
+        with Worker(template=worker) if built["forkable"] else nullcontext(worker) as describer:
+            if not _write(saved, worker):
+                return
             changed = worker.call("changed_by_save")
-            described = worker.call("describe", reference=str(saved.reference))
+            described = describer.call("describe", reference=str(saved.reference))
             saved.facts |= built | described | {"changed_original": changed}
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = verdicts.not_saved(saved.how, error)

@@ -59,6 +59,17 @@ def test_code_that_moved_classes_break_says_nothing_of_the_backend(run_cell, tmp
     assert told in (record.message or "")
 
 
+@pytest.mark.parametrize("backend", ["pickle", "hf_mixin"])
+def test_what_the_originals_answers_leave_in_a_module_is_not_the_copys(run_cell, tmp_path, backend):
+    text = registry.model_source("nested_fruit").path.read_text()
+    counting = text.replace("from torch import nn", "from torch import nn\n\nCALLS = []\n")
+    counting = counting.replace("        return ", "        CALLS.append(1)\n        return ")
+    project(tmp_path / "p", fruit=f"{counting}\nanswer = NestedFruit.postprocess\n"
+            "NestedFruit.postprocess = lambda self, output: [answer(self, output), len(CALLS)]\n")  # fmt: skip
+    record = run_cell(backend, f"{tmp_path / 'p' / 'fruit.py'}:build", "same_process")
+    assert record.outcome == "exact", record.message
+
+
 def test_code_that_no_script_runs_says_nothing_of_the_backend(run_cell, tmp_path):
     """A register that a module fills which imports the script by its name: that is another module than `__main__`."""
     text = registry.model_source("nested_fruit").path.read_text()
