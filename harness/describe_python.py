@@ -5,7 +5,9 @@ from __future__ import annotations
 import array
 import ctypes
 import enum
+import functools
 import gc
+import operator
 import types
 import warnings
 import weakref
@@ -148,6 +150,9 @@ def _scalar(value: Any, builder: Builder) -> dict | None:
 
 # --- any other object
 
+_UNCHANGING = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
+"""Of which nobody can tell whether they are one or two."""
+
 
 def object_(value: Any, builder: Builder) -> dict:
     """Attributes, from `__dict__` and slots; for a C object, and for one of a subclass of its, what it tells `pickle`.
@@ -172,8 +177,9 @@ def object_(value: Any, builder: Builder) -> dict:
     if parts and isinstance(reduced, tuple) and len(reduced) > 2 and _keys(reduced[2]) <= parts.keys():
         reduced = (*reduced[:2], None, *reduced[3:])  # the same attributes
     told = {f"__reduce__()[{place}]": tuple(part) if place > 2 and part is not None else part
-            for place, part in enumerate(reduced) if place and part is not None}  # fmt: skip
-    return builder.node("object", value, builder.named(parts | told))
+            for place, part in enumerate(reduced)
+            if part is not None and (place or isinstance(part, functools.partial))}  # fmt: skip
+    return builder.node("object", value, builder.named(parts | told), identity=type(value) not in _UNCHANGING)
 
 
 def _keys(state: Any) -> set[Any]:

@@ -195,6 +195,12 @@ VALUES = [
     (lambda: logging.getLogger("a"), lambda: logging.getLogger("b"), "x", "value"),
     (lambda: itertools.count(1), lambda: itertools.count(2), "x.__reduce__()[1][0]", "value"),
     (lambda: operator.itemgetter(1), lambda: operator.itemgetter(2), "x.__reduce__()[1][0]", "value"),
+    (
+        lambda: operator.methodcaller("split", sep="a"),
+        lambda: operator.methodcaller("split", sep="b"),
+        "x.__reduce__()[0].keywords['sep']",
+        "value",
+    ),
     (threading.Lock, lambda: None, "x", "type"),
     (lambda: list[int], lambda: list[str], "x.args[0]", "value"),
     (lambda: Optional[int], lambda: Optional[str], "x.args[0]", "value"),  # noqa: UP045
@@ -315,6 +321,8 @@ def test_a_mutated_value_is_seen(row):
 def test_immutable_values_may_or_may_not_be_one_object():
     point = Point(1, 2)
     assert seen([point, point], [Point(1, 2), Point(1, 2)]) == []
+    for make in (lambda: operator.attrgetter("a"), lambda: operator.itemgetter(1), lambda: operator.methodcaller("a")):
+        assert seen([make()] * 2, [make(), make()]) == []
 
 
 @pytest.mark.parametrize("names", ["set list", "list set"])
