@@ -102,17 +102,20 @@ def test_what_a_moved_class_looks_up_in_all_modules_is_what_it_was(run_cell, tmp
     assert record.outcome == "exact", record.message
 
 
-def test_a_moved_class_is_found_where_the_packages_attributes_led(run_cell, tmp_path):
-    """Code that reads an attribute of a package, and uses the names of the module and its class for something else."""
+@pytest.mark.parametrize(
+    ("statement", "read"), [("import parts", "parts.SIZE"), ("from parts import layers", "layers.LIMIT")]
+)
+def test_a_moved_class_is_found_where_the_packages_attributes_led(run_cell, tmp_path, statement, read):
+    """Code that reads another attribute, and uses the names of the module and its class for something else."""
     text = registry.model_source("nested_fruit").path.read_text()
     assert "super().__init__()" in text
     project(
         tmp_path / "p",
         fruit=text.replace("nn.Linear(", "Dense(")
-        .replace("super().__init__()", "super().__init__()\n        self.layers = parts.SIZE")
-        .replace("from torch import nn", "from torch import nn\nimport parts\nfrom parts.layers import Dense"),
+        .replace("super().__init__()", f"super().__init__()\n        self.layers = {read}")
+        .replace("from torch import nn", f"from torch import nn\n{statement}\nfrom parts.layers import Dense"),
         parts__in____init__="from .layers import Dense\n\nSIZE = 3\n",
-        parts__in__layers="import torch\n\nclass Dense(torch.nn.Linear):\n    pass\n",
+        parts__in__layers="import torch\n\nLIMIT = 3\n\nclass Dense(torch.nn.Linear):\n    pass\n",
     )
     record = run_cell("state_dict", f"{tmp_path / 'p' / 'fruit.py'}:build", "class_moved")
     assert record.outcome == "exact", record.message
