@@ -132,7 +132,7 @@ def _of_own_modules(
     seen = set()  # by each way: which of two comes upon a module first depends on what was imported when
     while left:
         way, path, module = left.pop()
-        module = sys.modules.get(f"{module.__name__}{MOVED}") or module  # has all that the one had
+        module = user_modules.now(module)
         if (way, id(module)) in seen or not builder.is_own(module.__name__):
             continue
         seen.add((way, id(module)))

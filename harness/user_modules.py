@@ -23,8 +23,13 @@ def before_moving(name: str) -> str:
     return name.removesuffix(MOVED)
 
 
+def now(module: types.ModuleType) -> types.ModuleType:
+    """The module; or the new one to which its classes moved, which has all of it."""
+    return sys.modules.get(f"{module.__name__}{MOVED}", module)
+
+
 def names_in(module: types.ModuleType) -> dict[str, Any]:
-    """What a module has, by name; in place of a module in it whose classes moved the new one, which has all of it."""
+    """What a module has, by name: a new one to which classes moved by the name of the old one, which may be gone."""
     moved = {before_moving(name): part for name, part in vars(module).items()
              if name.endswith(MOVED) and isinstance(part, types.ModuleType)}  # fmt: skip
     return vars(module) | moved if moved else vars(module)
