@@ -126,7 +126,8 @@ def check_carried(
     here = reach(names, project, texts=texts, typed=typed).found
     there = reach(names, project, environment_at_start(), texts=texts, typed=typed, carried=carried).found
     for path, text in there.items():  # a dataclass's text says where the classes of its fields are
-        there[path] = text.replace(f"{carried.prefix}.{script.TYPED}", script.MAIN)
+        named = text.replace(f"{carried.prefix}.{script.TYPED}", script.MAIN)
+        there[path] = named.replace(f"{carried.prefix}.", "")  # what a module beside the cells says is its name
     if changed := _changed(here, there, tuple(unchecked)):
         path, found, was = changed
         raise Unsupported(

@@ -170,6 +170,13 @@ def test_modules_of_the_project_travel_too_and_what_was_changed_in_them_is_refus
     assert kernel.loaded()(3) == 6
 
 
+def test_a_module_of_the_project_that_asks_for_its_name_is_as_it_was(kernel, monkeypatch):
+    Path("named.py").write_text("def own():\n    return __name__.rpartition('.')[2]\n")
+    monkeypatch.syspath_prepend(".")
+    kernel("import named", NET.format("x, named.own()"), SAVE)
+    assert kernel.loaded()(1)[1] == "named"
+
+
 def test_annotations_that_were_texts_are_texts_again(kernel):
     cell = "class Net(nn.Module):\n    at: Nowhere = 1\n    def forward(self, x):\n        return x"
     name = "ipykernel_1/future.py"
