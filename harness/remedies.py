@@ -145,6 +145,10 @@ RULES = (
     Rule(_wrong(r"^outputs equal.*(\.beside\[|\.exists\(\))"), _READS_LATER),
     Rule(_wrong(r"\.beside\[|\.exists\(\)"), _FILES),
     Rule(
+        _wrong(r"^in a spawned worker: outputs equal"),
+        "Keep it in an attribute that pickles, or set it by worker_init_fn: a worker gets a pickle of the model alone.",
+    ),
+    Rule(
         _wrong(r"model\.<(process|libraries|context)>"),
         "Set it in the process that loads, before the load, or keep it in an attribute: artifacts hold none of it.",
     ),
