@@ -129,7 +129,7 @@ def written_nest(value):
     if value is None or isinstance(value, int):
         return value
     raise UnsupportedModel(
-        f"the outputs are in a {type(value).__name__}; the outputs nest in lists, tuples and dictionaries only"
+        f"an output is of the class {type(value).__name__}: outputs nest in lists, tuples and dictionaries only"
     )
 
 

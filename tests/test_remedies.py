@@ -86,6 +86,7 @@ CASES = [
         "keep both on one",
     ),
     (wrong("outputs equal, state differs: model.<process>.x: was 1"), "before the load"),
+    (wrong("in a spawned worker: outputs equal, state differs: model.<process>.locale: was 'C'"), "worker_init_fn"),
 ]
 
 
