@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +76,8 @@ def build(
     threads, files = proc.threads(), proc.open_files()
     session.constructor = f"{session.user_module.__name__}:{_constructor(session.user_module, builder)}"
     environment = dict(os.environ)
-    construct = getattr(session.user_module, builder)
-    try:
-        with _recording(session, backend):
-            session.model = construct()
-    except Exception as error:
-        if session.stage != "build" and _raises_alike(construct, error):
-            session.stage = "build"
-        raise
+    with _recording(session, backend):
+        session.model = getattr(session.user_module, builder)()
     session.set_in_environment = library_settings.variables(environment, Path(project))
     session.state = {}
     return {
@@ -127,15 +121,6 @@ def _recording(session: Session, backend: str | None) -> Iterator[None]:
     session.stage = "save"
     with recording(session.user_module):
         yield
-
-
-def _raises_alike(construct: Callable[[], Any], error: Exception) -> bool:
-    """Whether what a method that watched it is not to blame for is raised again where nothing watches."""
-    try:
-        construct()
-    except Exception as again:
-        return (type(again), str(again)) == (type(error), str(error))
-    return False
 
 
 def _user_module(project: str, module: str, how: str) -> Any:

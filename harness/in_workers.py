@@ -28,7 +28,8 @@ def _wrong(
     saved: Saved, world: conditions.World, directory: str, with_state: bool
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What the model answers otherwise in a DataLoader's spawned worker, and as it should without one; and what differs
-    of its state there, before it is asked anything.
+    of its state there, before it is asked anything: not where a method put something in the model's classes, to watch
+    how it is built, which no worker has.
 
     Each time in a process of its own: a model that counts its calls has counted. A DataLoader draws a number itself,
     and of all examples one goes on where the other ended: what is drawn in `forward` differs from the original's, here
@@ -39,7 +40,7 @@ def _wrong(
         with Worker(interpreters.ours(), children=True) as worker:
             world.enter(worker)
             worker.call("load", backend=saved.backend, directory=directory, trusted_modules=world.own_modules)
-            if workers and with_state:
+            if workers and with_state and not worker.call("records", backend=saved.backend):
                 states = worker.call("state_in_a_worker", reference=str(saved.reference))
             found = worker.call("answer_in_workers", reference=str(saved.reference), workers=workers)
         answers.append([difference for difference in found if not difference["close"]])

@@ -110,7 +110,7 @@ def _is_shared(saved: Saved, original: Original) -> bool:
 def fill(saved: Saved, builder: str, worker: Worker) -> None:
     """Build, describe and save in `worker`; `saved` then holds the facts, or where it stopped."""
     try:
-        built = templates.build(worker, saved.stage, builder, saved.how, saved.backend)
+        built = _build(saved, builder, worker)
         worker.call("describe_state")
         # in a fork, where that can be: what the original's answers leave among the user's globals, the copy that is
         # loaded here would begin with
@@ -133,7 +133,7 @@ def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: b
     is still to be filled in this one.
     """
     try:
-        built = templates.build(worker, saved.stage, builder, saved.how, saved.backend, noting)
+        built = _build(saved, builder, worker, noting)
         if _write(saved, worker):
             described = worker.call("take_over", reference=str(saved.reference), like=str(like))
             if described is None:
@@ -145,6 +145,27 @@ def fill_alike(saved: Saved, builder: str, worker: Worker, like: Path, noting: b
     except (WorkerFailed, WorkerDied) as error:
         saved.stopped = verdicts.not_saved(saved.how, error)
     return True
+
+
+def _build(saved: Saved, builder: str, worker: Worker, noting: bool = True) -> dict[str, Any]:
+    """Build the model there, watched by a method that has to see it.
+
+    Where code is run as it is not meant to be, such a method is not to blame for what is raised again in a new process,
+    where nothing watches. Raises WorkerFailed, WorkerDied.
+    """
+    try:
+        return templates.build(worker, saved.stage, builder, saved.how, saved.backend, noting)
+    except WorkerFailed as watched:
+        if watched.failure.stage == "build" or saved.how not in verdicts.RUN_AS:
+            raise
+        with Worker() as unwatched:
+            try:
+                templates.build(unwatched, saved.stage, builder, saved.how)
+            except WorkerFailed as own:
+                told = [(one.failure.error_type, one.failure.message) for one in (watched, own)]
+                if told[0] == told[1]:
+                    raise own from None
+        raise
 
 
 def _write(saved: Saved, worker: Worker) -> bool:

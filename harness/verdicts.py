@@ -53,14 +53,15 @@ def edited_code_ran(ran: dict[str, list[str]]) -> dict[str, Any]:
     return {"outcome": "mismatch", "code_ran": "edited", "message": f"edited code ran: {names}{beside}"}
 
 
-_RUN_AS = {"notebook": "in a notebook", "main": "as a script"}
+RUN_AS = {"notebook": "in a notebook", "main": "as a script"}
+"""Ways to run a model's code that not each suits, in words."""
 
 
 def not_saved(how: str, error: WorkerFailed | WorkerDied) -> dict[str, Any]:
     """What stopped a save; `how` is as in `saving.save`: not every model suits each, which no backend can help."""
     result = stopped(error, "save")
-    if how in _RUN_AS and result["stage"] == "build":  # which says nothing of the backend
-        message = f"this model's code does not run {_RUN_AS[how]}: {result['error_type']}: {result['message']}"
+    if how in RUN_AS and result["stage"] == "build":  # which says nothing of the backend
+        message = f"this model's code does not run {RUN_AS[how]}: {result['error_type']}: {result['message']}"
         return result | {"outcome": "unavailable", "message": message}
     if how == "cuda" and result["stage"] == "condition":
         message = f"this model cannot be moved to a GPU and back: {result['error_type']}: {result['message']}"

@@ -467,6 +467,7 @@ def test_the_tag_is_taken_off_again(tmp_path):
     ("backend", "outcome", "told"),
     [
         (f"{FAKES}:Honest", "exact", ""),
+        ("hf_mixin", "exact", ""),  # what it mixes into the class is nobody's state, and in no worker
         (f"{FAKES}:Unpicklable", "failed", "does not pickle"),
         (f"{FAKES}:WrongInWorkers", "mismatch", "in a spawned worker: postprocess(examples[0])"),
     ],

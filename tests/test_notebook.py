@@ -94,3 +94,14 @@ def test_code_that_no_notebook_runs_says_nothing_of_the_backend(tmp_path, backen
     assert saved.stopped["outcome"] == "unavailable"
     told = "this model's code does not run in a notebook: NameError: name '__file__' is not defined"
     assert told in saved.stopped["message"]
+
+
+@pytest.mark.parametrize("how", ["main", "notebook"])
+def test_a_method_that_breaks_what_it_watches_is_to_blame(tmp_path, how):
+    """`aijson` leaves its mark on the class, so that the same process would raise again."""
+    pytest.importorskip("aijson")
+    source = registry.model_source("digits_cnn")
+    saved = saving.save("aijson", source.builder, stage(source, tmp_path / "s"), tmp_path / "c", how)
+    saved.close()
+    assert (saved.stopped["outcome"], saved.stopped["stage"]) == ("failed", "save")
+    assert "takes 1 positional argument" in saved.stopped["message"]
