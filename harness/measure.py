@@ -96,7 +96,7 @@ def too_noisy(floor: Floor) -> str | None:
     rounds = len(floor.twin["floor_read_s"])
     if rounds < intervals.LEAST_ROUNDS and (floor.waiting_share or 0.0) > BUSY:
         waited = f"some task waited for a CPU {floor.waiting_share:.0%} of the time"
-        return f"{waited}, which {rounds} rounds cannot even out"
+        return f"{waited}, which so few rounds ({rounds}) cannot even out"
     for name, what in (("floor_write_s", "write"), ("floor_read_s", "read")):
         ratios = floor.ratios(name)
         if len(ratios) < intervals.LEAST_ROUNDS:
