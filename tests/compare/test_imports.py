@@ -15,7 +15,7 @@ from harness.compare import compare
 from harness.session import Session
 from harness.snapshot import snapshot_model
 
-OWN = [__name__.partition(".")[0], "package_of_mine"]
+OWN = ["package_of_mine"]
 
 IMPORTS_INSIDE = """
 import importlib
@@ -195,7 +195,7 @@ def test_a_text_that_the_import_of_an_artifact_finds(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     function = importlib.import_module("alone_of_mine").part
     monkeypatch.delitem(sys.modules, "alone_of_mine")
-    names = {"own_modules": [*OWN, "alone_of_mine", "used_of_mine"]}
+    names = {"own_modules": [__name__.partition(".")[0], "alone_of_mine", "used_of_mine"]}
     before = snapshot_model(function, **names)
     (tmp_path / "used_of_mine.py").unlink()
     importlib.invalidate_caches()
