@@ -113,7 +113,7 @@ bench-interpreters: interpreters  ## the matrix, loaded under those
 languages: $(VENV)/.ready  ## C++ and JavaScript, to try whether an artifact runs without Python (g++, node and npm; 300 MB)
 	mkdir -p .languages && cd .languages && npm install --silent --no-save --ignore-scripts --prefix . onnxruntime-node@1.30.0
 	torch=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])') && g++ -std=c++20 -O1 \
-		-I$$torch/include -I$$torch/include/torch/csrc/api/include harness/languages/run_torchscript.cpp \
+		-I$$torch/include -I$$torch/include/torch/csrc/api/include harness/safety/languages/run_torchscript.cpp \
 		-o .languages/run_torchscript -L$$torch/lib -Wl,-rpath,$$torch/lib -ltorch -ltorch_cpu -lc10
 
 clean:  ## remove the environments and all runs

@@ -33,9 +33,10 @@ from torch import nn
 
 from backends.json_spec import batches, load, saving, tensors
 from backends.json_spec.digests import cores, digest_named
-from harness import environment, speed_targets
+from harness import environment
+from harness.findings import speed_targets
+from harness.findings.speed_targets import LARGE, SMALL
 from harness.records import Record, RecordWriter
-from harness.speed_targets import LARGE, SMALL
 
 MODELS = ("resnet50", "vit_b_16", SMALL, LARGE)
 BUDGET_S = {"resnet50": (20.0, 12.0), "vit_b_16": (45.0, 12.0), SMALL: (20.0, 10.0), LARGE: (90.0, 24.0)}

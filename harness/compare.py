@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness import numbers_
-from harness.numbers_ import Tolerance
-from harness.snapshot_graph import GIVEN_AGAIN, Graph, Path, shown
+from harness.snapshot import numbers_
+from harness.snapshot.graph import GIVEN_AGAIN, Graph, Path, shown
+from harness.snapshot.numbers_ import Tolerance
 
 
 @dataclass(frozen=True)
@@ -391,7 +391,7 @@ def _name(node: dict) -> str | None:
 
 
 def _of_atoms(old: dict | None, was: Any, new: dict | None, now: Any) -> tuple[str, str] | None:
-    """What to say where one side has a node in place of an equal text or number: see `snapshot_atoms`."""
+    """What to say where one side has a node in place of an equal text or number: see `snapshot.atoms`."""
     node, atom = (old, now) if new is None else (new, was)
     if node is None or isinstance(atom, tuple):
         return None

@@ -30,7 +30,7 @@ backend can help, and the cell is `unavailable`: a text or an attribute of a pac
 
 `saved_on_cuda` moves the model to a GPU where the machine has one; what a move changes in a model (memory that was
 shared, strides) is the original's, and one that cannot be moved is `unavailable`. Where it has none, torch is told that
-the storages which it writes are on `cuda:0` (`calls_conditions.save_on_cuda`): pickles, `torch.save` and
+the storages which it writes are on `cuda:0` (`calls.conditions.save_on_cuda`): pickles, `torch.save` and
 `torch.package` then hold what they would hold. A method that writes no storage that way cannot be judged so, and the
 cell is `unavailable`.
 
@@ -58,10 +58,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import project_edits
 from harness.errors import UnknownName
-from harness.process import Worker
-from harness.staging import Stage
+from harness.processes.process import Worker
+from harness.project import edits
+from harness.project.staging import Stage
 
 OTHER_INTERPRETER = "other_interpreter"
 
@@ -138,7 +138,7 @@ def _project_and_workers(stage: Stage) -> World:
 
 
 def _project_renamed(stage: Stage) -> World:
-    names = project_edits.rename(stage.folder, stage.own_modules)
+    names = edits.rename(stage.folder, stage.own_modules)
     # the old names too: classes that the artifact carries keep them, and it is not for lack of trust that they are gone
     return World(stage.folder, (*names, *stage.own_modules), absent=stage.own_modules)
 
@@ -146,11 +146,11 @@ def _project_renamed(stage: Stage) -> World:
 def _project_edited(stage: Stage) -> World:
     before = stage.folder.with_name("unedited")
     shutil.copytree(stage.folder, before)
-    return World(stage.folder, stage.own_modules, edited=project_edits.edit(stage.folder), unedited=before)
+    return World(stage.folder, stage.own_modules, edited=edits.edit(stage.folder), unedited=before)
 
 
 def _classes_moved(stage: Stage) -> World:
-    gone = project_edits.move_classes(stage.folder)
+    gone = edits.move_classes(stage.folder)
     names = {path.stem for path in stage.folder.iterdir() if path.suffix == ".py" or any(path.glob("**/*.py"))}
     return World(stage.folder, tuple(sorted(names)), gone=gone)
 

@@ -20,13 +20,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import conditions, interpreters, registry, round_trip, saving, templates
-from harness.interpreters import Interpreter
-from harness.process import Worker
+from harness import conditions, registry, round_trip
+from harness.cell import saving
+from harness.cell.saving import Saved
+from harness.processes import interpreters, templates
+from harness.processes.interpreters import Interpreter
+from harness.processes.process import Worker
+from harness.project.staging import Stage, stage
 from harness.records import Record
 from harness.registry import ModelSource
-from harness.saving import Saved
-from harness.staging import Stage, stage
 
 DEFAULT_CONDITIONS = ("fresh_process",)
 IN_MEMORY = Path("/dev/shm")

@@ -1,4 +1,4 @@
-"""What the numbers were measured on: machine, versions, load. Written once a run, next to its records."""
+"""What the numbers were measured on: machine, versions, load. Written once a run, next to its records, and read."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ def collect(threads: int | None = None) -> dict[str, Any]:
     }
     digest = hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
     return {"environment_id": digest, **stable, "load_average": load_average()}
+
+
+def read_environment(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """`environment.json` of a run, and notes where it cannot be read or says that parts are missing."""
+    path = folder / "environment.json"
+    if not path.is_file():
+        return None, ["environment.json is missing: the machine and the versions are not known"]
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return None, [f"environment.json cannot be read ({error}): the machine and the versions are not known"]
+    if not isinstance(raw, dict):
+        return None, ["environment.json holds no object: the machine and the versions are not known"]
+    if raw.get("left_out"):
+        return raw, [
+            f"parts of this run ended before they had a record, and are not in it: {', '.join(raw['left_out'])}"
+        ]
+    return raw, []
 
 
 def _version(name: str) -> str | None:

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.environment import read_environment
 from harness.errors import MissingPackage, RecordsError
+from harness.findings.needs import is_trait
 from harness.intervals import ratio, spread
-from harness.needs import is_trait
 from harness.records import Record, read_records
-from harness.report import read_environment
 
 FILE = "history.db"
 FLOORS = {"load": "floor_read_s", "save": "floor_write_s"}

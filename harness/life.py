@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import conditions, interpreters, round_trip, templates
-from harness.process import WorkerDied, WorkerFailed
+from harness import conditions, round_trip
+from harness.cell.saving import Saved
+from harness.processes import interpreters, templates
+from harness.processes.process import WorkerDied, WorkerFailed
+from harness.project.staging import Stage
 from harness.round_trip import Loaded
-from harness.saving import Saved
-from harness.staging import Stage
 
 LEVELS = ("none", "quick", "full")
 """`quick` costs about as much as the comparison; `full` seconds a cell, for torch's compiler and another save."""
 
 
 def life(saved: Saved, loaded: Loaded, full: bool, project: Stage) -> dict[str, str]:
-    """The checks of `calls_life` on a model that loaded; the loading process may be dead afterwards.
+    """The checks of `calls.life` on a model that loaded; the loading process may be dead afterwards.
 
     `project`: one that is in reach. Never raises for what the backend or model does.
     """

@@ -21,29 +21,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import (
-    cold_start,
-    corpus,
-    environment,
-    interpreters,
-    intervals,
-    life,
-    measure,
-    probes,
-    registry,
-    round_trip,
-    saving,
-)
-from harness.competitor import Competitor
+from harness import corpus, environment, intervals, life, measure, registry, round_trip
+from harness.cell import saving
 from harness.conditions import CONDITIONS, OTHER_INTERPRETER, condition, default_names
+from harness.costs import cold_start
+from harness.costs.competitor import Competitor
+from harness.costs.rounds import Plan
 from harness.errors import Incomplete, InterpreterError
-from harness.interpreters import Interpreter
-from harness.process import SPENT, Worker
+from harness.processes import interpreters
+from harness.processes.interpreters import Interpreter
+from harness.processes.process import SPENT, Worker
+from harness.processes.templates import Original
+from harness.project.staging import Stage, stage
 from harness.records import Record, RecordWriter, read_records
 from harness.registry import ROOT, ModelSource
-from harness.rounds import Plan
-from harness.staging import Stage, stage
-from harness.templates import Original
+from harness.safety import probes
 
 TIMED_CONDITION = "fresh_process"
 """Costs are measured where nothing but the process is new."""

@@ -16,10 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import intervals, proc, rounds
-from harness.competitor import Competitor
-from harness.process import Worker, WorkerDied, WorkerFailed
-from harness.rounds import Plan, Task
+from harness import intervals
+from harness.costs import rounds
+from harness.costs.competitor import Competitor
+from harness.costs.rounds import Plan, Task
+from harness.processes.process import Worker, WorkerDied, WorkerFailed
+from harness.system import proc
 
 COLD = Plan(rounds=3, least=1, narrow=0.0)
 COLD_SHARE = 0.125

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.environment import read_environment
 from harness.errors import RecordsError
 from harness.records import CAN_BE_TIMED, COSTS, OF_COSTS, Record, RecordWriter, read_records
 from harness.registry import ROOT
-from harness.report import read_environment
 
 PROBLEMS_SHOWN = 5
 _OF_A_RUN = {"merged_from", "left_out", "elsewhere", "measured"}

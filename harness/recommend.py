@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.conditions import CONDITIONS
 from harness.errors import MissingPackage, UnknownName
-from harness.needs import BASE_CONDITION, COSTS, all_needs, facts_table
+from harness.findings.needs import BASE_CONDITION, COSTS, all_needs, facts_table
 from harness.records import Record, find_runs, read_records
 
 RANKING = Path(__file__).parent / "page" / "ranking.js"

@@ -58,7 +58,7 @@ class Record:
     """Of a cell of `source_edited`: saved | edited | refused; see `conditions`."""
     life: dict[str, str] = field(default_factory=dict)
     """What else the loaded model bears, a check each: equal | different: ... | failed: ... | not applicable: ...; see
-    `calls_life`. Of cells of `fresh_process`."""
+    `calls.life`. Of cells of `fresh_process`."""
     score_saved: dict[str, float] | None = None
     score_loaded: dict[str, float] | None = None
     save_s: list[float] = field(default_factory=list)

@@ -18,9 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import page, ratios
+from harness import page
+from harness.environment import read_environment
 from harness.errors import RecordsError
-from harness.needs import WORKS, is_trait
+from harness.findings import ratios
+from harness.findings.needs import WORKS, is_trait
 from harness.records import Record, read_records, records_file
 from harness.summary import summary
 from harness.tables import every_table
@@ -66,24 +68,6 @@ def _write_tables(tables: dict[str, Any], folder: Path) -> list[Path]:
             written.append(folder / f"{name}.parquet")
             (table.reset_index() if indexed else table.reset_index(drop=True)).to_parquet(written[-1], index=False)
     return written
-
-
-def read_environment(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """`environment.json` of a run, and notes where it cannot be read or says that parts are missing."""
-    path = folder / "environment.json"
-    if not path.is_file():
-        return None, ["environment.json is missing: the machine and the versions are not known"]
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        return None, [f"environment.json cannot be read ({error}): the machine and the versions are not known"]
-    if not isinstance(raw, dict):
-        return None, ["environment.json holds no object: the machine and the versions are not known"]
-    if raw.get("left_out"):
-        return raw, [
-            f"parts of this run ended before they had a record, and are not in it: {', '.join(raw['left_out'])}"
-        ]
-    return raw, []
 
 
 def mixed(records: Sequence[Record]) -> list[str]:

@@ -16,13 +16,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness import conditions, hash_seeds, in_workers, interpreters, of_itself, registry, templates, verdicts
-from harness.code_ran import Edited
-from harness.interpreters import Interpreter
-from harness.process import Worker, WorkerDied, WorkerFailed
+from harness import conditions, registry
+from harness.cell import hash_seeds, in_workers, of_itself, verdicts
+from harness.cell.code_ran import Edited
+from harness.cell.saving import Saved
+from harness.processes import interpreters, templates
+from harness.processes.interpreters import Interpreter
+from harness.processes.process import Worker, WorkerDied, WorkerFailed
+from harness.project.staging import TEMPORARY, Stage, libraries_of
 from harness.records import CAN_BE_TIMED, Record
-from harness.saving import Saved
-from harness.staging import TEMPORARY, Stage, libraries_of
 
 
 @dataclass

@@ -22,15 +22,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import intervals, measure, proc, rankings, round_trip, saving, selftest_backends, synthetic
-from harness.competitor import Competitor
+from harness import intervals, measure, round_trip, selftest_backends
+from harness.cell import saving
 from harness.conditions import condition
+from harness.costs.competitor import Competitor
+from harness.costs.rounds import Plan
 from harness.errors import MissingPackage, UnknownName
+from harness.findings import rankings
 from harness.measure import Floor
-from harness.process import Worker
+from harness.processes.process import Worker
+from harness.project import synthetic
+from harness.project.staging import stage
 from harness.records import Record
-from harness.rounds import Plan
-from harness.staging import stage
+from harness.system import proc
 
 PASS, FAIL, TOO_NOISY, UNAVAILABLE = "pass", "fail", "too noisy", "unavailable"
 PROMISED = 0.95

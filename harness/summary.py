@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.needs import WORKS
+from harness.findings.needs import WORKS
 from harness.records import OUTCOMES
 from harness.tables import cells, markdown
 

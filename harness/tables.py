@@ -25,15 +25,15 @@ from typing import Any
 
 import pandas as pd
 
-from harness import ratios, speed_targets
-from harness.claims import verdicts
 from harness.conditions import in_order
-from harness.growth_curves import curves as curves_of
+from harness.findings import ratios, speed_targets
+from harness.findings.claims import verdicts
+from harness.findings.growth_curves import curves as curves_of
+from harness.findings.needs import MOST, WORKS, backend_names, is_trait
+from harness.findings.questions import answers
+from harness.findings.remedies import remedy
 from harness.intervals import BASELINE
-from harness.needs import MOST, WORKS, backend_names, is_trait
-from harness.questions import answers
 from harness.records import Record
-from harness.remedies import remedy
 from reference_models.traits import TRAITS
 
 MARKS = {

@@ -24,18 +24,9 @@ from typing import Any
 
 import torch
 
-from harness import (
-    calls_conditions,
-    calls_cost,
-    calls_life,
-    calls_load,
-    calls_probe,
-    calls_save,
-    calls_workers,
-    forking,
-    proc,
-)
-from harness.session import Session, failure
+from harness.calls import conditions, cost, life, load, probe, save, workers
+from harness.calls.session import Session, failure
+from harness.system import forking, proc
 
 
 def about(session: Session) -> dict[str, Any]:
@@ -68,7 +59,7 @@ def _calls(*modules: types.ModuleType) -> dict[str, Callable[..., Any]]:
     return found
 
 
-CALLS = _calls(calls_save, calls_load, calls_life, calls_conditions, calls_cost, calls_probe, calls_workers)
+CALLS = _calls(save, load, life, conditions, cost, probe, workers)
 
 
 def serve(connection: Connection, log: str) -> None:

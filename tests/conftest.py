@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import huge_pages, registry, round_trip, saving
+from harness import registry, round_trip
+from harness.cell import saving
 from harness.conditions import condition
-from harness.staging import stage
+from harness.project.staging import stage
+from harness.system import huge_pages
 
 LONGEST = ("test_contract.py", "test_for_everyone.py", "test_cold_start.py", "test_cli.py", "test_probes.py")
 

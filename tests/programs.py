@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import interpreters
-from harness.process import Worker, WorkerFailed
+from harness.processes import interpreters
+from harness.processes.process import Worker, WorkerFailed
 
 _RUN = """
 import contextlib, os, sys

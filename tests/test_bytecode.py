@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 
-from harness import bytecode
+from harness.source import bytecode
 
 NAMES = [f"name_{number}" for number in range(300)]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import bytecode, bytecode_check, interpreters
 from harness.conditions import OTHER_INTERPRETER
+from harness.processes import interpreters
+from harness.source import bytecode, bytecode_check
 
 BUILT = [interpreters.describe(path) for path in interpreters.found()]
 NEXT = [other for other in BUILT if other.python.rpartition(".")[0] != "%d.%d" % sys.version_info[:2]]  # noqa: UP031

@@ -7,8 +7,8 @@ import statistics
 
 import pytest
 
-from harness import moves, rankings
-from harness.changes import _cells, _costs, _moves, compare_runs
+from harness.findings import moves, rankings
+from harness.findings.changes import _cells, _costs, _moves, compare_runs
 from tests.noisy_runs import of_models, run
 
 pytest.importorskip("scipy")

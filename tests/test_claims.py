@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import tables
-from harness.claims import CLAIMS, verdicts
+from harness.findings.claims import CLAIMS, verdicts
 from harness.records import Record
 from harness.registry import model_names, trait_names
 

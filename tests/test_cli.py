@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import matrix, registry, report, tables
+from harness import matrix, registry, tables
 from harness.cli import main
 from harness.conditions import CONDITIONS
 from harness.records import Record, RecordWriter, read_records
+from harness.report import write_report
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -147,7 +148,8 @@ def examples():
 @pytest.fixture
 def faulty(monkeypatch):
     """A harness that fails at one model, one file of traits and one backend's probes."""
-    from harness import corpus, matrix, probes
+    from harness import corpus, matrix
+    from harness.safety import probes
 
     def failing(function, is_meant):
         def call(*arguments):
@@ -260,7 +262,7 @@ def test_records_survive_damage_and_newer_schemas(tmp_path):
     read = read_records(tmp_path / "run")
     assert [record.backend for record in read.records] == ["pickle"]
     assert ["schema version 99" in problem or "cut off" in problem for problem in read.problems] == [True, True]
-    report.write_report(tmp_path / "run")
+    write_report(tmp_path / "run")
     assert "schema version 99" in (tmp_path / "run" / "summary.md").read_text()
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import cold_start, registry, saving
-from harness.competitor import Competitor
+from harness import registry
+from harness.cell import saving
+from harness.costs import cold_start
+from harness.costs.competitor import Competitor
 from harness.matrix import Run, Settings
+from harness.project.staging import stage
 from harness.records import Record, read_records
-from harness.staging import stage
 
 ROOT = Path(__file__).parent.parent
 

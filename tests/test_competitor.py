@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness import competitor, registry, saving
-from harness.competitor import Competitor, Process
-from harness.process import Worker, WorkerDied
-from harness.staging import stage
+from harness import registry
+from harness.cell import saving
+from harness.costs import competitor
+from harness.costs.competitor import Competitor, Process
+from harness.processes.process import Worker, WorkerDied
+from harness.project.staging import stage
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import conditions, registry, round_trip, saving
+from harness import conditions, registry, round_trip
+from harness.cell import saving
 from harness.conditions import CONDITIONS
-from harness.staging import stage
-from harness.templates import Original
+from harness.processes.templates import Original
+from harness.project.staging import stage
 from tests.programs import project
 
 FAKES = Path(__file__).with_name("fakes.py")

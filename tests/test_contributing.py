@@ -18,7 +18,7 @@ import pytest
 
 import backends
 from backends import BUILT_IN
-from harness.backend_docs import backend_doc
+from harness.findings.backend_docs import backend_doc
 from reference_models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent

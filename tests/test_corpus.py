@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import corpus, hash_seeds, interpreters, registry
+from harness import corpus, registry
+from harness.cell import hash_seeds
 from harness.cli import main
+from harness.processes import interpreters
 from harness.records import read_records
 
 NEXT = [

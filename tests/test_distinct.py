@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from harness import records, registry
 from harness.cli import main
-from harness.distinct import distinct
+from harness.findings.distinct import distinct
 from harness.publishing import PUBLISHED
 from harness.records import Record
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import process, registry
-from harness.staging import stage
-from harness.templates import Original
+from harness import registry
+from harness.processes import process
+from harness.processes.templates import Original
+from harness.project.staging import stage
 
 FAKES = Path(__file__).with_name("fakes.py")
 

@@ -20,7 +20,7 @@ import torch
 
 from backends.project import own_modules, own_sources
 from harness import inference, registry
-from harness.staging import stage
+from harness.project.staging import stage
 from tests import programs
 
 

@@ -8,9 +8,11 @@ from collections import namedtuple
 import pytest
 from click.testing import CliRunner
 
-from harness import growth, growth_curves, synthetic
 from harness.cli import main
+from harness.costs import growth
 from harness.errors import NoRoom
+from harness.findings import growth_curves
+from harness.project import synthetic
 from harness.records import Record, RecordWriter, read_records
 
 MB = 1 << 20

@@ -9,8 +9,9 @@ import json
 
 import pytest
 
-from harness import hash_seeds, interpreters
-from harness.process import HASH_SEED, Worker
+from harness.cell import hash_seeds
+from harness.processes import interpreters
+from harness.processes.process import HASH_SEED, Worker
 
 MODEL = """
 import torch

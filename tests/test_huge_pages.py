@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import huge_pages
-from harness.process import Worker
+from harness.processes.process import Worker
+from harness.system import huge_pages
 
 HUGE = huge_pages.HUGE_BYTES
 PER_HUGE = HUGE // mmap.PAGESIZE

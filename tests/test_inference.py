@@ -11,7 +11,7 @@ from torch import nn
 
 from harness.compare import Tolerance, compare, verdict
 from harness.inference import ABSENT, InferenceError, MissingStage, predict, predict_many, predict_stream, trace
-from harness.snapshot import snapshot_value
+from harness.snapshot.builder import snapshot_value
 from reference_models.catalog import CATALOG
 
 Pair = namedtuple("Pair", "left right")

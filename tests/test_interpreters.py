@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import interpreters, process, registry
+from harness import registry
 from harness.conditions import OTHER_INTERPRETER
 from harness.errors import InterpreterError
 from harness.matrix import Settings
-from harness.process import Worker, WorkerDied
+from harness.processes import interpreters, process
+from harness.processes.process import Worker, WorkerDied
 
 FAKES = Path(__file__).with_name("fakes.py")
 BUILT = {path: interpreters.describe(path) for path in interpreters.found()}

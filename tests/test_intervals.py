@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from harness import intervals, ratios
+from harness import intervals
+from harness.findings import ratios
 from harness.records import Record
 
 

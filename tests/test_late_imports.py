@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from harness import aside
+from harness.system import aside
 
 MODEL = """
 import torch

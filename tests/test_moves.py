@@ -8,9 +8,9 @@ import statistics
 
 import pytest
 
-from harness import moves
+from harness.findings import moves
+from harness.findings.moves import LEAST_SCATTER, Move
 from harness.intervals import Ratio
-from harness.moves import LEAST_SCATTER, Move
 
 pytest.importorskip("scipy")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.needs import GROUPS, NEEDS, SCENARIOS, all_needs, facts_table
+from harness.findings.needs import GROUPS, NEEDS, SCENARIOS, all_needs, facts_table
 from harness.records import Record
 
 

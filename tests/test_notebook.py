@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from harness import conditions, notebook, registry, saving
-from harness.staging import stage
+from harness import conditions, registry
+from harness.cell import saving
+from harness.project import notebook
+from harness.project.staging import stage
 
 FILE = '''\
 """What the file is."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import conditions, of_itself, registry
-from harness.process import WorkerDied
-from harness.staging import stage
+from harness import conditions, registry
+from harness.cell import of_itself
+from harness.processes.process import WorkerDied
+from harness.project.staging import stage
 
 
 def test_it_is_asked_once_by_backends_that_ask_side_by_side(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness import calls_probe, other_language, probes
+from harness.calls import probe
+from harness.safety import other_language, probes
 
 FOUND, MISSING = other_language.runtimes()
 needs_all = pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))
@@ -27,12 +28,12 @@ def session():
 
 
 def test_an_answer_is_compared_with_the_originals(session, tmp_path):
-    calls_probe.forward_case(session, folder=str(tmp_path))
+    probe.forward_case(session, folder=str(tmp_path))
     assert torch.equal(torch.load(tmp_path / "input.torch", weights_only=True), torch.tensor([[1.5]]))
 
     def said(*leaves) -> str:
         torch.save(leaves, tmp_path / "output")
-        return calls_probe.forward_answer(session, folder=str(tmp_path), kind="torch")
+        return probe.forward_answer(session, folder=str(tmp_path), kind="torch")
 
     assert said(torch.tensor([[3.0]]), torch.tensor([[2.5]])).startswith("equal")
     assert said(torch.tensor([[3.0]]), torch.tensor([[2.6]])) == "different: the largest difference is 0.1"

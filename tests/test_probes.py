@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import plants, probes, tamper
 from harness.cli import main
+from harness.safety import plants, probes, tamper
 
 FAKES = Path(__file__).with_name("fakes.py")
 
@@ -134,10 +134,10 @@ def test_a_package_lets_its_own_list_import_what_is_planted(artifact, tmp_path):
 def test_a_planted_torchscript_archive_writes_a_file(tmp_path):
     import torch
 
-    from harness import calls_probe
+    from harness.calls import probe
 
     path, marker = tmp_path / "planted.pt", tmp_path / "marker"
-    calls_probe.plant_torchscript(None, path=str(path), marker=str(marker))
+    probe.plant_torchscript(None, path=str(path), marker=str(marker))
     assert not marker.exists()
     with pytest.warns(FutureWarning):
         torch.jit.load(path)

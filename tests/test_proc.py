@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from harness import proc
-from harness.proc import Memory
-from harness.process import Worker
+from harness.processes.process import Worker
+from harness.system import proc
+from harness.system.proc import Memory
 
 MB = 1 << 20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.process import Worker, WorkerDied
+from harness.processes.process import Worker, WorkerDied
 
 LEAK = "from multiprocessing import resource_tracker; resource_tracker.register('/roundtrip-leaked', 'semaphore')"
-WORKER = "from harness.process import Worker\nwith Worker() as worker: worker.call('about')\n"
+WORKER = "from harness.processes.process import Worker\nwith Worker() as worker: worker.call('about')\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource tracker")
@@ -40,7 +40,7 @@ def test_what_cpp_says_of_an_abort_is_told():
 BUSY = """
 import threading
 from harness import interpreters
-from harness.process import Worker
+from harness.processes.process import Worker
 
 template = Worker()
 workers = [Worker(), Worker(template=template), Worker(interpreters.ours())]

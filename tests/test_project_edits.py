@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import project_edits
-from harness.describe_code import code_facts
+from harness.project import edits
+from harness.snapshot.describe_code import code_facts
 from tests.programs import project
 
 
@@ -32,7 +32,7 @@ def test_a_rename_follows_every_form_of_import(tmp_path):
         "ü = 'ü'; import net\ndef f():\n    from net import A\n"
         "    return [net.A, n.A, a, B, pkg.parts.B, m.C, A, math.pi > 3]\n",
     )
-    assert set(project_edits.rename(tmp_path, ("net", "pkg"))) == {"net_renamed", "pkg_renamed"}
+    assert set(edits.rename(tmp_path, ("net", "pkg"))) == {"net_renamed", "pkg_renamed"}
     assert run(tmp_path, "import user; print(user.f())") == "[1, 1, 1, 2, 2, 3, 1, True]"
     assert "# kept" in (tmp_path / "user.py").read_text()
     assert not (tmp_path / "net.py").exists()
@@ -58,7 +58,7 @@ class C:
     project(tmp_path, m=text)
     call = "import m; print(m.f(5), m.C().square(3), m.C().p, m.C.s(), m.f.__doc__, m.__doc__)"
     before = run(tmp_path, call)
-    names = project_edits.edit(tmp_path)
+    names = edits.edit(tmp_path)
     assert run(tmp_path, call) == before == "[10, 3] 9 [2, 3] 4 Doc of f. Doc."
     assert set(names) == {
         "<lambda>", "f", "f.<locals>.g", "f.<locals>.g.<locals>.<lambda>", "C.<lambda>", "C.p", "C.s"
@@ -73,11 +73,11 @@ pairs = {n: m for n in (1, 2) for m in map(lambda m, /, *rest, **more: m * n, [n
 """
     path = tmp_path / "m.py"
     path.write_text(source)
-    assert project_edits.edit(tmp_path)
+    assert edits.edit(tmp_path)
     made = {}
     exec(path.read_text(), made)
     assert (made["names"], made["pairs"]) == (["a", "bb"], {1: 1, 2: 4})
-    assert path.read_text().count(project_edits.MARK) == 4
+    assert path.read_text().count(edits.MARK) == 4
 
 
 def test_other_values_are_those_that_an_import_gives(tmp_path):
@@ -104,7 +104,7 @@ def f(x, rest=(1, 2)):
     project(tmp_path, m=text)
     (tmp_path / "labels.json").write_text('["cat", "dog"]\n')
     (tmp_path / "empty.txt").write_text("")
-    project_edits.change_values(tmp_path)
+    edits.change_values(tmp_path)
     call = (
         "import m; print(m.SCALE, m.LABELS, m.TABLE, m.WORD.pattern, m.Pair(0), m.__all__, m.INSIDE, m.Mode.FAST.value)"
     )
@@ -117,7 +117,7 @@ def f(x, rest=(1, 2)):
     assert run(tmp_path, call) == "('kept',) cat_ (2,) {'y': 'y_'} ((2, 3),) 5"
     assert (tmp_path / "labels.json").read_text() == '["cat", "do0"]\n'
     assert (tmp_path / "empty.txt").read_text() == ""
-    project_edits.change_values(tmp_path, texts=False)
+    edits.change_values(tmp_path, texts=False)
     assert run(tmp_path, "import m; print(m.SCALE, m.LABELS)") == "4.0 ['cat_', ('dog_', 5)]"
 
 
@@ -128,7 +128,7 @@ def test_classes_move_and_the_rest_stays(tmp_path):
         user="from m import A, build, LIMIT\n"
         "def f(): return [type(build()).__module__, isinstance(build(), A), LIMIT]\n",
     )
-    assert project_edits.move_classes(tmp_path) == (("m", "A"), ("m", "B"))
+    assert edits.move_classes(tmp_path) == (("m", "A"), ("m", "B"))
     assert run(tmp_path, "import user; print(user.f())") == "['m_moved', True, 3]"
     assert (
         run(tmp_path, "import m; print(hasattr(m, 'A'), hasattr(m, 'build'), hasattr(m, 'math'))") == "False True True"
@@ -143,7 +143,7 @@ def test_relative_and_star_imports_follow_moved_classes(tmp_path):
     (tmp_path / "p" / "__init__.py").write_text("from .m import A, LIMIT\nfrom .m import *\n")
     (tmp_path / "p" / "m.py").write_text("LIMIT = 3\nclass A: pass\nclass B(A): pass\n")
     (tmp_path / "p" / "inner" / "n.py").write_text("from ..m import B, LIMIT\nfrom .. import m\nclass C(B): pass\n")
-    project_edits.move_classes(tmp_path)
+    edits.move_classes(tmp_path)
     code = (
         "import p; from p.inner.n_moved import C; print(p.A.__module__, p.B in C.__mro__, p.LIMIT, hasattr(p.m, 'A'))"
     )
@@ -160,7 +160,7 @@ def test_attributes_of_modules_follow_moved_classes(tmp_path):
         "import n, math\nimport p.m as q\nfrom p import m as r, m, k\nclass D(q.A, n.C): pass\n"
         "def f(): return [q.B, r.B, m.B, k.h(), n.C, type(n.g()), q.LIMIT, D.__mro__[1]]\n"
     )
-    project_edits.move_classes(tmp_path)
+    edits.move_classes(tmp_path)
     found = "[getattr(one, '__module__', one) for one in user.f()]"
     assert run(tmp_path, f"import n, user; print({found}, user.math.pi > 3, hasattr(n, 'C'))") == (
         f"{['p.m_moved'] * 4 + ['n_moved'] * 2 + [3, 'p.m_moved']} True False"
@@ -178,7 +178,7 @@ def test_code_that_imports_moved_classes_itself_is_as_it_was(tmp_path):
     def facts(text):
         return code_facts(compile(text, "user.py", "exec").co_consts[0])
 
-    project_edits.move_classes(tmp_path)
+    edits.move_classes(tmp_path)
     after = (tmp_path / "p" / "user.py").read_text()
     assert after.count("m_moved") == 3 and facts(after) == facts(code)
     assert facts(after.replace("m.B", "m.A")) != facts(code) != facts(code.replace("p.m as", "p.n as"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import tables
-from harness.questions import QUESTIONS, answers
+from harness.findings.questions import QUESTIONS, answers
 from harness.records import Record
 
 NOTEBOOK, RENAMED, ELSEWHERE, EDITED = QUESTIONS

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from harness.inference import predict_many
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 from reference_models.catalog import CATALOG, HERE
 
 STAGES = ("preprocess", "forward", "postprocess")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.findings.remedies import RULES, remedy
 from harness.records import Record, read_records
-from harness.remedies import RULES, remedy
 from harness.wording import everywhere
 
 PUBLISHED = Path(__file__).parent.parent / "reports" / "published"

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness import publishing, report, tables
-from harness.backend_docs import backend_doc
 from harness.cli import main
 from harness.errors import RecordsError
+from harness.findings.backend_docs import backend_doc
 from harness.page import HERE
 from harness.records import Record, read_records
 from harness.summary import COMMENT_CHARACTERS
@@ -26,7 +26,7 @@ PAGE_BYTES = 5_000_000
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A run of more than 3,000 records of every kind, with its report."""
+    """A run of more than 3,000 records of every kind, with its files."""
     folder = synthetic.write(tmp_path_factory.mktemp("synthetic") / "run", synthetic.records())
     report.write_report(folder)
     return folder

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import measure, rounds
-from harness.rounds import Plan, Task
+from harness import measure
+from harness.costs import rounds
+from harness.costs.rounds import Plan, Task
 
 
 class Clock:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from harness.compare import compare
-from harness.snapshot import ATOMS, snapshot_model, snapshot_value
+from harness.snapshot.builder import ATOMS, snapshot_model, snapshot_value
 from tests import programs
 
 

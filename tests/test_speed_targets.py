@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import speed_targets
+from harness.findings import speed_targets
 from harness.records import Record
 from harness.tables import every_table
 

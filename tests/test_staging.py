@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import conditions, corpus, registry, staging
+from harness import conditions, corpus, registry
+from harness.project import staging
 
 MODEL = """
 from pathlib import Path

@@ -6,15 +6,18 @@ import ast
 import pickletools
 import subprocess
 import sys
+import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from backends import BUILT_IN, Backend
-from harness import registry, saving
+from harness import registry
+from harness.cell import saving
 from harness.errors import ShadowedPackage
-from harness.process import Worker
-from harness.staging import stage
+from harness.processes.process import Worker
+from harness.project.staging import stage
 from reference_models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +45,27 @@ def test_imports_go_one_way(package):
     for path in (ROOT / package).rglob("*.py"):
         ours = {name.partition(".")[0] for name in imports(path)} & OURS
         assert ours <= MAY_IMPORT[package], path
+
+
+def test_the_harness_has_no_circle_of_rooms():
+    """A room is a module or folder of `harness`. Of what a folder's modules import from each other nothing is said."""
+    rooms: dict[str, set[str]] = {}
+    for path in (ROOT / "harness").rglob("*.py"):
+        here = path.relative_to(ROOT / "harness").parts[0].removesuffix(".py")
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "harness":
+                parts = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+                rooms.setdefault(here, set()).update(set(parts) - {here})
+    assert len(rooms) > 30
+    TopologicalSorter(rooms).prepare()  # raises CycleError, with the circle
+
+
+def test_every_folder_is_packaged():
+    packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("__init__.py"):
+            assert ".".join(path.parent.relative_to(ROOT).parts) in packages
 
 
 def test_a_backend_imports_no_other():
@@ -76,7 +100,7 @@ def test_the_parents_main_module_is_not_imported_again(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import pandas\n"
-        "from harness.process import Worker\n"
+        "from harness.processes.process import Worker\n"
         "if __name__ == '__main__':\n"
         "    with Worker() as worker:\n"
         "        assert 'pandas' not in worker.call('about')['modules']\n"

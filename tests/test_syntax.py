@@ -8,7 +8,7 @@ import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import syntax
+from harness.source import syntax
 
 
 def test_threads_wait_for_each_other(tmp_path, monkeypatch):

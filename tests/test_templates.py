@@ -12,12 +12,15 @@ import pytest
 
 from backends import BackendEntry
 from backends.json_spec.sources import Source
-from harness import forking, interpreters, registry, round_trip, saving, source_tables, templates
+from harness import registry, round_trip
+from harness.cell import saving
 from harness.conditions import condition
-from harness.process import Worker, WorkerDied, WorkerFailed
-from harness.staging import stage
-from harness.templates import Original
-from harness.warm import WARM
+from harness.processes import interpreters, source_tables, templates
+from harness.processes.process import Worker, WorkerDied, WorkerFailed
+from harness.processes.templates import Original
+from harness.processes.warm import WARM
+from harness.project.staging import stage
+from harness.system import forking
 from tests import programs
 
 SPOILERS = """
@@ -280,7 +283,7 @@ from torch.export import decomp_utils, exported_program
 from torch._subclasses.fake_impls import op_implementations_dict
 from torch.onnx._internal.exporter import _decomp
 from torch.onnx._internal.exporter._registration import ONNXRegistry
-from harness.export_tables import keep
+from harness.processes.export_tables import keep
 
 CIA = torch._C.DispatchKey.CompositeImplicitAutograd
 
@@ -383,7 +386,7 @@ def test_kept_sources_are_those_of_a_plain_save(tmp_path, monkeypatch):
 KEPT_LOOKUPS = """
 import importlib.metadata, importlib_metadata, typing
 from torch._export.serde import schema, serialize
-from harness.library_tables import keep_schema, keep_versions
+from harness.processes.library_tables import keep_schema, keep_versions
 
 def hints():
     found = [serialize.typing.get_type_hints(cls, globalns=vars(schema)) for cls in (schema.Node, schema.Argument)]
@@ -433,7 +436,9 @@ def test_a_template_ends_with_the_server_that_it_came_from(run_cell):
     assert templates.library("json_spec", ours).is_alive()
 
 
-REHEARSED = sorted(name for name, warm in WARM.items() if any(step.startswith("harness.rehearsal:") for step in warm))
+REHEARSED = sorted(
+    name for name, warm in WARM.items() if any(step.startswith("harness.processes.rehearsal:") for step in warm)
+)
 
 
 @pytest.mark.parametrize("backend", REHEARSED)

@@ -75,8 +75,8 @@ def growth(backends: tuple[str, ...], max_bytes: int, max_modules: int, budget_s
     """
     from rich.console import Console
 
-    from harness import growth as sweeps
     from harness.commands.terminal import progress, write_report
+    from harness.costs import growth as sweeps
     from harness.matrix import ALL, Run, Settings
     from harness.tables import growth_curves
 

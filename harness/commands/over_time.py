@@ -71,8 +71,8 @@ def compare(context: click.Context, first: Path, second: Path, fail_on: str | No
     models are also looked at together. What all backends and the floor share, the machine, is taken out, and so is how
     far costs move between runs of the same code. The last lines say how large a slowdown these runs would show.
     """
-    from harness import rankings
-    from harness.changes import compare_runs
+    from harness.findings import rankings
+    from harness.findings.changes import compare_runs
     from harness.records import read_records
 
     read = {folder: read_records(folder) for folder in (first, second)}

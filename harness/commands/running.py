@@ -163,7 +163,7 @@ def traits(
     from rich.console import Console
 
     from harness import corpus, registry
-    from harness.distinct import distinct
+    from harness.findings.distinct import distinct
     from harness.matrix import ALL, Run, Settings
     from harness.publishing import PUBLISHED
     from harness.records import read_records

@@ -74,10 +74,10 @@ def recommend(
 ) -> None:
     """Say which backend fits what you need, why, and which comes next: the ranking of the report's page."""
     from harness import recommend
-    from harness.needs import all_needs
+    from harness.environment import read_environment
+    from harness.findings.needs import all_needs
     from harness.records import read_records
     from harness.registry import ROOT
-    from harness.report import read_environment
 
     newest, folder = folder is None, folder or recommend.latest_run(ROOT / "reports")
     records = read_records(folder).records

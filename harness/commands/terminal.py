@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.findings.remedies import remedy
 from harness.records import OUTCOMES, Record
-from harness.remedies import remedy
 
 if TYPE_CHECKING:
     from harness.matrix import Run

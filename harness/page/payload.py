@@ -25,9 +25,9 @@ from typing import Any
 
 from harness import intervals
 from harness.conditions import CONDITIONS, in_order
-from harness.needs import common_model, facts_table, is_trait
+from harness.findings.needs import common_model, facts_table, is_trait
+from harness.findings.remedies import remedy
 from harness.records import Record
-from harness.remedies import remedy
 from harness.tables import exercises, family
 
 RERUN = "pytest benchmarks/ --model {model} --backend {backend} --condition {condition}"

@@ -11,15 +11,15 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from harness.backend_docs import backend_doc
-from harness.claims import verdicts
 from harness.conditions import CONDITIONS, in_order
-from harness.needs import GROUPS, SCENARIOS, WORKS, all_needs, backend_names, is_trait
+from harness.findings.backend_docs import backend_doc
+from harness.findings.claims import verdicts
+from harness.findings.needs import GROUPS, SCENARIOS, WORKS, all_needs, backend_names, is_trait
+from harness.findings.questions import answers
+from harness.findings.ratios import noise
+from harness.findings.remedies import remedy
 from harness.page.payload import cost_of
-from harness.questions import answers
-from harness.ratios import noise
 from harness.records import Record
-from harness.remedies import remedy
 from harness.tables import MARKS, SEVERITY, family
 from reference_models.catalog import CATALOG
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 OWN = [__name__.partition(".")[0]]
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from harness.compare import compare
-from harness.snapshot import snapshot_value
+from harness.snapshot.builder import snapshot_value
 
 OWN = ("compare_things", "tests")
 """The user's modules: this one, and the tests."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import snapshot_addresses
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot import addresses
+from harness.snapshot.builder import snapshot_model
 
 
 class Holds(torch.nn.Module):
@@ -76,7 +76,7 @@ def test_other_numbers_stay_what_they_are():
     before = snapshot_model(numbers)
     assert before["nodes"][0]["groups"][0]["entries"] == numbers
     assert compare(before, snapshot_model(list(numbers))) == []
-    assert not snapshot_addresses._is_long(True)
+    assert not addresses._is_long(True)
 
 
 class Asks(torch.nn.Module):

@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 from tests.compare.asking import OWN, Base, described, model, nothing, seen
 
 LOG = logging.getLogger("roundtrip.test_asked")

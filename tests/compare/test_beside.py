@@ -9,7 +9,7 @@ import sys
 import types
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 READS_FILES = """
 import inspect

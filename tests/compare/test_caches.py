@@ -9,9 +9,9 @@ import time
 import pytest
 import torch
 
-from harness import describe_caches
 from harness.compare import compare
-from harness.snapshot import snapshot_model, snapshot_value
+from harness.snapshot import describe_caches
+from harness.snapshot.builder import snapshot_model, snapshot_value
 
 OWN = [__name__.partition(".")[0]]
 MODE = ["train"]

@@ -16,7 +16,7 @@ import pytest
 from compare_things import Plain, differences, f_names, f_scale, f_small, seen, transported
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model, snapshot_value
+from harness.snapshot.builder import snapshot_model, snapshot_value
 
 OWN = [__name__.partition(".")[0]]
 

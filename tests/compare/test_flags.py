@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 
 def masked(hard):

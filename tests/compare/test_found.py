@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 OWN = [__name__.partition(".")[0]]
 CHOSEN = 1

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 OWN = [__name__.partition(".")[0], "settings_of_mine", "package_of_mine"]
 SCALE = 1

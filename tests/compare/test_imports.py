@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import calls_save
+from harness.calls import save
+from harness.calls.session import Session
 from harness.compare import compare
-from harness.session import Session
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 OWN = ["package_of_mine"]
 
@@ -155,9 +155,9 @@ def test_own_modules_that_name_each_other(project):
 
 def test_a_save_that_imports_an_own_module_leaves_the_original_as_it_was(project):
     session = Session(own_modules=("package_of_mine",), model=project.relative)
-    calls_save.describe_state(session)
+    save.describe_state(session)
     importlib.import_module("package_of_mine.inside")
-    assert calls_save.changed_by_save(session) == []
+    assert save.changed_by_save(session) == []
 
 
 @pytest.mark.parametrize("name", ["by_name", "relative", "relative_module", "by_text"])

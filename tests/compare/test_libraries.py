@@ -21,7 +21,7 @@ from scipy.spatial import KDTree, cKDTree
 from sklearn.feature_extraction.text import CountVectorizer
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 OWN = [__name__.partition(".")[0]]
 

@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from harness import calls_save, library_settings
+from harness.calls import save
+from harness.calls.session import Session
 from harness.compare import compare
-from harness.session import Session
-from harness.snapshot import snapshot_model
+from harness.snapshot import library_settings
+from harness.snapshot.builder import snapshot_model
 
 OWN = [__name__.partition(".")[0]]
 PROJECT = """
@@ -219,8 +220,8 @@ def test_variables_of_the_environment_that_building_set(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
     (tmp_path / "roundtrip_test_sets.py").write_text(SETS_VARIABLES)
     session, own = Session(), ["roundtrip_test_sets"]
-    calls_save.build(session, project=str(tmp_path), module=own[0], builder="build", own_modules=own)
-    calls_save.describe_state(session)
+    save.build(session, project=str(tmp_path), module=own[0], builder="build", own_modules=own)
+    save.describe_state(session)
     names = session.set_in_libraries
     assert [name for name in names if name[0] == "os"] == [("os", "environ", "COLUMNS"), ("os", "environ", "GONE")]
 

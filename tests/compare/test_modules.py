@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 # --- modules
 

@@ -10,7 +10,8 @@ import torch
 from compare_things import seen, t, transported
 
 from harness.compare import Difference, Tolerance, compare, verdict
-from harness.snapshot import snapshot_value
+from harness.snapshot import builder
+from harness.snapshot.builder import snapshot_value
 
 # --- numbers
 
@@ -124,10 +125,9 @@ def test_a_conjugate_view_is_its_values():
 
 
 def test_large_tensors_are_compared_by_digest(monkeypatch):
-    from harness import snapshot
 
     one, other = transported(t(1.0, 2.0)), transported(t(1.0, 2.5))
-    monkeypatch.setattr(snapshot, "KEEP_BYTES", 4)
+    monkeypatch.setattr(builder, "KEEP_BYTES", 4)
     large = transported(t(1.0, 2.0))
     assert "bytes" not in large["nodes"][0]["numbers"]
     assert compare(large, transported(t(1.0, 2.0))) == compare(one, large) == compare(large, one) == []

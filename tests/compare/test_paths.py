@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 OWN = [__name__.partition(".")[0], "parts_of_mine"]
 TEXT = "LEVEL = 1\nclass Shout:\n    level = 1\n"

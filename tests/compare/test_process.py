@@ -22,9 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness import describe_process
 from harness.compare import compare
-from harness.snapshot import snapshot_model, snapshot_value
+from harness.snapshot import describe_process
+from harness.snapshot.builder import snapshot_model, snapshot_value
 
 OWN = [__name__.partition(".")[0]]
 

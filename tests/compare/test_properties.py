@@ -18,7 +18,7 @@ from torch import nn
 
 from harness import compare as compare_module
 from harness.compare import compare
-from harness.snapshot import snapshot_model, snapshot_value
+from harness.snapshot.builder import snapshot_model, snapshot_value
 
 # --- the rest
 

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 import torch
 
-from harness import describe_reached
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot import describe_reached
+from harness.snapshot.builder import snapshot_model
 from tests.compare import asking
 
 OFFSET = contextvars.ContextVar("offset", default=0.5)

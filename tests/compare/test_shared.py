@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from harness import written
+from harness.source import written
 
 MODEL = """
 class Model(nn.Module):

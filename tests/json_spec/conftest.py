@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import source_tables
+from harness.processes import source_tables
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -45,8 +45,8 @@ def assert_same_bytes(one, other):
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", sorted(__import__("reference_models.catalog").catalog.CATALOG))
 def test_every_reference_model_is_saved_alike_under_two_hash_seeds(name, tmp_path):
+    from harness.project.staging import stage
     from harness.registry import model_source
-    from harness.staging import stage
 
     source = model_source(name)
     staged = stage(source, tmp_path / "staged")

@@ -11,7 +11,7 @@ from seeds import SEEDS
 from backends.json_spec import load
 from backends.json_spec.writer import VERSION
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 from tests.json_spec import golden
 
 ARTIFACTS = sorted(path for path in golden.FOLDER.glob("v*/*") if path.is_dir())

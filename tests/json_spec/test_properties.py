@@ -27,7 +27,7 @@ from torch import nn
 from backends.base import UnsupportedModel
 from backends.json_spec import load, save
 from harness.compare import compare
-from harness.snapshot import snapshot_model
+from harness.snapshot.builder import snapshot_model
 
 TRUST = ["json_spec_things"]
 QUICK = settings(

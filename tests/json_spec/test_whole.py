@@ -18,7 +18,7 @@ from torch.nn.modules import module as torch_module
 
 from backends.json_spec import ArtifactError, files, load, save, saving
 from backends.json_spec.digests import digests_text
-from harness.process import WorkerDied
+from harness.processes.process import WorkerDied
 from tests import programs
 
 TRUST = ["json_spec_things"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import report
+from harness.report import write_report
 from tests import synthetic
 from tests.page.driving import BACKENDS
 
@@ -27,14 +27,14 @@ FLAGS = (
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Path:
     folder = synthetic.write(tmp_path_factory.mktemp("page") / "run", synthetic.records(BACKENDS, traits=12))
-    report.write_report(folder)
+    write_report(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory) -> Path:
     folder = synthetic.write(tmp_path_factory.mktemp("page") / "large", synthetic.records())
-    report.write_report(folder)
+    write_report(folder)
     return folder
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import report
+from harness.report import write_report
 from tests import synthetic
 from tests.page.driving import BACKENDS, find
 
@@ -43,7 +43,7 @@ def test_what_is_too_noisy_is_marked(browser, tmp_path):
     (noisy,) = [record for record in made if record.kind == "floor" and record.model == "detector"]
     noisy.too_noisy = "two equal floors differ"
     folder = synthetic.write(tmp_path / "run", made)
-    report.write_report(folder)
+    write_report(folder)
     browser.get((folder / "index.html").as_uri())
     assert "detector: too noisy to rank by" in find(browser, ".notes")[0].text
     choose = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import recommend
-from harness.needs import facts_table
+from harness.findings.needs import facts_table
 from harness.recommend import Choice
 from harness.records import read_records
 from tests.page.driving import BACKENDS, all_ranks, click, find, toggle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.questions import QUESTIONS
+from harness.findings.questions import QUESTIONS
 from harness.records import read_records
 from tests.page.driving import click, find
 

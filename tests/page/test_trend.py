@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import history, report
+from harness import history
 from harness.page import trend
+from harness.report import write_report
 from tests import synthetic
 from tests.page.driving import BACKENDS, find
 
@@ -26,7 +27,7 @@ def folder(tmp_path_factory):
         history.add(db, run)
     (folder / "2" / "trend.html").write_text(trend.render(db))
     for day in (1, 2):
-        report.write_report(folder / str(day))
+        write_report(folder / str(day))
     return folder
 
 

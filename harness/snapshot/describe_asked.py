@@ -1,0 +1,289 @@
+"""What counts only where the user's code asks for it.
+
+Most of what an object has besides its value no reader can tell, and a copy that lacks it is right: the words of a
+docstring, which classes derive from one, where in its storage a tensor begins. Where the code reads these, a copy
+without them answers otherwise. So they are noted while a model is described (`Builder.later`), and become facts of its
+snapshot when all code of the user's was seen and some of it names what reads them.
+
+Likewise which texts and numbers are one object: where code compares them by `is`, or looks for NaN by `in`
+(`atoms`).
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import inspect
+import itertools
+import logging
+import re
+import sys
+import types
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.snapshot.attributes import module_of
+
+if TYPE_CHECKING:
+    from harness.snapshot.builder import Builder
+
+_DOC = frozenset({"__doc__", "getdoc"})
+_SUBCLASSES = frozenset({"__subclasses__"})
+_LEVEL = frozenset({"isEnabledFor", "getEffectiveLevel"})
+_FLAGS = frozenset({"propagate", "disabled"})
+_WORD = re.compile(r"[^\W\d]\w*")
+_NAME_OF_A_LOGGER = re.compile(r"[\w.]{1,64}")
+_ATOMS = (str, bytes, int, float, complex)
+_IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"])
+_STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
+_SPAWNED = frozenset({"spawn", "seed_seq"})
+_SHARED = frozenset({"is_shared"})
+_CONTEXT = frozenset({"__context__", "format_exception", "print_exception"})
+_ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations"})
+_BY_NAME = frozenset({"pickle", "Pickler", "Process", "ProcessPoolExecutor", "Pool"})
+_PICKLES = (frozenset({"joblib", "dump"}), frozenset({"torch", "save"}))
+"""Names that pickle by names together; not where it is the state that is saved."""
+_STATE = "state_dict"
+_MODULE = frozenset({"__module__"})
+_SOURCE = frozenset({"getsource", "getsourcelines", "findsource"})
+_NAME = frozenset({"name"})
+_TEXT = frozenset({"text"})
+_ANY_NAME = frozenset({"setattr", "__setattr__", "vars", "__dict__"})
+NAMES = frozenset().union(
+    _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT,
+    _SOURCE, _FLAGS, _ANY_NAME,
+)  # fmt: skip
+"""Attributes that code must name for one of the facts to count."""
+
+
+def asked(names: Collection[str]) -> set[str]:
+    """Of the names in a function's code those that ask for something."""
+    found = NAMES.intersection(names)
+    if _STATE not in names and any(together.issubset(names) for together in _PICKLES):
+        found |= _BY_NAME
+    return set(found)
+
+
+def of_code(value: Any, node: dict, builder: Builder) -> None:
+    """A function's or class's docstring, whether it is found by its name, and whether its source is; of a class, the
+    user's classes that derive from it, whether its module has the name that it had, and whether its objects take any
+    attribute: those of a class with slots refuse others, and a copy of it by value may not.
+
+    A docstring without its indentation, which Python 3.13 takes away.
+    """
+    doc = value.__dict__.get("__doc__") if isinstance(value, type) else value.__doc__
+    if type(doc) is str:
+        builder.later.append((_DOC, node, lambda: {"doc": inspect.cleandoc(doc)}))
+    if isinstance(value, type) or "." not in value.__qualname__:  # a method goes by its class
+        builder.later.append((_BY_NAME, node, lambda: {"importable": _is_importable(value)}))
+    if isinstance(value, types.FunctionType) and "getLogger" in value.__code__.co_names:
+        builder.later.append((_LEVEL, node, lambda: {"levels": [one.getEffectiveLevel() for one in _loggers(value)]}))
+        builder.later.append(
+            (_FLAGS, node, lambda: {"flags": [[one.propagate, one.disabled] for one in _loggers(value)]})
+        )
+    builder.later.append((_SOURCE, node, lambda: {"source": _has_source(value)}))
+    builder.later.append((_ANNOTATIONS, node, lambda: {"names in annotations": _resolvable(value)}))
+    if isinstance(value, type):
+        builder.later.append((_ANNOTATIONS, node, lambda: _annotations(value)))
+        builder.later.append((_SUBCLASSES, node, lambda: _derived(value, builder)))
+        builder.later.append((_MODULE, node, lambda: {"in_artifact": builder.is_of_an_artifact(value.__module__)}))
+        builder.later.append((_ANY_NAME, node, lambda: {"takes any attribute": value.__dictoffset__ != 0}))
+
+
+def _derived(value: type, builder: Builder) -> dict[str, Any]:
+    classes = type.__subclasses__(value)
+    return {"subclasses": sorted({builder.type_name(cls) for cls in classes if builder.is_own(cls.__module__)})}
+
+
+def _has_source(value: type | types.FunctionType) -> bool:
+    """Whether the text of it is found, which a copy by value has not."""
+    try:
+        return bool(inspect.getsource(value))
+    except (OSError, TypeError):
+        return False
+
+
+def _is_importable(value: type | types.FunctionType) -> bool:
+    """Whether its module has it under its name, so that another process can be told of it.
+
+    Of a copy by value, or of code that runs from an artifact, no module has.
+    """
+    found: Any = sys.modules.get(value.__module__)
+    for step in value.__qualname__.split("."):
+        found = vars(found).get(step) if isinstance(found, types.ModuleType | type) else None
+    return found is value
+
+
+def _annotations(value: type) -> dict[str, Any]:
+    """By their names: how a type shows itself differs from one Python to the next."""
+    annotations = vars(value).get("__annotations__", {})
+    return {"annotations": {name: getattr(part, "__qualname__", str(part)) for name, part in annotations.items()}}
+
+
+def _resolvable(value: type | types.FunctionType) -> list[str]:
+    """The names in annotations that are texts which `typing.get_type_hints` would find: a function's among its globals,
+    a class's in the module of its name, which a copy by value may not have.
+    """
+    if isinstance(value, type):
+        module = sys.modules.get(value.__module__)
+        space, annotations = vars(module) if module else {}, vars(value).get("__annotations__", {})
+    else:
+        space, annotations = value.__globals__, value.__annotations__
+    texts = [part for part in annotations.values() if type(part) is str]
+    return sorted({word for text in texts for word in _WORD.findall(text)} & space.keys())
+
+
+def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
+    """Where a tensor that is part of its storage begins, and how much lies around it; whether processes share it."""
+    builder.later.append((_SHARED, node, lambda: {"shared": value.is_shared()}))
+    storage, begins = value.untyped_storage(), value.storage_offset() * value.element_size()
+    if begins or storage.nbytes() != value.numel() * value.element_size():
+        around = {"storage_offset": begins, "storage_bytes": storage.nbytes()}
+        builder.later.append((_STORAGE, node, lambda: around))
+
+
+def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
+    """From which level on it tells, and whom."""
+    builder.later.append((_LEVEL, node, lambda: {"level": value.getEffectiveLevel()}))
+    builder.later.append((_FLAGS, node, lambda: {"flags": [value.propagate, value.disabled]}))
+
+
+def listeners(logger: logging.Logger, builder: Builder) -> dict[str, Any]:
+    """Its handlers and filters that are the user's code."""
+    found = {name: [part for part in getattr(logger, name) if builder.is_own(module_of(part))]
+             for name in ("handlers", "filters")}  # fmt: skip
+    return {name: parts for name, parts in found.items() if parts}
+
+
+def heard(function: types.FunctionType, builder: Builder) -> dict[str, logging.Logger]:
+    """The loggers that the code may ask for and that code of the user's listens to."""
+    if "getLogger" not in function.__code__.co_names:
+        return {}
+    names = {"__name__": function.__globals__.get("__name__")}
+    names |= {repr(text): text for text in function.__code__.co_consts if type(text) is str}
+    made = {shown: logging.Logger.manager.loggerDict.get(name) for shown, name in names.items()}
+    return {f"getLogger({shown})": one for shown, one in ({"": logging.root} | made).items()
+            if isinstance(one, logging.Logger) and listeners(one, builder)}  # fmt: skip
+
+
+def _loggers(function: types.FunctionType) -> list[logging.Logger]:
+    """Those that the code may ask for: its module's, and those that texts in it name."""
+    texts = [text for text in function.__code__.co_consts if type(text) is str and _NAME_OF_A_LOGGER.fullmatch(text)]
+    home = function.__globals__.get("__name__")
+    return [logging.getLogger(name) for name in (home, *texts) if isinstance(name, str)]
+
+
+def of_exception(value: BaseException, node: dict, builder: Builder) -> None:
+    """While what an exception was raised; which name was not found."""
+    builder.later.append((_CONTEXT, node, lambda: {"context": repr(value.__context__)}))
+    if isinstance(value, AttributeError | NameError | ImportError):
+        builder.later.append((_NAME, node, lambda: {"name": value.name}))
+
+
+def of_picture(value: Any, node: dict, builder: Builder) -> None:
+    """The texts in the file that a picture was read from."""
+    if isinstance(texts := getattr(value, "text", None), dict) and texts:
+        builder.later.append((_TEXT, node, lambda: {"text": sorted((key, str(text)) for key, text in texts.items())}))
+
+
+def of_generator(value: Any, node: dict, builder: Builder) -> None:
+    """What generators of NumPy it would spawn."""
+    builder.later.append((_SPAWNED, node, lambda: {"seed_seq": repr(getattr(value.seed_seq, "state", None))}))
+
+
+def add(builder: Builder) -> None:
+    """Add the facts that the code asks for to their nodes."""
+    for names, node, facts in builder.later:
+        if not names.isdisjoint(builder.asked):
+            node["facts"] = node.get("facts", {}) | facts()
+
+
+# --- comparisons by identity
+
+
+def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
+    """Note the globals, and the names of the attributes, that the function compares by `is` or seeks by `in`."""
+    builder.compares_objects = builder.compares_objects or _compares_objects(function)
+    closed = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    for operation, (kind, *steps) in _operands(function.__code__):
+        value = None
+        if kind == "LOAD_GLOBAL":
+            value = _found(function.__globals__.get(steps[0]), steps[1:])
+        elif kind == "LOAD_DEREF" and steps[0] in closed and len(steps) == 1:
+            value = _content(closed[steps[0]])
+        elif operation == "IS_OP" and len(steps) > 1:
+            builder.compared.add(steps[-1])
+        if isinstance(value, _ATOMS) and (operation == "IS_OP" or value != value):
+            builder.watched.append(value)
+
+
+def _compares_objects(function: types.FunctionType) -> bool:
+    """Whether it compares by `is` with what is neither a constant nor a class."""
+    names = vars(builtins) | function.__globals__
+    return any(name is None or not isinstance(names.get(name), type) for name in _right_sides(function.__code__))
+
+
+@functools.lru_cache(maxsize=4096)
+def _right_sides(code: types.CodeType) -> tuple[str | None, ...]:
+    """Of each `is` but those with a constant: the global on its right, None for anything else."""
+    found: list[str | None] = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found += _right_sides(constant)
+    if dis.opmap["IS_OP"] not in code.co_code[::2]:
+        return tuple(found)
+    instructions = list(dis.get_instructions(code))
+    for before, instruction in itertools.pairwise(instructions):
+        if instruction.opname == "IS_OP" and before.opname != "LOAD_CONST":
+            found.append(before.argval if before.opname == "LOAD_GLOBAL" else None)
+    return tuple(found)
+
+
+def _found(value: Any, steps: list[str]) -> Any:
+    for step in steps:
+        if not isinstance(value, types.ModuleType | type):
+            return None
+        value = vars(value).get(step)
+    return value
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _operands(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(operation, operand): the operands that are a name with attributes, as ("LOAD_GLOBAL", "np", "nan")."""
+    found = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found += _operands(constant)
+    if not any(operation in code.co_code[::2] for operation in _IDENTITY):
+        return tuple(found)
+    instructions = list(dis.get_instructions(code))
+    for place, instruction in enumerate(instructions):
+        if instruction.opcode not in _IDENTITY:
+            continue
+        right, before = _operand(instructions, place - 1)
+        left, _ = _operand(instructions, before) if right else (None, before)
+        wanted = (left, right) if instruction.opname == "IS_OP" else (left,)
+        found += [(instruction.opname, operand) for operand in wanted if operand]
+    return tuple(found)
+
+
+def _operand(instructions: list[dis.Instruction], place: int) -> tuple[tuple[str, ...] | None, int]:
+    """The operand whose last instruction is there, None for an expression, and where the one before it ends."""
+    steps: list[str] = []
+    while place >= 0 and instructions[place].opname == "LOAD_ATTR":
+        steps.append(instructions[place].argval)
+        place -= 1
+    if place < 0 or not instructions[place].opname.startswith("LOAD_"):
+        return None, place
+    first = instructions[place]
+    return (first.opname, str(first.argval), *reversed(steps)), place - 1

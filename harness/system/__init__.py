@@ -1,0 +1,1 @@
+"""What the operating system offers: forks, memory, what it tells of a process. Imports nothing of ours."""
