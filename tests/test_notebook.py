@@ -35,7 +35,7 @@ if __name__ == "__main__":
 SEEN = """
 import inspect, json, sys
 from pathlib import Path
-from harness import notebook
+from harness.project import notebook
 main = notebook.run(Path("."), "net")
 print(json.dumps([
     main is sys.modules["__main__"], hasattr(main, "__file__"), main.Net.__module__, main.answer(3), main.Net.here,

@@ -39,7 +39,7 @@ def test_what_cpp_says_of_an_abort_is_told():
 
 BUSY = """
 import threading
-from harness import interpreters
+from harness.processes import interpreters
 from harness.processes.process import Worker
 
 template = Worker()

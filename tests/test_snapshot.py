@@ -56,7 +56,7 @@ def test_it_does_not_change_the_model():
 
 def test_sets_compare_alike_under_any_hash_seed(tmp_path):
     code = (
-        "import pickle, sys; from harness.snapshot import snapshot_value;"
+        "import pickle, sys; from harness.snapshot.builder import snapshot_value;"
         "words = [f'w{n}' for n in range(50)];"
         "triples = {frozenset({(word, 1), (word, 2), (word, 3)}) for word in words};"
         "value = [set(words), {(word, 1) for word in words}, triples];"
