@@ -188,10 +188,18 @@ def test_a_batch_of_traits_that_cannot_be_tried_does_not_end_the_corpus(faulty, 
     assert {one.backend for one in read_records(tmp_path / "run").records} == {"pickle"}
 
 
-def test_a_run_of_which_nothing_could_be_tried_says_why(faulty):
-    done = CliRunner().invoke(main, ["check", "closure_preprocess", "--backend", "pickle"])
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["check", "closure_preprocess", "--backend", "pickle"], "closure_preprocess"),
+        (["traits", "--backend", "dill", "--trait", "lambda_attribute", "--output"], "trait_functions × dill"),
+    ],
+)
+def test_a_run_of_which_nothing_could_be_tried_says_why(faulty, tmp_path, arguments, what):
+    arguments += [str(tmp_path / "run")] if arguments[-1] == "--output" else []
+    done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2
-    assert "closure_preprocess: ZeroDivisionError: planted" in done.output
+    assert f"{what}: ZeroDivisionError: planted" in done.output, done.output
 
 
 def test_a_users_own_model(tmp_path):

@@ -179,6 +179,8 @@ def traits(
     with showing(run, len(corpus.batches(wanted, run.settings.backends))) as advance:
         for _ in run.traits(wanted, run.settings.conditions):
             advance()
+    if not run.records:  # what went wrong, then, and not that nothing is there to report
+        run.require_all()
     show_counts(Console(), run.records)
     write_report(run.folder)
     run.require_all()
