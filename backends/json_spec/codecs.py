@@ -12,6 +12,8 @@ and the codec has to check for itself.
 from __future__ import annotations
 
 import array
+import collections
+import gc
 import io
 import operator
 import random
@@ -210,6 +212,12 @@ def _string_io(state: dict[str, Any]) -> io.StringIO:
     return stream
 
 
+def _behind(proxy: types.MappingProxyType) -> Any:
+    """The mapping that is shown read-only: another name for it may write into it."""
+    (mapping,) = gc.get_referents(proxy)
+    return mapping
+
+
 def _array(state: dict[str, Any]) -> Any:
     return array.array(state["typecode"], state["data"])
 
@@ -248,6 +256,12 @@ CODECS: dict[str, Codec] = {
         {"attributes": exactly(dict)},
         kept=frozenset(["attributes"]),
         own=None,
+    ),
+    "builtins:mappingproxy": Codec(
+        lambda v: {"mapping": _behind(v)},
+        lambda state: types.MappingProxyType(state["mapping"]),
+        {"mapping": exactly(dict, collections.OrderedDict)},
+        kept=frozenset(["mapping"]),
     ),
     "operator:itemgetter": Codec(
         lambda v: {"items": v.__reduce__()[1]},

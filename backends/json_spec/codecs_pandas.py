@@ -1,11 +1,16 @@
-"""Codecs of pandas: indexes, series and frames as arrays, texts and numbers.
+"""Codecs of pandas: indexes, series and frames as arrays, texts and numbers; moments and spans of time.
 
 The modules of its classes have changed their names between versions: each of them counts as `pandas`.
 """
 
 from __future__ import annotations
 
+import datetime
+import zoneinfo
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from backends.json_spec.codec import Codec, atom, exactly, list_of, vector, wholes
 from backends.json_spec.errors import refuse
@@ -33,6 +38,7 @@ def column(value: Any) -> bool:
     """What `_values` gives."""
     forms = {
         "numpy": {"data": vector},
+        "zoned": {"data": lambda data: vector(data) and data.dtype.kind == "M", "zone": zone},
         "category": {"codes": vector, "dtype": index, "ordered": exactly(bool)},
         "text": {
             "data": list_of(exactly(str, type(None))),
@@ -45,6 +51,58 @@ def column(value: Any) -> bool:
         return False
     form = forms[value["kind"]]
     return set(value) == {"kind", *form} and all(check(value[key]) for key, check in form.items())
+
+
+def masked(value: Any) -> bool:
+    """A column with gaps."""
+    return column(value) and value["kind"] == "masked"
+
+
+def zone(value: Any) -> bool:
+    """A zone of the standard library."""
+    return type(value) in (zoneinfo.ZoneInfo, datetime.timezone)
+
+
+def moment(value: Any) -> bool:
+    """A moment in the years that the standard library knows: beyond them pandas has no zones."""
+    return time(np.datetime64)(value) and FIRST <= value.astype("M8[s]") <= LAST
+
+
+FIRST, LAST = np.datetime64("0001-01-01T00:00:00"), np.datetime64("9999-12-31T23:59:59")
+
+
+def _moment_state(found: Any) -> dict[str, Any]:
+    utc = found.to_datetime64()
+    if not moment(utc):
+        refuse("this", f"the moment {found}, which lies outside the years 1 to 9999", "keep it as a whole number")
+    return {"utc": utc, "zone": found.tz}
+
+
+def _moment(state: dict[str, Any]) -> Any:
+    import pandas
+
+    utc = pandas.Timestamp(state["utc"])
+    return utc if state["zone"] is None else utc.tz_localize("UTC").tz_convert(state["zone"])
+
+
+def _span(span: np.timedelta64) -> Any:
+    import pandas
+
+    return pandas.Timedelta(span)
+
+
+def _pandas(name: str) -> Any:
+    import pandas
+
+    return getattr(pandas, name)
+
+
+def time(kind: type) -> Callable[[Any], bool]:
+    """A time of NumPy in a unit that pandas keeps."""
+    units = {"datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]"} | {
+        "timedelta64[s]", "timedelta64[ms]", "timedelta64[us]", "timedelta64[ns]"
+    }  # fmt: skip
+    return lambda value: type(value) is kind and not np.isnat(value) and value.dtype.name in units
 
 
 def _index_state(index: Any) -> dict[str, Any]:
@@ -74,6 +132,12 @@ def _multi_index(state: dict[str, Any]) -> Any:
     import pandas
 
     return pandas.MultiIndex(levels=state["levels"], codes=state["codes"], names=state["names"])
+
+
+def _interval_index(state: dict[str, Any]) -> Any:
+    import pandas
+
+    return pandas.IntervalIndex.from_arrays(state["left"], state["right"], state["closed"], name=state["name"])
 
 
 def _category_dtype(state: dict[str, Any]) -> Any:
@@ -145,6 +209,8 @@ def _values(array: Any) -> dict[str, Any]:
         }
     if isinstance(array, pandas.arrays.DatetimeArray | pandas.arrays.TimedeltaArray) and not getattr(array, "tz", None):
         return {"kind": "numpy", "data": array.to_numpy().copy()}
+    if isinstance(array, pandas.arrays.DatetimeArray):
+        return {"kind": "zoned", "data": array.tz_convert("UTC").tz_localize(None).to_numpy().copy(), "zone": array.tz}
     if isinstance(array, pandas.arrays.IntegerArray | pandas.arrays.FloatingArray | pandas.arrays.BooleanArray):
         gaps = array.isna()
         data = array.to_numpy(dtype=getattr(array.dtype, "numpy_dtype", bool), na_value=0)
@@ -158,6 +224,8 @@ def _extension(state: dict[str, Any]) -> Any:
     kind = state["kind"]
     if kind == "numpy":
         return state["data"].copy()
+    if kind == "zoned":
+        return pandas.DatetimeIndex(state["data"].copy()).tz_localize("UTC").tz_convert(state["zone"]).array
     if kind == "category":
         return pandas.Categorical.from_codes(state["codes"], categories=state["dtype"], ordered=state["ordered"])
     if kind == "text":
@@ -169,6 +237,8 @@ def _extension(state: dict[str, Any]) -> Any:
 
 
 LABELLED = {"values": column, "name": atom}
+SIDES = ("left", "right", "both", "neither")
+_MASKED = Codec(lambda v: {"values": _values(v)}, lambda state: _extension(state["values"]), {"values": masked})
 
 PANDAS: dict[str, Codec] = {
     "pandas:NullableDtype": Codec(
@@ -180,6 +250,11 @@ PANDAS: dict[str, Codec] = {
         lambda v: {**_index_state(v), "freq": v.freqstr},
         _datetime_index,
         {**LABELLED, "freq": lambda freq: freq is None or (type(freq) is str and len(freq) <= 40)},
+    ),
+    "pandas:IntervalIndex": Codec(
+        lambda v: {"left": v.left, "right": v.right, "closed": v.closed, "name": v.name},
+        _interval_index,
+        {"left": index, "right": index, "closed": lambda side: type(side) is str and side in SIDES, "name": atom},
     ),
     "pandas:RangeIndex": Codec(
         lambda v: {"range": (v.start, v.stop, v.step), "name": v.name},
@@ -198,6 +273,17 @@ PANDAS: dict[str, Codec] = {
         _category_dtype,
         {"categories": lambda found: found is None or index(found), "ordered": exactly(bool, type(None))},
     ),
+    "pandas:IntegerArray": _MASKED,
+    "pandas:FloatingArray": _MASKED,
+    "pandas:BooleanArray": _MASKED,
+    "pandas:Timestamp": Codec(
+        _moment_state, _moment, {"utc": moment, "zone": lambda value: value is None or zone(value)}
+    ),
+    "pandas:Timedelta": Codec(
+        lambda v: {"span": v.to_timedelta64()}, lambda state: _span(state["span"]), {"span": time(np.timedelta64)}
+    ),
+    "pandas:NaTType": Codec(lambda v: {}, lambda state: _pandas("NaT"), {}),
+    "pandas:NAType": Codec(lambda v: {}, lambda state: _pandas("NA"), {}),
     "pandas:Series": Codec(
         _series_state,
         _series,

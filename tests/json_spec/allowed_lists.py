@@ -68,8 +68,15 @@ PIL.Image: Resampling Transpose
 torchvision.tv_tensors._bounding_boxes: BoundingBoxFormat
 """
 
+MODULES = """
+torch.nn.parallel.data_parallel: DataParallel
+torch.optim.swa_utils: AveragedModel
+"""
+"""Modules that wrap the user's, from packages of which the rest is of no use in a file."""
+
 OBJECTS = """
 argparse: Namespace
+collections: ChainMap
 """
 """Plain classes that are made from data: they hold attributes and do nothing."""
 
@@ -130,6 +137,10 @@ def classes() -> list[tuple[str, str, str, str]]:
                 continue
             given = parameters(thing) if use in ("module", "object") else []
             rows[full, use] = (full, use, " ".join(_public_names(thing)), " ".join(given))
+    for full in _names(MODULES):
+        module, _, name = full.partition(":")
+        thing = getattr(importlib.import_module(module), name)
+        rows[full, "module"] = (full, "module", " ".join(_public_names(thing)), " ".join(parameters(thing)))
     for text, use in ((VALUES, "value"), (ENUMS, "enum"), (OBJECTS, "object")):
         for full in _names(text):
             rows[full, use] = (full, use, "", "")

@@ -11,6 +11,7 @@ import io
 import pathlib
 import random
 import re
+import types
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -124,6 +125,17 @@ def libraries() -> Any:
     )  # fmt: skip
 
 
+def times() -> Any:
+    """Moments, spans and bins of pandas, gaps, and a dictionary shown read-only."""
+    import pandas as pd
+
+    return things.Holder(
+        moment=pd.Timestamp(5, tz="UTC"), naive=pd.Timestamp(5), span=pd.Timedelta(5), never=[pd.NaT, pd.NA],
+        bins=pd.interval_range(0, 2), zoned=pd.Series(pd.to_datetime(["2020-01-01"], utc=True)),
+        gaps=pd.array([1, None]), truths=pd.array([True, None]), shown=types.MappingProxyType({"a": 1}),
+    )  # fmt: skip
+
+
 def tokenizer() -> Any:
     """A SentencePiece model, as the reference model has one: bytes that a library in C++ parses."""
     import sentencepiece
@@ -138,5 +150,5 @@ def tokenizer() -> Any:
 
 
 SEEDS: dict[str, Callable[[], Any]] = {
-    "values": values, "numbers": numbers, "modules": modules, "libraries": libraries
+    "values": values, "numbers": numbers, "modules": modules, "libraries": libraries, "times": times
 }  # fmt: skip

@@ -35,6 +35,7 @@ import backends.json_spec
 from backends.json_spec import load, save
 
 READER = Path(__file__).parent / "other_language" / "reader.mjs"
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 MODELS = Path(__file__).parents[2] / "reference_models"
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -215,6 +216,7 @@ def libraries():
     frame.attrs["unit"] = "m"
     rows = pandas.MultiIndex.from_tuples([("a", 1), ("b", None), ("a", 2)], names=["p", None])
     series = pandas.Series([1, 2, 3], index=rows, name=("n", 1), dtype="int8")
+    shown = {"a": [1]}
     text = io.StringIO("one\ntwo")
     text.read(3)
     return things.Holder(
@@ -222,12 +224,16 @@ def libraries():
         days=pandas.date_range("2020-01-31", periods=3, freq="ME", name="d"), count=pandas.RangeIndex(3, 9, 2, name=1),
         bare=pandas.CategoricalDtype(), chosen=pandas.CategoricalDtype(["b", "a"], ordered=True), texts=text,
         draws=np.random.default_rng(3), older=np.random.RandomState(3), row=array.array("h", [1, -2]),
+        bins=pandas.interval_range(0, 3, name="bin"), moment=pandas.Timestamp("2021-02-03 04:05:06.7", tz=BERLIN),
+        span=pandas.Timedelta(3, "ms"), naive=pandas.Timestamp(0), never=[pandas.NaT, pandas.NA], shown=shown,
+        counts=kinds["whole"], shorts=kinds["short"], truths=kinds["truth"], table_shown=types.MappingProxyType(shown),
+        zoned=pandas.Series(pandas.date_range("2024-03-30", periods=3, tz=BERLIN)),
         space=types.SimpleNamespace(a=1, b=[2]), pick=operator.itemgetter("a", ("b", 1)), table=frame.columns,
     )  # fmt: skip
 
 
 BUILDERS = [tensors, layouts, values, modules, constants, derived, hooked, derived_tensors, libraries]
-BUILDERS += [seeds.values, seeds.numbers, seeds.modules, seeds.libraries, seeds.tokenizer]
+BUILDERS += [seeds.values, seeds.numbers, seeds.modules, seeds.libraries, seeds.times, seeds.tokenizer]
 NEVER_WRITTEN = {"$list"}
 """A list is JSON's own; a writer may use the tag, ours does not."""
 

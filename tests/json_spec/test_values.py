@@ -25,6 +25,8 @@ from backends.json_spec import ArtifactError, load, save
 from backends.json_spec.codecs import CODECS, Codec, exactly
 from tests.json_spec.forging import forge
 
+SECOND = {"$npscalar": "<M8[s]", "bytes": "AAAAAAAAAAA="}
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 TABLE = {"a": 1}
 VALUES = {
     "flags": things.Mode.A | things.Mode.C,
@@ -60,6 +62,29 @@ VALUES = {
     "dtype of objects": np.dtype(object),
     "nullable dtype": pd.Int64Dtype(),
     "boolean dtype": pd.BooleanDtype(),
+    "shown read-only": types.MappingProxyType({"a": [1]}),
+    "shown in its order": types.MappingProxyType(collections.OrderedDict(b=1, a=2)),
+    "chained": collections.ChainMap({"a": 1}, {"b": 2}),
+}
+MOMENTS = {
+    "moment": pd.Timestamp("2020-01-01 02:03:04.123456789"),
+    "moment in seconds": pd.Timestamp("2020-01-01").as_unit("s"),
+    "moment that is twice": pd.Timestamp(datetime.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=BERLIN)),
+    "moment at an offset": pd.Timestamp("2020-01-01 02:03:04+01:30"),
+    "span": pd.Timedelta(days=3, nanoseconds=1),
+    "span in seconds": pd.Timedelta(-5, "s").as_unit("s"),
+}
+"""Of pandas, which keeps a unit with them."""
+GAPS = {
+    "whole": pd.array([1, None, -3], dtype="Int8"),
+    "short": pd.array([1.5, None], dtype="Float32"),
+    "truth": pd.array([True, None], dtype="boolean"),
+    "bins": pd.cut([1, 2, 3.5], [0, 2, 4]).categories,
+    "bins of moments": pd.interval_range(pd.Timestamp(0), periods=2, freq="D", closed="both", name="x"),
+    "binned": pd.Series(pd.cut([1, 2, np.nan], [0, 1.5, 4])),
+    "zoned": pd.Series(pd.date_range("2024-03-30", periods=3, tz=BERLIN)),
+    "zoned index": pd.date_range("2024-10-26", periods=3, freq="D", tz="UTC"),
+    "zoned frame": pd.DataFrame({"when": pd.to_datetime(["2020-01-01", None], utc=True), "n": [1, 2]}),
 }
 
 
@@ -83,6 +108,50 @@ def test_values_come_back(again, kind):
     else:
         assert after == value
     assert getattr(after, "__dict__", None) == getattr(value, "__dict__", None) or callable(value)
+
+
+@pytest.mark.parametrize("kind", MOMENTS)
+def test_moments_and_spans_of_pandas(again, kind):
+    value = MOMENTS[kind]
+    loaded = again(value=value, twice=[value, value])
+    assert loaded.value == value and repr(loaded.value) == repr(value) and loaded.value.unit == value.unit
+    assert getattr(loaded.value, "fold", 0) == getattr(value, "fold", 0) and loaded.twice[0] is loaded.twice[1]
+
+
+@pytest.mark.parametrize("kind", GAPS)
+def test_gaps_bins_and_zones_of_pandas(again, kind):
+    value = GAPS[kind]
+    loaded = again(value=value).value
+    assert type(loaded) is type(value) and loaded.equals(value) and repr(loaded) == repr(value)
+    assert repr(getattr(loaded, "dtype", None)) == repr(getattr(value, "dtype", None))
+
+
+def test_what_is_missing_in_pandas_is_the_one_object(again):
+    never = again(never=[pd.NaT, pd.NA]).never
+    assert never[0] is pd.NaT and never[1] is pd.NA
+
+
+def test_a_dictionary_shown_read_only_is_the_one_that_others_write_into(again):
+    table = {"a": 1}
+    loaded = again(table=table, shown=types.MappingProxyType(table))
+    loaded.table["b"] = 2
+    assert loaded.shown["b"] == 2
+
+
+def test_modules_that_wrap_the_users(again):
+    net, average = torch.nn.DataParallel(nn.Linear(2, 2)), torch.optim.swa_utils.AveragedModel(nn.Linear(2, 2))
+    average.update_parameters(nn.Linear(2, 2))
+    loaded = again(net=net, average=average)
+    assert torch.equal(loaded.net(torch.ones(1, 2)), net(torch.ones(1, 2)))
+    for one in (loaded.average, average):
+        one.update_parameters(net.module)
+    assert torch.equal(loaded.average.module.weight, average.module.weight) and loaded.average.n_averaged == 2
+
+
+def test_a_moment_beyond_the_years_of_the_standard_library_is_refused(tmp_path):
+    holder = things.Holder(moment=pd.Timestamp(np.datetime64("10000-01-01", "s")))
+    with pytest.raises(UnsupportedModel, match=r"model.moment: .* the moment 10000-01-01 00:00:00, which lies outside"):
+        save(holder, tmp_path / "a")
 
 
 def test_subclasses_of_containers_keep_content_attributes_and_cycles(again):
@@ -214,6 +283,16 @@ def test_what_no_reader_would_make_is_refused_at_save(tmp_path, what):
         {"$npdtype": [["a", "|O"]]}, {"$npdtype": [["a", "|b1"]]}, {"$qscheme": "float32"},
         {"$codec": "operator:itemgetter", "state": {"items": {"$tuple": []}}},
         {"$codec": "array:array", "state": {"typecode": "u", "data": {"$bytes": "AAAA"}}},
+        {"$codec": "pandas:Timestamp", "state": {"utc": {**SECOND, "$npscalar": "<M8[D]"}, "zone": None}},
+        {"$codec": "pandas:Timestamp", "state": {"utc": 5, "zone": None}},
+        {"$codec": "pandas:Timestamp", "state": {"utc": SECOND, "zone": "UTC"}},
+        {"$codec": "pandas:Timestamp", "state": {"utc": {**SECOND, "bytes": "AAAAAAAAAIA="}, "zone": None}},  # NaT
+        {"$codec": "pandas:Timestamp", "state": {"utc": {**SECOND, "bytes": "/////////38="}, "zone": None}},
+        {"$codec": "pandas:Timedelta", "state": {"span": SECOND}},
+        {"$codec": "pandas:NaTType", "state": {"more": 1}},
+        {"$codec": "pandas:IntegerArray", "state": {"values": {"kind": "numpy", "data": {"$ref": "model.key"}}}},
+        {"$codec": "pandas:IntervalIndex", "state": {"left": 1, "right": 2, "closed": "left", "name": None}},
+        {"$codec": "builtins:mappingproxy", "state": {"mapping": [1]}},
         {"$codec": "numpy.random.mtrand:RandomState", "state": {"state": {"bit_generator": "MT19937", "state":
             {"key": {"$ref": "model.key"}, "pos": 10**9}, "has_gauss": 0, "gauss": 0.0}}},
     ],

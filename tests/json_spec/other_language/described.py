@@ -9,6 +9,7 @@ import decimal
 import enum
 import fractions
 import functools
+import gc
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from other_language.described_pandas import Pandas
+from other_language.described_pandas import LABELLED, Pandas
 from PIL import Image
 from torch import nn
 from torch.nn.utils import parametrize
@@ -213,7 +214,7 @@ class Walk:
         if kind.__name__ == "SentencePieceProcessor":
             state = {"model": value.serialized_model_proto()}
             return ["codec", "sentencepiece:SentencePieceProcessor", self.named(state, path)]
-        if isinstance(value, pd.Series | pd.DataFrame):
+        if isinstance(value, LABELLED):
             return self.pandas.labelled(value, path)
         if (found := codec_state(value)) is not None:
             return ["codec", found[0], [[key, self.of(found[1][key], f"{path}.{key}")] for key in sorted(found[1])]]
@@ -360,6 +361,8 @@ def codec_state(value: Any) -> tuple[str, dict[str, Any]] | None:
         return "array:array", {"typecode": value.typecode, "data": value.tobytes()}
     if isinstance(value, types.SimpleNamespace):
         return "types:SimpleNamespace", {"attributes": dict(vars(value))}
+    if isinstance(value, types.MappingProxyType):
+        return "builtins:mappingproxy", {"mapping": gc.get_referents(value)[0]}
     if isinstance(value, operator.itemgetter):
         return "operator:itemgetter", {"items": value.__reduce__()[1]}
     if isinstance(value, Image.Image):

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 MASKED = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
+TIMES = (pd.Timestamp, pd.Timedelta, type(pd.NaT), type(pd.NA))
+LABELLED = (pd.Series, pd.DataFrame, *MASKED, *TIMES)
 
 
 class Pandas:
@@ -29,6 +31,9 @@ class Pandas:
         if isinstance(value, pd.RangeIndex):
             state = {"name": value.name, "range": (value.start, value.stop, value.step)}
             return ["codec", name, self.walk.named(state, path)]
+        if isinstance(value, pd.IntervalIndex):
+            state = {"closed": value.closed, "left": value.left, "name": value.name, "right": value.right}
+            return ["codec", name, self.walk.named(state, path)]
         if isinstance(value, pd.Index):
             freq = [value.freqstr] if isinstance(value, pd.DatetimeIndex) else []
             return [name, self.column(value.array, path), self.walk.of(value.name, f"{path}.name"), *freq]
@@ -40,7 +45,14 @@ class Pandas:
         return None
 
     def labelled(self, value: Any, path: str) -> list[Any]:
-        """A Series or a DataFrame."""
+        """A Series or a DataFrame, an array with gaps, a moment or a span of time."""
+        if isinstance(value, MASKED):
+            return [f"pandas:{type(value).__name__}", self.column(value, path)]
+        if isinstance(value, TIMES):
+            states = {"Timestamp": lambda: {"utc": value.to_datetime64(), "zone": value.tz},
+                      "Timedelta": lambda: {"span": value.to_timedelta64()}}  # fmt: skip
+            name = type(value).__name__
+            return ["codec", f"pandas:{name}", self.walk.named(states.get(name, dict)(), path)]
         index, of = self.walk.of(value.index, f"{path}.index"), self.walk.of
         if isinstance(value, pd.Series):
             name = of(value.name, f"{path}.name")
@@ -66,6 +78,9 @@ class Pandas:
             return ["text", [held.dtype.storage, held.dtype.na_value is not pd.NA], values]
         if isinstance(held, MASKED):
             return ["masked", str(held.dtype), [None if one is pd.NA else of(_plain(one), path) for one in held]]
+        if isinstance(held, pd.arrays.DatetimeArray) and held.tz is not None:
+            moments = held.tz_convert("UTC").tz_localize(None).to_numpy().view("i8")
+            return ["zoned", of(held.tz, path), [of(moment, path) for moment in moments.tolist()]]
         plain = held.to_numpy()
         if plain.dtype.kind == "O":
             return ["numpy", "object", [of(value, f"{path}[{place}]") for place, value in enumerate(plain)]]

@@ -179,12 +179,14 @@ const TEXT_TAGS = new Set(("decimal uuid path pureposixpath purewindowspath date
 const CODECS = {
   "sentencepiece:SentencePieceProcessor": "model", "_io:BytesIO": "data position", "_io:StringIO": "state", "torch._C:Generator": "device state",
   "random:Random": "state", "numpy.random._generator:Generator": "bits seeds", "numpy.random.mtrand:RandomState": "state", "array:array": "data typecode",
-  "types:SimpleNamespace": "attributes", "operator:itemgetter": "items", "PIL.Image:Image": "data info mode palette size",
+  "types:SimpleNamespace": "attributes", "builtins:mappingproxy": "mapping", "operator:itemgetter": "items", "PIL.Image:Image": "data info mode palette size",
   "pandas:NullableDtype": "dtype", "pandas:Index": "name values", "pandas:CategoricalIndex": "name values", "pandas:DatetimeIndex": "freq name values",
   "pandas:RangeIndex": "name range", "pandas:MultiIndex": "codes levels names", "pandas:CategoricalDtype": "categories ordered",
+  "pandas:IntervalIndex": "closed left name right", "pandas:IntegerArray": "values", "pandas:FloatingArray": "values", "pandas:BooleanArray": "values",
+  "pandas:Timestamp": "utc zone", "pandas:Timedelta": "span", "pandas:NaTType": "", "pandas:NAType": "",
   "pandas:Series": "attrs index name values", "pandas:DataFrame": "attrs columns index values",
 };
-const COLUMNS = { numpy: "data kind", category: "codes dtype kind ordered", text: "data kind nan storage", masked: "data dtype gaps kind" };
+const COLUMNS = { numpy: "data kind", category: "codes dtype kind ordered", text: "data kind nan storage", masked: "data dtype gaps kind", zoned: "data kind zone" };
 
 class Reader {
   constructor(objects, entries) {
@@ -359,6 +361,8 @@ class Reader {
         const codes = state.get("codes").map((node) => this.elements(node, path).map(([, code]) => Number(code)));
         return [name, (codes[0] ?? []).map((_, row) => codes.map((of, k) => of[row] < 0 ? null : levels[k][of[row]])), part("names")];
       }
+      case "pandas:IntegerArray": case "pandas:FloatingArray": case "pandas:BooleanArray":
+        return [name, this.column(state.get("values"), path)];
       case "pandas:Series": return [name, part("index"), this.column(state.get("values"), path), part("name"), part("attrs")];
       case "pandas:DataFrame":
         return [name, part("index"), part("columns"), state.get("values").map((column) => this.column(column, path)), part("attrs")];
@@ -374,6 +378,7 @@ class Reader {
     switch (kind) {
       case "numpy": return [kind, column.get("data").get("$ndarray") ?? "object", of("data")];
       case "text": return [kind, [column.get("storage"), column.get("nan")], column.get("data")];
+      case "zoned": return [kind, this.of(column.get("zone"), path), of("data")];
       case "masked": {
         const gaps = of("gaps");
         return [kind, column.get("dtype"), of("data").map((value, k) => (gaps[k] ? null : value))];
