@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import zoneinfo
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,10 +64,20 @@ def zone(value: Any) -> bool:
 
 def moment(value: Any) -> bool:
     """A moment in the years that the standard library knows: beyond them pandas has no zones."""
-    return time(np.datetime64)(value) and FIRST <= value.astype("M8[s]") <= LAST
+    return type(value) is np.datetime64 and _is_kept(value) and FIRST <= value.astype("M8[s]") <= LAST
 
 
 FIRST, LAST = np.datetime64("0001-01-01T00:00:00"), np.datetime64("9999-12-31T23:59:59")
+
+
+def span(value: Any) -> bool:
+    """A span of time."""
+    return type(value) is np.timedelta64 and _is_kept(value)
+
+
+def _is_kept(time: Any) -> bool:
+    """Whether pandas keeps the unit."""
+    return not np.isnat(time) and np.datetime_data(time.dtype) in {("s", 1), ("ms", 1), ("us", 1), ("ns", 1)}
 
 
 def _moment_state(found: Any) -> dict[str, Any]:
@@ -85,24 +94,16 @@ def _moment(state: dict[str, Any]) -> Any:
     return utc if state["zone"] is None else utc.tz_localize("UTC").tz_convert(state["zone"])
 
 
-def _span(span: np.timedelta64) -> Any:
+def _span(state: dict[str, Any]) -> Any:
     import pandas
 
-    return pandas.Timedelta(span)
+    return pandas.Timedelta(state["span"])
 
 
 def _pandas(name: str) -> Any:
     import pandas
 
     return getattr(pandas, name)
-
-
-def time(kind: type) -> Callable[[Any], bool]:
-    """A time of NumPy in a unit that pandas keeps."""
-    units = {"datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]"} | {
-        "timedelta64[s]", "timedelta64[ms]", "timedelta64[us]", "timedelta64[ns]"
-    }  # fmt: skip
-    return lambda value: type(value) is kind and not np.isnat(value) and value.dtype.name in units
 
 
 def _index_state(index: Any) -> dict[str, Any]:
@@ -279,9 +280,7 @@ PANDAS: dict[str, Codec] = {
     "pandas:Timestamp": Codec(
         _moment_state, _moment, {"utc": moment, "zone": lambda value: value is None or zone(value)}
     ),
-    "pandas:Timedelta": Codec(
-        lambda v: {"span": v.to_timedelta64()}, lambda state: _span(state["span"]), {"span": time(np.timedelta64)}
-    ),
+    "pandas:Timedelta": Codec(lambda v: {"span": v.to_timedelta64()}, _span, {"span": span}),
     "pandas:NaTType": Codec(lambda v: {}, lambda state: _pandas("NaT"), {}),
     "pandas:NAType": Codec(lambda v: {}, lambda state: _pandas("NA"), {}),
     "pandas:Series": Codec(
