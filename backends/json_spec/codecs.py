@@ -213,8 +213,10 @@ def _string_io(state: dict[str, Any]) -> io.StringIO:
 
 
 def _behind(proxy: types.MappingProxyType) -> Any:
-    """The mapping that is shown read-only: another name for it may write into it."""
+    """The mapping that is shown read-only: another name for it may write into it. Raises Unsupported for a class's."""
     (mapping,) = gc.get_referents(proxy)
+    if {"__module__", "__doc__"} <= mapping.keys():
+        raise Unsupported("the attributes of a class, as vars() shows them: keep the class itself")
     return mapping
 
 

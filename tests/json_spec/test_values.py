@@ -138,6 +138,11 @@ def test_a_dictionary_shown_read_only_is_the_one_that_others_write_into(again):
     assert loaded.shown["b"] == 2
 
 
+def test_a_classs_attributes_shown_read_only_are_refused(tmp_path):
+    with pytest.raises(UnsupportedModel, match=r"model.shown: the attributes of a class, as vars\(\) shows them"):
+        save(things.Holder(shown=vars(type("Bare", (), {"__slots__": ()}))), tmp_path / "a")
+
+
 def test_modules_that_wrap_the_users(again):
     net, average = torch.nn.DataParallel(nn.Linear(2, 2)), torch.optim.swa_utils.AveragedModel(nn.Linear(2, 2))
     average.update_parameters(nn.Linear(2, 2))
