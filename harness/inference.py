@@ -102,7 +102,7 @@ def predict_many(
         )
         outputs: list = []
         with _bar(len(datapoints), progress) as advance:
-            for items in _from_workers(loader) if num_workers else loader:
+            for items in from_workers(loader) if num_workers else loader:
                 for item in items:
                     if isinstance(item, InferenceError):
                         raise item
@@ -396,7 +396,7 @@ def require_picklable(model) -> None:
         ) from error
 
 
-def _from_workers(loader: DataLoader) -> Iterator[list]:
+def from_workers(loader: DataLoader) -> Iterator:
     """What a loader gives; where one of its workers ended, by no number of a process that nobody knows afterwards."""
     try:
         yield from loader

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cell import in_workers
+from harness.cell.saving import Saved
 from tests.programs import project
 
 FAKES = Path(__file__).with_name("fakes.py")
@@ -125,7 +127,7 @@ Knows.preprocess = preprocess
     [
         (
             SET_BESIDE,
-            "in a spawned worker: outputs equal, state differs: "
+            "this model is another in a spawned worker: outputs equal, state differs: "
             "model.__class__.preprocess.__globals__['WORDS']['rare']: 2 (int) is gone",
         ),
         (SENT_OR_FOUND, None),
@@ -137,4 +139,57 @@ def test_the_state_in_spawned_workers(run_cell, tmp_path, added, message):
     files are the same there."""
     project(tmp_path / "p", knows=KNOWS + added)
     record = run_cell("state_dict", f"{tmp_path / 'p' / 'knows.py'}:build", "spawned_workers")
-    assert (record.outcome, record.message) == ("mismatch" if message else "exact", message)
+    assert (record.outcome, record.message) == ("unavailable" if message else "exact", message)
+
+
+A_LAMBDA = """
+def build():
+    model = Knows()
+    model.rule = lambda x: x
+    return model
+"""
+NOTED = """
+def build():
+    model = Knows()
+    model.scale.note, model.numbers = 1, {"one": 1}
+    return model
+"""
+DRAWN = """
+Knows.preprocess = lambda self, x: torch.rand(1)
+"""
+LOST = "outputs equal, state differs: model.scale.note: 1 (int) is gone"
+
+
+@pytest.mark.parametrize(
+    ("backend", "added", "outcome", "told"),
+    [
+        ("cloudpickle", A_LAMBDA, "unavailable", "this model does not work in spawned workers, whatever saves it: V"),
+        ("onnx", A_LAMBDA, "failed", "has no preprocess"),
+        ("state_dict", NOTED, "unavailable", f"this model is another in a spawned worker: {LOST}"),
+        ("state_dict", DRAWN, "unavailable", "this model is another in a spawned worker: postprocess(examples[0])"),
+        (f"{FAKES}:WrongInWorkers", NOTED, "mismatch", "in a spawned worker: outputs equal, state differs: model.numb"),
+    ],
+)
+def test_what_the_original_itself_does_in_a_worker_is_no_method_s_doing(
+    run_cell, tmp_path, backend, added, outcome, told
+):
+    """It cannot be sent, loses what torch does not send, or draws there what is drawn there."""
+    project(tmp_path / "p", knows=KNOWS + added)
+    record = run_cell(backend, f"{tmp_path / 'p' / 'knows.py'}:build", "spawned_workers")
+    assert record.outcome == outcome, record.message
+    assert record.message.startswith(told) or told in ("has no preprocess",)
+
+
+def test_the_original_is_asked_once_for_all_methods(tmp_path, monkeypatch):
+    """What it does there is a question to the model, which its cells with other methods have in common."""
+    asked = []
+
+    def found(*_):
+        asked.append(1)
+        return {"raised": None, "answers": [], "states": [{"path": "model.x", "message": "1 (int) is gone"}]}
+
+    monkeypatch.setattr(in_workers, "_found", found)
+    methods = [Saved(name, None, tmp_path / name, shares=tmp_path / "described") for name in ("pickle", "dill")]
+    told = [in_workers.judged(saved, None, "", "exact") for saved in methods]
+    assert [one["outcome"] for one in told] == ["unavailable"] * 2
+    assert len(asked) == 3  # two copies, one original

@@ -65,6 +65,8 @@ CASES = [
     (cell("crashed", message="killed by SIGSEGV"), "timeout"),
     (cell("unavailable", "save", "no GPU here, and this method does not write"), "with a GPU"),
     (cell("unavailable", "build", "this model's code does not run in a notebook"), "not suit"),
+    (cell("unavailable", "build", "this model does not work in spawned workers: ValueError: x"), "in each worker"),
+    (cell("unavailable", "build", "this model is another in a spawned worker: model.x: 1 is gone"), "in each worker"),
     (cell("unavailable", "save", "it needs java"), "Install"),
     (cell("unsupported", "save", "model.f is a lambda"), "Change the named part"),
     (cell("partial", message="not in the artifact: preprocess"), "missing stages"),

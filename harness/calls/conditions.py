@@ -79,13 +79,17 @@ def without_cuda(session: Session) -> None:
 
 def answer_of_itself(session: Session, *, builder: str) -> None:
     """Build the model from the project that is here, and let it answer its examples. Raises whatever that raises."""
+    build_of_itself(session, builder=builder)
+    for x in sys.modules[builder.partition(":")[0]].examples():
+        seed()
+        inference.predict(session.loaded, x)
+
+
+def build_of_itself(session: Session, *, builder: str) -> None:
+    """Build the model from the project that is here, in place of one that is loaded. Raises whatever that raises."""
     session.stage = "build"
     module, _, name = builder.partition(":")
-    file = importlib.import_module(module)
-    model = getattr(file, name)()
-    for x in file.examples():
-        seed()
-        inference.predict(model, x)
+    session.loaded = getattr(importlib.import_module(module), name)()
 
 
 def unusable(session: Session, *, names: Collection[str]) -> dict[str, str]:

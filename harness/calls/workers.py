@@ -43,7 +43,8 @@ def state_in_a_worker(session: Session, *, reference: str) -> list[dict[str, Any
     session.stage = "preprocess"
     inference.require_picklable(session.loaded)
     described = _Described(session.loaded, _Sent([reference]), session.own_modules)
-    (found,) = DataLoader(described, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    loader = DataLoader(described, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    (found,) = inference.from_workers(loader)
     return [difference for difference in pickle.loads(found) if difference["kind"] != "grad"]
 
 

@@ -50,6 +50,11 @@ class Saved:
         """The file of `hash_seeds`."""
         return Path(f"{self.shares or self.reference}.seeds")
 
+    @property
+    def in_workers(self) -> Path:
+        """The file of `in_workers`."""
+        return Path(f"{self.shares or self.reference}.workers")
+
     def close(self) -> None:
         if self.worker is not None:
             self.worker.close()

@@ -78,6 +78,15 @@ def of_the_model(result: dict[str, Any], own: Failure | None) -> dict[str, Any]:
     return {"outcome": "unavailable", "stage": "build", "message": message}
 
 
+def of_the_model_in_workers(result: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
+    """What to say where a model that came back does not work in spawned workers, as `result` has it: whether the
+    original itself stops there alike. By which part of it the one or the other does is no matter."""
+    if own is None or any(own[field] != result[field] for field in ("outcome", "stage", "error_type")):
+        return result
+    message = f"this model does not work in spawned workers, whatever saves it: {own['error_type']}: {own['message']}"
+    return result | {"outcome": "unavailable", "stage": "build", "message": message}
+
+
 def stopped(error: WorkerFailed | WorkerDied, where: str) -> dict[str, Any]:
     """A call that raised, or whose process ended; `where` is the stage, if that did not get to tell it."""
     if isinstance(error, WorkerDied):

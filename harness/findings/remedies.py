@@ -60,8 +60,10 @@ _READS_LATER = (
 _NOT_COPIED = (
     "Name the file by a text in the code, or a folder that it is in: nothing else beside the code comes along."
 )
+_NO_WORKERS = "Preprocess in the process that loaded the model (num_workers=0), or load the artifact in each worker."
 RULES = (
     Rule(_at("save", r"no GPU here", "unavailable"), "Try it on a machine with a GPU."),
+    Rule(_at("build", r"^\w+: this model .*in (?:a )?spawned worker", "unavailable"), _NO_WORKERS),
     Rule(
         lambda record: record.outcome == "unavailable" and record.stage == "build",
         "The condition does not suit the model's code, whatever the method: see what the message names.",
@@ -131,10 +133,7 @@ RULES = (
         "Keep what is not a tensor out of the state dict, or allow its class (torch.serialization.add_safe_globals).",
     ),
     Rule(_at("load", r"Unknown builtin op"), "Import the library that registers the operator before the load."),
-    Rule(
-        _at("", r"num_workers=0"),
-        "Preprocess in the process that loaded the model (num_workers=0), or load the artifact in each worker.",
-    ),
+    Rule(_at("", r"num_workers=0"), _NO_WORKERS),
     Rule(_at("load", r"[Uu]ntrusted|not trusted"), "Name your own module at load, if you trust the file's origin."),
     Rule(
         _at("", r"NameError"),
