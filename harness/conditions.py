@@ -38,8 +38,8 @@ cell is `unavailable`.
 model has there before it is asked: a worker has the model and what importing its modules gives, not what the loading
 process set beside it. Gradients, which torch does not send, do not count. Where it does not work there, or is another,
 and the original that is sent to a worker does the same (torch sends no attributes of parameters, pickle no lambda), the
-condition does not suit the model, whatever the method, and the cell is `unavailable`. Not seen is code that asks whether
-it is in a worker, where no example shows it, and what more than one worker would do to a model that counts.
+condition does not suit the model, whatever the method, and the cell is `unavailable`. Not seen is code that asks if it
+is in a worker, where no example shows it, and what more than one worker would do to a model that counts.
 
 `source_edited` asks which code ran (`code_ran` of the record): `saved`, `edited`, or `refused`, where loading raised
 and the same artifact loads beside the unedited project, which is tried to tell. The edit is harmless, so that nothing
