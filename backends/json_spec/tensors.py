@@ -230,8 +230,14 @@ class Weights:
         return tensor
 
     def array(self, entry: str, dtype: np.dtype, shape: list[int], strides: list[int], offset: int) -> np.ndarray:
-        """A NumPy view of an entry; offset and strides in bytes. Raises ArtifactError outside the entry."""
-        data = self.bytes_of(entry).numpy()
+        """A NumPy view of an entry; offset and strides in bytes. Raises ArtifactError outside the entry.
+
+        A view of the file, not of the tensor that may lie there too: torch puts a storage elsewhere when it sends it to
+        another process, and who looks through the tensor looks at memory that is no longer there.
+        """
+        start, size = self.place(entry)
+        self._fresh.pop(entry, None)
+        data = _ndarray((size,), np.uint8, self._map, start)
         reach = [(size - 1) * step for size, step in zip(shape, strides, strict=True)]
         low, high = offset + sum(step for step in reach if step < 0), offset + sum(step for step in reach if step > 0)
         if low < 0 or high + dtype.itemsize > data.size:

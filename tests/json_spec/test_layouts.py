@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from backends.json_spec import ArtifactError, load, save
+from tests import programs
 from tests.json_spec.forging import forge
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(Sparse|quantize):UserWarning")
@@ -120,3 +121,23 @@ def test_a_single_element_of_an_odd_size_is_where_a_reader_wants_it(again):
     """12 and 20 bytes: no number has that size, so these lie as other regions do."""
     found = again(a=torch.ones(3), b=np.array(["abc"]), c=np.array(["abcde"]), d=torch.tensor(1.0))
     assert (found.b.tolist(), found.c.tolist(), found.d.item()) == (["abc"], ["abcde"], 1.0)
+
+
+SENT = """
+import sys
+import torch
+from backends.json_spec import load
+
+loaded = load(sys.argv[1])
+loaded.buffer.share_memory_()
+print(loaded.array.tolist())
+"""
+
+
+def test_an_array_outlives_the_tensor_beside_it(tmp_path):
+    """What sends a tensor to another process puts its storage elsewhere, and the memory that it was is gone."""
+    model = nn.Module()
+    model.array = np.arange(4, dtype="f4")
+    model.register_buffer("buffer", torch.from_numpy(model.array))
+    save(model, tmp_path / "a")
+    assert programs.run(SENT, str(tmp_path / "a"), folder=tmp_path).strip() == "[0.0, 1.0, 2.0, 3.0]"
