@@ -79,9 +79,9 @@ def of_the_model(result: dict[str, Any], own: Failure | None) -> dict[str, Any]:
 
 
 def of_the_model_in_workers(result: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
-    """What to say where a model that came back does not work in spawned workers, as `result` has it: whether the
-    original itself stops there alike. By which part of it the one or the other does is no matter."""
-    if own is None or any(own[field] != result[field] for field in ("outcome", "stage", "error_type")):
+    """What to say where a model that came back does not work in spawned workers, as `result` has it, and the original
+    itself stopped as `own` has it; None: it works there. A method that adds a reason of its own is to blame for it."""
+    if own is None or any(own[field] != result[field] for field in ("outcome", "stage", "error_type", "message")):
         return result
     message = f"this model does not work in spawned workers, whatever saves it: {own['error_type']}: {own['message']}"
     return result | {"outcome": "unavailable", "stage": "build", "message": message}
