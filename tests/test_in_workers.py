@@ -154,6 +154,18 @@ def build():
     model.scale.note, model.numbers = 1, {"one": 1}
     return model
 """
+OTHER_BESIDE = """
+WORDS = {}
+
+def build():
+    WORDS.update({"a": 1, "rare": lambda: 2})
+    return Knows()
+
+def preprocess(self, x):
+    return torch.tensor([float(WORDS[x])])
+
+Knows.preprocess = preprocess
+"""
 DRAWN = """
 Knows.preprocess = lambda self, x: torch.rand(1)
 """
@@ -163,12 +175,19 @@ LOST = "outputs equal, state differs: model.scale.note: 1 (int) is gone"
 @pytest.mark.parametrize(
     ("backend", "added", "outcome", "told"),
     [
-        ("cloudpickle", A_LAMBDA, "unavailable", "this model does not work in spawned workers, whatever saves it: V"),
+        ("cloudpickle", A_LAMBDA, "unavailable", "this model does not work in spawned workers, whatever saves it:"),
         (
             "cloudpickle_by_value",
             A_LAMBDA,
             "failed",
             "num_workers > 0 sends the model to spawned processes, and",
+        ),
+        ("pickle", OTHER_BESIDE, "failed", "preprocess of data point 0: KeyError: 'a'"),
+        (
+            "state_dict",
+            OTHER_BESIDE,
+            "unavailable",
+            "this model does not work in spawned workers, whatever saves it:",
         ),
         ("state_dict", NOTED, "unavailable", f"this model is another in a spawned worker: {LOST}"),
         ("state_dict", DRAWN, "unavailable", "this model is another in a spawned worker: postprocess(examples[0])"),
@@ -178,8 +197,8 @@ LOST = "outputs equal, state differs: model.scale.note: 1 (int) is gone"
 def test_what_the_original_itself_does_in_a_worker_is_no_method_s_doing(
     run_cell, tmp_path, backend, added, outcome, told
 ):
-    """It cannot be sent, loses what torch does not send, or draws there what is drawn there. A class that is another
-    than the one of its name, which a method adds, is."""
+    """It cannot be sent, loses what torch does not send, lacks what was set beside it, or draws there what is drawn
+    there. A class that is another than the one of its name, which a method adds, is, and what is lacking anywhere."""
     project(tmp_path / "p", knows=KNOWS + added)
     record = run_cell(backend, f"{tmp_path / 'p' / 'knows.py'}:build", "spawned_workers")
     assert record.outcome == outcome, record.message

@@ -1,8 +1,9 @@
 """What a model that came back does in the spawned workers of a DataLoader, for the condition `spawned_workers`.
 
 What the original itself loses on its way to a worker, or answers otherwise there, or that it cannot be sent at all, is
-no method's doing: where a copy does the same, the condition does not suit the model. So of one that is not as it should
-be in a worker the original is asked too, built where the copy is loaded: once for all methods, which take the answer.
+no method's doing: where a copy does the same, the condition does not suit the model. So where a copy is right, and not
+as it should be in a worker, the original is asked too, built where the copy is loaded: once for all methods, which take
+the answer.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def judged(saved: Saved, world: conditions.World, directory: str, outcome: str) 
     is_right = outcome in ("exact", "close")
     found = _found(saved, world, loaded, is_watched if is_right else lambda _: True)
     if found["raised"]:
-        own = None if outcome == "partial" else _of_itself(saved, world)["raised"]
+        own = _of_itself(saved, world)["raised"] if is_right else None
         return verdicts.of_the_model_in_workers(found["raised"], own)
     if not is_right or not (found["answers"] or found["states"]):
         return {}
