@@ -20,7 +20,11 @@ MARK = "_edited_after_the_save"
 # --- renamed ----------------------------------------------------------------------------------------------------
 
 
-def rename(project: Path, names: Collection[str], suffix: str = "_renamed") -> tuple[str, ...]:
+RENAMED = "_renamed"
+"""What a module's new name has after the old one."""
+
+
+def rename(project: Path, names: Collection[str], suffix: str = RENAMED) -> tuple[str, ...]:
     """Rename top-level modules and packages, and every import of them; returns the new names.
 
     A name that is put together at run time, as in `importlib.import_module("my" + "model")`, is not followed.

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _NAMES_ITSELF = frozenset({"__name__", "__module__", "__package__", "__spec__"})
 _ITSELF = "['__name__']"
 """The code's own module in a path, whatever its name."""
+_OTHERS = ".<own>"
+"""Any other of the user's modules in a path, of those that a text may name."""
 _CODECS = frozenset({"encode", "decode", "open", "lookup", "lookup_error", "read_text", "write_text", "getencoder"})
 _CODEC = re.compile(r"[A-Za-z][\w.-]{1,30}")
 _BUILTINS = dict(vars(builtins))
@@ -126,7 +128,7 @@ def _of_own_modules(
     if looked_up.ways(code[0]) & TO_MODULES:  # `sys.modules[__name__].SCALE`
         home = user_modules.home_of(function)
         others = [module for module in user_modules.own(builder) if module not in home]
-        left += [(".<own>", ".<own>", module) for module in others]
+        left += [(_OTHERS, _OTHERS, module) for module in others]
         if _finds_itself(function, code):
             left += [(_ITSELF, _ITSELF, module) for module in home]  # comes first
     found: dict[str, Any] = {}
@@ -147,7 +149,10 @@ def _of_own_modules(
                 if user_modules.was_imported(part, builder):
                     left.append((way, f"{path}.{key}", part))
             elif not is_of_the_place(key, part):
-                found.setdefault(f"{path}.{key}", part)
+                step = f"{path}.{key}"
+                if path == _OTHERS and step in found:  # the text may name this module as well as the other
+                    step = f"{path}.{user_modules.when_saved(module.__name__, builder)}.{key}"
+                found.setdefault(step, part)
         if "__getattr__" in space and taken.get(path, names) - space.keys():
             found[f"{path}.__getattr__"] = space["__getattr__"]
     return found

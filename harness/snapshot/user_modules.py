@@ -7,7 +7,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from harness.project.edits import MOVED
+from harness.project.edits import MOVED, RENAMED
 
 if TYPE_CHECKING:
     from harness.snapshot.builder import Builder
@@ -21,6 +21,12 @@ _OF_EVERY_MODULE = OF_THE_PLACE | {"__doc__"}
 
 def before_moving(name: str) -> str:
     return name.removesuffix(MOVED)
+
+
+def when_saved(name: str, builder: Builder) -> str:
+    """The name that a module had in the process that saved, whatever a condition did to it since."""
+    top, dot, rest = before_moving(builder.bare_name(name)).partition(".")
+    return f"{top.removesuffix(RENAMED)}{dot}{rest}"
 
 
 def now(module: types.ModuleType) -> types.ModuleType:
@@ -48,12 +54,15 @@ def home_of(function: types.FunctionType) -> list[types.ModuleType]:
 
 
 def own(builder: Builder) -> list[types.ModuleType]:
-    """Those of the user's that are imported, `__main__` too where it has something; of a copy, that were so before."""
-    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, types.ModuleType)}
-    known = builder.imported if not builder.imported.isdisjoint(sys.modules) else None  # they may have other names here
-    return [module for name, module in sorted(modules.items(), key=lambda item: before_moving(item[0]))
-            if builder.is_own(name) and vars(module).keys() - _OF_EVERY_MODULE and f"{name}{MOVED}" not in modules
-            and (known is None or name == "__main__" or before_moving(builder.bare_name(name)) in known)]  # fmt: skip
+    """Those of the user's that are imported, `__main__` too where it has something; of a copy, that were so before. In
+    the order of the names that they had when they were saved."""
+    modules = {name: module for name, module in list(sys.modules.items())
+               if isinstance(module, types.ModuleType) and builder.is_own(name)}  # fmt: skip
+    before = {name: when_saved(name, builder) for name in modules}
+    known = None if builder.imported.isdisjoint(before.values()) else builder.imported
+    return [module for name, module in sorted(modules.items(), key=lambda item: before[item[0]])
+            if vars(module).keys() - _OF_EVERY_MODULE and f"{name}{MOVED}" not in modules
+            and (known is None or name == "__main__" or before[name] in known)]  # fmt: skip
 
 
 def is_findable(name: str) -> bool:

@@ -133,6 +133,28 @@ def test_a_global_of_a_small_module_that_a_text_in_the_model_names(project):
     ]
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("suffix", ["", "_renamed", "_moved"])
+def test_globals_of_one_name_in_several_modules_that_a_text_may_name(project, monkeypatch, place, suffix):
+    """Each counts, also in a copy where modules have other names: there the order of these is another."""
+    names = ("limits", "limits_a", "limits_b")
+
+    def described(names, limits):
+        with monkeypatch.context() as patch:
+            for name, limit in zip(names, limits, strict=True):
+                patch.setitem(sys.modules, name, types.ModuleType(name))
+                vars(sys.modules[name]).update(LIMIT=limit, MORE=1)
+            return snapshot_model(project.f, own_modules=[*OWN, *names])
+
+    exec(BY_DATA, vars(project))
+    before, now = described(names, (1, 2, 3)), [1, 2, 3]
+    renamed = [f"{name}{suffix}" for name in names]
+    assert compare(before, described(renamed, now)) == []
+    now[place] = 4
+    (found,) = compare(before, described(renamed, now))
+    assert found.path in ("model.__globals__.<own>.LIMIT", f"model.__globals__.<own>.{names[place]}.LIMIT")
+
+
 def test_what_a_moved_class_left_behind_is_no_other_module(project, monkeypatch):
     """`class_moved` leaves the globals where they were, and the new module has them too."""
     exec(BY_DATA, vars(project))
