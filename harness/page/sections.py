@@ -34,7 +34,7 @@ OUTCOME_MEANINGS = {
     "unsupported": "the backend refused to save it, and says why",
     "failed": "an error, with the stage and the library's message",
     "crashed": "the process died or hung",
-    "unavailable": "a package is missing; the message says how to install it",
+    "unavailable": "not tried: a package is missing, or the model's code does not suit the condition, whatever saves it",
 }
 
 
