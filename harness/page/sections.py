@@ -34,7 +34,7 @@ OUTCOME_MEANINGS = {
     "unsupported": "the backend refused to save it, and says why",
     "failed": "an error, with the stage and the library's message",
     "crashed": "the process died or hung",
-    "unavailable": "not tried: a package is missing, or the model's code does not suit the condition, whatever saves it",
+    "unavailable": "not tried: a package is missing, or the condition does not suit the model's code",
 }
 
 
