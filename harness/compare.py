@@ -158,8 +158,9 @@ class _Comparer:
             kind, text = _of_atoms(old, was, new, now) or ("type", text)
             yield Difference(str(path), kind, text)
             return
-        either = old["kind"] == "cell"  # that a copy parted from who writes to it is written to by nobody
-        if (any if either else all)(node["identity"] for node in (old, new)) and _name(old) == _name(new):
+        # of a cell either: that a copy parted from who writes to it is written to by nobody
+        counts = old["identity"] or (new["identity"] and old["kind"] == "cell")
+        if counts and _name(old) == _name(new):
             yield from self.identity(was[0], now[0], path)
         if (was[0], now[0]) in self.compared:
             return

@@ -2,8 +2,9 @@
 
 *The very object* counts in two places. NaN is no key of a dictionary but for the object that went in, since it equals
 nothing, itself included; and code may compare with `is`. What a copy made anew of either is not found any more. So
-where a NaN is a key or an element of a set, and where code compares by `is` a global or an attribute that is a text or
-number (`names`, `watched`), the snapshot has a node in place of the value, and which places share it is compared.
+where a NaN is a key or an element of a set, or in one that is a tuple, where code looks for an attribute or compares it
+with another (`sought`), and where code compares by `is` a global or an attribute that is a text or number (`names`,
+`watched`), the snapshot has a node in place of the value, and which places share it is compared.
 
 *A file*: an absolute path that led somewhere where the model was saved, and leads nowhere now, is the name of what the
 artifact lacks. What a temporary file is called is an accident: a copy that made its own is equal, if it holds the same.
@@ -16,7 +17,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,20 @@ def is_one(atom: Any) -> bool:
     return type(atom) in (float, complex) or (type(atom) is int and not _SMALLEST <= atom <= _LARGEST)
 
 
-def replace(nodes: list[dict], watched: Iterable[Any], names: Collection[str]) -> None:
+def replace(
+    nodes: list[dict], watched: Iterable[Any], names: Collection[str], sought: Collection[str] = frozenset()
+) -> None:
     """Put nodes in the places of such atoms.
 
-    `watched`: atoms that code compares by `is`; `names`: attributes that it compares so.
+    `watched`: atoms that code compares by `is`; `names`: attributes that it compares so; `sought`: attributes by which,
+    or by a NaN in which, it finds something.
     """
     kept = {id(atom): atom for atom in watched if is_one(atom)}
     paths: Places = []
     for node in nodes:
         for group in node.get("groups", ()):
             _look(group, names, kept, paths)
+            kept |= {id(nan): nan for part in _finding(group, sought) for nan in _nans(nodes, part)}
     made: dict[int, tuple[int]] = {}
     for entries, key, atom in paths:
         if id(atom) not in kept:
@@ -76,11 +81,28 @@ def _look(group: dict, names: Collection[str], kept: dict[int, Any], paths: Plac
     elif by == "index":
         paths += [(entries, place, part) for place, part in enumerate(entries)
                   if type(part) is str and part[:1] == "/" and _is_path(part)]  # fmt: skip
-    else:
-        for entry in entries:
-            first = entry[0] if by == "key" else entry
-            if type(first) is float and first != first:
-                kept[id(first)] = first
+
+
+def _finding(group: dict, sought: Collection[str]) -> list[Any]:
+    """The parts of a group by which something is found: keys, elements of a set, what is sought."""
+    by, entries = group["by"], group["entries"]
+    if by == "name":
+        return [part for name, part in entries.items() if name in sought]
+    return [] if by == "index" else [entry[0] if by == "key" else entry for entry in entries]
+
+
+def _nans(nodes: list[dict], part: Any) -> Iterator[float]:
+    """A NaN, or those in a sequence and in the sequences in it: two of these are equal where they have the same one."""
+    left, seen = [part], set()
+    while left:
+        part = left.pop()
+        if type(part) is float and part != part:
+            yield part
+        elif isinstance(part, tuple) and part[0] not in seen and nodes[part[0]]["kind"] in ("sequence", "mapping"):
+            seen.add(part[0])
+            for group in nodes[part[0]].get("groups", ()):
+                if group["by"] != "name":
+                    left += [one for entry in group["entries"] for one in (entry if group["by"] == "key" else (entry,))]
 
 
 def _places(nodes: list[dict]) -> Places:

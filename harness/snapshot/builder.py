@@ -88,6 +88,8 @@ KEEP_BYTES = 64 << 20
 """A tensor larger than this is kept as its SHA-256 only: a difference then has no size."""
 KEEP_BYTES_IN_TOTAL = 1 << 30
 """So is every tensor once a snapshot holds as much as this. Bytes on one side and a digest on the other compare."""
+_COMPARED = frozenset({"sequence", "set", "scalar"})
+"""The kinds of what cannot change and may still be two."""
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 MAIN = frozenset({"__main__", "__mp_main__", "notebook_cells"})
 """What the user's code is in that no import finds: a script's or a notebook's, and the module that json_spec carries of
@@ -157,6 +159,10 @@ class Builder:
         """Texts and numbers that code compares by `is`."""
         self.compared: set[str] = set()
         """Attributes that it compares so."""
+        self.compared_objects: list[Any] = []
+        """Values of globals that it compares so and that cannot change: a tuple."""
+        self.sought: set[str] = set()
+        """Attributes that it looks for in a list, or compares by `==`: NaN is found as the object that it is."""
         self.compares_objects = False
         """Whether code compares by `is` what is neither a constant nor a class."""
         self.holds_decimals = False
@@ -219,10 +225,11 @@ class Builder:
                 self._describe_pending()
             self._tell_pieces_apart()
             self._tell_cells_apart()
+            self._tell_compared_apart()
             describe_shared.tell_apart(self, self._nodes, self._described)
             process = os.getpid() if "getpid" in self.read else None
             addresses.replace(self._nodes, self._alive, self._places, self._pointers, process)
-            atoms.replace(self._nodes, self.watched, self.compared)
+            atoms.replace(self._nodes, self.watched, self.compared, self.sought)
             describe_asked.add(self)
         if around and self._nodes:
             self._nodes[0].setdefault("groups", []).extend(around)
@@ -352,6 +359,17 @@ class Builder:
         if "cell_contents" not in self.read:
             for node, cell in self.cells:
                 node["identity"] = id(cell) in self.rebound_cells
+
+    def _tell_compared_apart(self) -> None:
+        """It counts whether what cannot change is one object or two where code compares it by `is`."""
+        parts = [self._places[id(value)] for value in self.compared_objects if id(value) in self._places]
+        for node in self._nodes if self.compared else ():
+            parts += [group["entries"][name][0] for group in node.get("groups", ()) if group["by"] == "name"
+                      for name in self.compared & group["entries"].keys()
+                      if isinstance(group["entries"][name], tuple)]  # fmt: skip
+        for place in parts:
+            if self._nodes[place]["kind"] in _COMPARED:
+                self._nodes[place]["identity"] = True
 
     def is_own(self, name: str | None) -> bool:
         """Whether a module of this name is the user's."""

@@ -37,7 +37,11 @@ _FLAGS = frozenset({"propagate", "disabled"})
 _WORD = re.compile(r"[^\W\d]\w*")
 _NAME_OF_A_LOGGER = re.compile(r"[\w.]{1,64}")
 _ATOMS = (str, bytes, int, float, complex)
-_IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"])
+_IDENTITY = (dis.opmap["IS_OP"], dis.opmap["CONTAINS_OP"], dis.opmap["COMPARE_OP"])
+_SEEKING = frozenset({"index", "count", "remove"})
+"""Methods of lists that find an object by itself before they ask whether it is equal."""
+_METHODS = frozenset({"LOAD_METHOD", "LOAD_ATTR"})
+_NOTHING = frozenset({"CACHE", "NOP", "EXTENDED_ARG", "PUSH_NULL"})
 _STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
 _SPAWNED = frozenset({"spawn", "seed_seq"})
 _SHARED = frozenset({"is_shared"})
@@ -205,19 +209,26 @@ def add(builder: Builder) -> None:
 
 
 def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
-    """Note the globals, and the names of the attributes, that the function compares by `is` or seeks by `in`."""
+    """Note the globals, and the names of the attributes, that the function compares by `is`; of the attributes
+    those too that it seeks by `in` or `index`, or compares by `==`: lists are equal that have the same NaN in them.
+    """
     builder.compares_objects = builder.compares_objects or _compares_objects(function)
     closed = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     for operation, (kind, *steps) in _operands(function.__code__):
+        if operation not in ("IS_OP", "CONTAINS_OP"):
+            builder.sought.add(steps[-1])
+            continue
         value = None
         if kind == "LOAD_GLOBAL":
             value = _found(function.__globals__.get(steps[0]), steps[1:])
         elif kind == "LOAD_DEREF" and steps[0] in closed and len(steps) == 1:
             value = _content(closed[steps[0]])
-        elif operation == "IS_OP" and len(steps) > 1:
-            builder.compared.add(steps[-1])
+        elif len(steps) > 1:
+            (builder.compared if operation == "IS_OP" else builder.sought).add(steps[-1])
         if isinstance(value, _ATOMS) and (operation == "IS_OP" or value != value):
             builder.watched.append(value)
+        elif operation == "IS_OP" and isinstance(value, tuple | frozenset):
+            builder.compared_objects.append(value)
 
 
 def _compares_objects(function: types.FunctionType) -> bool:
@@ -259,21 +270,36 @@ def _content(cell: types.CellType) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _operands(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(operation, operand): the operands that are a name with attributes, as ("LOAD_GLOBAL", "np", "nan")."""
+    """(operation, operand): the operands that are a name with attributes, as ("LOAD_GLOBAL", "np", "nan").
+
+    Of `is` with a constant none: it asks for no object of the model's. Of `==` where both are attributes, and of a
+    method that seeks in a list what it seeks.
+    """
     found = []
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             found += _operands(constant)
-    if not any(operation in code.co_code[::2] for operation in _IDENTITY):
+    if not any(operation in code.co_code[::2] for operation in _IDENTITY) and _SEEKING.isdisjoint(code.co_names):
         return tuple(found)
-    instructions = list(dis.get_instructions(code))
+    instructions = [one for one in dis.get_instructions(code) if one.opname not in _NOTHING]
     for place, instruction in enumerate(instructions):
+        if instruction.argval in _SEEKING and instruction.opname in _METHODS:
+            after = next((at for at in range(place + 1, len(instructions))
+                          if not instructions[at].opname.startswith("LOAD_")), place)  # fmt: skip
+            sought, _ = _operand(instructions, after - 1)
+            found += [("SEEKS", sought)] if sought and len(sought) > 2 and after > place + 1 else []
         if instruction.opcode not in _IDENTITY:
             continue
         right, before = _operand(instructions, place - 1)
         left, _ = _operand(instructions, before) if right else (None, before)
-        wanted = (left, right) if instruction.opname == "IS_OP" else (left,)
-        found += [(instruction.opname, operand) for operand in wanted if operand]
+        sides = [side for side in (left, right) if side]
+        if instruction.opname == "COMPARE_OP":
+            are_attributes = len(sides) == 2 and all(len(side) > 2 for side in sides)
+            found += [("EQUALS", side) for side in sides if are_attributes and "=" in str(instruction.argrepr)]
+        elif instruction.opname == "CONTAINS_OP":
+            found += [("CONTAINS_OP", left)] if left else []
+        elif not any(side[0] == "LOAD_CONST" for side in sides):
+            found += [("IS_OP", side) for side in sides]
     return tuple(found)
 
 
