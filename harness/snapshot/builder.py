@@ -189,6 +189,8 @@ class Builder:
         """Nodes of cells of closures, with these."""
         self.rebound_cells: set[int] = set()
         """The addresses of those that code rebinds."""
+        self.tables: list[tuple[dict, str, Any]] = []
+        """Nodes of modules, and of handles of hooks, with the names and values of the tables that torch keeps there."""
         self.views: list[tuple[dict, dict]] = []
         """Nodes of views, and the dictionaries that they show."""
         self.variables: dict[tuple[int, str], Any] = {}
@@ -229,6 +231,7 @@ class Builder:
             describe_shared.tell_apart(self, self._nodes, self._described)
             process = os.getpid() if "getpid" in self.read else None
             addresses.replace(self._nodes, self._alive, self._places, self._pointers, process)
+            describe_torch.tell_shared_tables(self.tables, self._nodes)
             atoms.replace(self._nodes, self.watched, self.compared, self.sought)
             describe_asked.add(self)
         if around and self._nodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,9 @@ def describe(value: Any, builder: Builder) -> dict | None:
             parts.pop("_inv", None)
         return builder.node("object", value, builder.named(parts))
     if cls.__module__ == "torch.utils.hooks" and cls.__name__ == "RemovableHandle":
-        return builder.node("handle", value, builder.named({"takes off": _taken_off(value)}))
+        node = builder.node("handle", value, builder.named({"takes off": _taken_off(value)}))
+        builder.tables.append((node, "hooks_dict_ref()", _table_of(value)))
+        return node
     if cls.__module__ == "torch.nn.modules.module" and cls.__name__ == "_WrappedHook":
         return builder.node("hook", value, builder.named({"hook": value.hook}), facts={"hooks": value.with_module})
     if cls.__module__.startswith(_COMPILER):
@@ -176,10 +179,14 @@ def _bytes(value: torch.Tensor) -> bytes:
 
 def _taken_off(handle: Any) -> Any:
     """The hook that a handle would remove; its number counts through the process, and a copy of the table may have
-    other keys, or be another one than the module's."""
-    reference = getattr(handle, "hooks_dict_ref", None)
-    table = reference() if isinstance(reference, weakref.ref) else None
+    other keys."""
+    table = _table_of(handle)
     return table.get(handle.id) if isinstance(table, Mapping) else None
+
+
+def _table_of(handle: Any) -> Any:
+    reference = getattr(handle, "hooks_dict_ref", None)
+    return reference() if isinstance(reference, weakref.ref) else None
 
 
 def module(value: torch.nn.Module, builder: Builder) -> dict:
@@ -220,7 +227,36 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
     if isinstance(value, torch.fx.GraphModule) and "_graph" in tables:
         groups.append(builder.indexed(_steps(tables["_graph"]), ".graph"))
     facts = {"training": tables.get("training"), "hooks": _hook_flags(tables), "tables": _odd_tables(tables, builder)}
-    return builder.node("module", value, *groups, facts=facts)
+    node = builder.node("module", value, *groups, facts=facts)
+    builder.tables += [(node, name, table) for name, table in tables.items() if name in _BARE and _is_table(table)]
+    return node
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict | set)
+
+
+def tell_shared_tables(tables: list[tuple[dict, str, Any]], nodes: list[dict]) -> None:
+    """Note the tables that two modules have in common, as `copy.copy` leaves them: who puts a weight, a hook into the
+    one has it in the other too. And that which a handle takes its hook off, where it is a module's.
+
+    `tables`: (node of a module or handle, name there, table).
+    """
+    places: dict[int, list[tuple[dict, str]]] = defaultdict(list)
+    for node, name, table in tables:
+        if table is not None:
+            places[id(table)].append((node, name))
+    for members in places.values():
+        if len(members) == 1:
+            continue
+        for node, name in members:
+            groups = node.setdefault("groups", [])
+            group = next((one for one in groups if one["prefix"] == ".<tables>"), None)
+            if group is None:
+                group = {"by": "name", "prefix": ".<tables>", "word": "identity", "entries": {}}
+                groups.append(group)
+            group["entries"][name] = (len(nodes),)
+        nodes.append({"kind": "table", "type": "a table in common", "identity": True})
 
 
 def _odd_tables(tables: Mapping[str, Any], builder: Builder) -> list[str]:
@@ -250,7 +286,9 @@ def _steps(graph: torch.fx.Graph) -> Iterator[tuple]:
 
 def _recomputed(tables: Mapping[str, Any]) -> list[Any]:
     """The attributes that a hook of torch's computes anew before each call: a pruned weight, a normed one."""
-    hooks = tables.get("_forward_pre_hooks", {}).values()
+    hooks = [
+        hook for hook in tables.get("_forward_pre_hooks", {}).values() if type(hook).__module__.startswith("torch.")
+    ]
     return [getattr(hook, "name", None) or getattr(hook, "_tensor_name", None) for hook in hooks]
 
 
