@@ -53,7 +53,7 @@ _KEPT_BY_PYTHON = frozenset(
         "__dict__ __weakref__ __doc__ __module__ __qualname__ __slots__ __hash__ __signature__ __firstlineno__ "
         "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __static_attributes__ __orig_bases__ "
         "__slotnames__ __abstractmethods__ _abc_impl __parameters__ __type_params__ __dataclass_fields__ "
-        "__dataclass_params__ __match_args__ __classcell__ __protocol_attrs__ __non_callable_proto_members__ "
+        "__dataclass_params__ __classcell__ __protocol_attrs__ __non_callable_proto_members__ "
         "__callable_proto_members_only__ _is_protocol _is_runtime_protocol __final__ __orig_class__"
     ).split()
 )
@@ -121,6 +121,11 @@ def describe(value: Any, builder: Builder) -> dict | None:
     return None
 
 
+def _renamed(value: type | types.FunctionType) -> dict[str, str]:
+    """What it says that it is called, where that is not the name by which it is found."""
+    return {} if value.__qualname__.rpartition(".")[2] == value.__name__ else {"name": value.__name__}
+
+
 def _set_on(value: Any) -> dict[str, Any]:
     """What the user set on what stands for a function, beside what that took over of it."""
     return {name: part for name, part in attributes(value).items() if name not in _TAKEN_OVER}
@@ -146,6 +151,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     facts: dict[str, Any] = {"code": f"{builder.module_name(value.__module__)}.{value.__qualname__}"}
     if not own and "<" not in value.__qualname__:
         return builder.node("function", value, identity=False, facts=facts)
+    facts |= _renamed(value)
     if builder.of_another_python and not bytecode_check.runs_here(value.__code__):
         return builder.node("function", value, facts=facts, code={"runs_here": False})
     cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
@@ -287,6 +293,7 @@ def class_(value: type, builder: Builder) -> dict:
         facts["registered"] = registered
     if not builder.is_own(value.__module__):
         return builder.node("class", value, identity=False, facts=facts)
+    facts |= _renamed(value)
     parts: dict[str, Any] = {}
     is_enum = issubclass(value, enum.Enum)
     for name, part in vars(value).items():

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from harness.snapshot import describe_asked
-from harness.snapshot.attributes import attributes
+from harness.snapshot.attributes import added, attributes
 from harness.source import bytecode
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _numpy(value: Any, builder: Builder) -> dict | None:
         value, "coef"
     ):  # a polynomial: a copy has its class's defaults as its own
         parts = {name: getattr(value, name) for name in ("coef", "domain", "window", "symbol")}
-        return builder.node("object", value, builder.named(parts))
+        return builder.node("object", value, builder.named(added(value, builder.is_own) | parts))
     if issubclass(cls, numpy.random.Generator):
         return builder.node("generator", value, builder.named({"bit_generator": value.bit_generator}))
     if issubclass(cls, numpy.random.BitGenerator):

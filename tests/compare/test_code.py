@@ -292,3 +292,32 @@ def test_what_was_set_on_what_stands_for_code(make):
     assert compare(described(1), described(1)) == []
     (difference,) = compare(described(1), described(2))
     assert difference.path in ("model[0].note", "model[0].label", "model[0].source")
+
+
+def test_what_a_function_and_a_class_say_that_they_are_called():
+    """By `__name__`, which code may show, while they are found by `__qualname__`."""
+
+    def made():
+        def scale(x):
+            return x
+
+        class Part:
+            pass
+
+        return scale, Part
+
+    for one, other in zip(made(), made(), strict=True):
+        assert seen(one, other) == []
+        one.__name__ = "another"
+        assert seen(one, other) == [("x", "name")]
+
+
+def test_which_attributes_a_class_gives_to_patterns():
+    def made(*names):
+        part = type("Part", (), {"__module__": __name__})
+        part.__match_args__ = names
+        return part
+
+    snapshots = [snapshot_model(made(name), own_modules=OWN) for name in ("x", "x", "y")]
+    assert compare(snapshots[0], snapshots[1]) == []
+    assert [one.path for one in compare(snapshots[0], snapshots[2])] == ["model.__match_args__[0]"]

@@ -258,3 +258,15 @@ def test_copies_that_libraries_make_a_little_different_are_equal():
     assert compare(
         snapshot_model(np.polynomial.Polynomial([1.0])), snapshot_model(np.polynomial.Polynomial([1.0], domain=[0, 2]))
     )
+
+
+class Curve(np.polynomial.Polynomial):
+    """One that says what it is for."""
+
+
+def test_an_attribute_of_a_polynomial_of_the_users():
+    first, second = Curve([1.0, 2.0]), Curve([1.0, 2.0])
+    first.unit = "cm"
+    described = [snapshot_model(one, own_modules=[__name__.partition(".")[0]]) for one in (first, first, second)]
+    assert compare(described[0], described[1]) == []
+    assert [one.path for one in compare(described[0], described[2])] == ["model.unit"]
