@@ -24,6 +24,7 @@ _TOLD = frozenset({"_warned_capturable_if_run_uncaptured", "_opt_called", "_stop
 """Whether an optimiser has warned already, or was used: torch leaves it out of every copy. Which list of stop words, by
 its address, scikit-learn has looked at already: any other is looked at again."""
 _OF_A_WEAK_SET = vars(weakref.WeakSet()).keys()
+_OF_WEAK_TABLES = vars(weakref.WeakKeyDictionary()).keys() | vars(weakref.WeakValueDictionary()).keys()
 _ROWS = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -101,7 +102,8 @@ def _container(value: Any, builder: Builder) -> dict | None:
         own = {name: part for name, part in attributes(value).items() if name not in _OF_A_WEAK_SET}
         return builder.node("set", value, builder.content(list(value)), builder.named(own))
     if issubclass(cls, weakref.WeakKeyDictionary | weakref.WeakValueDictionary):
-        return builder.node("mapping", value, builder.keyed(list(value.items())))
+        own = {name: part for name, part in attributes(value).items() if name not in _OF_WEAK_TABLES}
+        return builder.node("mapping", value, builder.keyed(list(value.items())), builder.named(own))
     return None
 
 
@@ -129,7 +131,8 @@ def _scalar(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, bytearray):
         return with_attributes("scalar", value, builder, facts={"value": bytes(value)}) | _memory(value, builder)
     if issubclass(cls, memoryview):
-        facts = {"format": value.format, "shape": list(value.shape or ())}
+        facts = {"format": value.format, "shape": list(value.shape or ()), "readonly": value.readonly}
+        facts["stride"] = list(value.strides or ())
         node = builder.node("scalar", value, facts=facts, numbers=builder.numbers(value.tobytes(), None))
         return node | _memory(value, builder)
     if issubclass(cls, array.array):

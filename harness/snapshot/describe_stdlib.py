@@ -14,8 +14,10 @@ import pathlib
 import random
 import re
 import struct
+import sys
 import tempfile
 import threading
+import types
 import typing
 import uuid
 import zoneinfo
@@ -93,21 +95,56 @@ def _stream(value: Any, builder: Builder) -> dict | None:
         facts = {"closed": value.closed}
         if not value.closed:
             facts |= {"value": value.getvalue(), "position": value.tell()}
+            if issubclass(cls, io.StringIO):  # what it makes of the ends of lines
+                facts["newline"] = io.StringIO.__getstate__(value)[1]
         return builder.node("stream", value, builder.named(attributes(value)), facts=facts)
+    if issubclass(cls, tempfile.SpooledTemporaryFile):  # to ask for its name or number writes it into a file
+        return builder.node("stream", value, builder.named(attributes(value)))
     if issubclass(cls, io.IOBase):
-        facts = {name: getattr(value, name, None) for name in ("name", "mode", "encoding", "closed")}
+        names = _OF_A_STREAM if _is_of_the_process(value) else (*_OF_A_STREAM, *_HOW_IT_WRITES)
+        facts = {name: getattr(value, name, None) for name in names}
         facts = {word: part if type(part) in (str, bool) else None for word, part in facts.items()}
         if isinstance(facts["name"], str) and facts["name"].startswith(tempfile.gettempdir() + os.sep):
             facts["name"] = "<temporary>"  # an accident, as in `atoms`
-        own = builder.named(added(value, builder.is_own))
-        return builder.node("stream", value, own, facts=facts | _position(value))
+        parts = added(value, builder.is_own)
+        if not _is_of_the_process(value):
+            parts |= _in_memory(value)
+            facts |= _position(value)
+        return builder.node("stream", value, builder.named(parts), facts=facts)
     return None
 
 
+_OF_A_STREAM = ("name", "mode", "encoding", "closed")
+_HOW_IT_WRITES = ("errors", "line_buffering", "write_through")
+
+
+def _is_of_the_process(value: io.IOBase) -> bool:
+    """Whether all of the process reads or writes it: how it does, and where it stands, is another in each."""
+    number = _number(value)
+    return any(value is one for one in (sys.stdin, sys.stdout, sys.stderr)) or (number is not None and number <= 2)
+
+
+def _number(value: io.IOBase) -> int | None:
+    """Under which the system knows it; None for one in memory, or closed."""
+    try:
+        return value.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _in_memory(value: io.IOBase) -> dict[str, Any]:
+    """What a stream reads or writes that is no file of the system's."""
+    with contextlib.suppress(Exception):  # closed, or detached
+        inside = value.buffer if isinstance(value, io.TextIOWrapper) else value.raw
+        if not value.closed and _number(inside) is None:
+            return {"(inside)": inside}
+    return {}
+
+
 def _position(value: io.IOBase) -> dict[str, int]:
-    """How far a file was read. A stream that all of the process writes to stands elsewhere in each."""
+    """How far it was read."""
     with contextlib.suppress(Exception):  # closed, or read by `for`, when it does not tell
-        if value.fileno() > 2 and value.seekable():
+        if value.seekable():
             return {"position": value.tell()}
     return {}
 
@@ -127,11 +164,27 @@ def _typing(value: Any, builder: Builder) -> dict | None:
     return None
 
 
+def _in_c(value: BaseException) -> dict[str, Any]:
+    """What an exception of Python's own keeps beside its arguments: the line of a SyntaxError, a file's name. No pickle
+    has the name that was not found, which counts where it is asked for."""
+    classes = [
+        cls for cls in type(value).__mro__ if cls.__module__ == "builtins" and cls not in (BaseException, Exception)
+    ]
+    names = {name for cls in classes for name, part in vars(cls).items() if isinstance(part, _DESCRIPTORS)} - _NOT_FOUND
+    found = {name: getattr(value, name, None) for name in sorted(names) if not name.startswith("_")}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_NOT_FOUND = frozenset({"name", "obj", "path", "name_from"})
+
+
 def _other(value: Any, builder: Builder) -> dict | None:
     cls = type(value)
     if issubclass(cls, BaseException):
         cause = {} if value.__cause__ is None else {"__cause__": value.__cause__}
-        node = builder.node("exception", value, builder.named({"args": value.args, **attributes(value), **cause}))
+        parts = {"args": value.args, **_in_c(value), **attributes(value), **cause}
+        node = builder.node("exception", value, builder.named(parts))
         describe_asked.of_exception(value, node, builder)
         return node
     if issubclass(cls, logging.Logger):  # one of the process's, by name
