@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.project.edits import MOVED
-from harness.snapshot import describe_asked, describe_caches, describe_globals
+from harness.snapshot import describe_asked, describe_caches, describe_globals, describe_reached
 from harness.snapshot.attributes import added, attributes
 from harness.source import bytecode, bytecode_check, looked_up
 
@@ -150,7 +150,8 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
     own = builder.is_own(value.__module__)
     facts: dict[str, Any] = {"code": f"{builder.module_name(value.__module__)}.{value.__qualname__}"}
     if not own and "<" not in value.__qualname__:
-        return builder.node("function", value, identity=False, facts=facts)
+        set_there = describe_reached.set_on_function(value, builder) if builder.state else {}
+        return builder.node("function", value, builder.named(set_there), identity=False, facts=facts)
     facts |= _renamed(value)
     if builder.of_another_python and not bytecode_check.runs_here(value.__code__):
         return builder.node("function", value, facts=facts, code={"runs_here": False})

@@ -131,6 +131,15 @@ def set_on_class(cls: type, builder: Builder) -> dict[str, Any]:
     return found
 
 
+def set_on_function(function: types.FunctionType, builder: Builder) -> dict[str, Any]:
+    """The attributes of a library's function that the program may have set: plain values, and what is the user's."""
+    return {
+        name: part
+        for name, part in vars(function).items()
+        if not name.startswith("_") and (_counts(name, part, builder) or builder.is_own(module_of(part)))
+    }
+
+
 def is_unchanged(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """Whether a namespace holds the very objects that it held before, in the same order: quick where it does."""
     return (

@@ -9,6 +9,7 @@ import decimal
 import json
 import math
 import string
+import textwrap
 import threading
 import weakref
 
@@ -270,3 +271,15 @@ def test_an_attribute_of_a_polynomial_of_the_users():
     described = [snapshot_model(one, own_modules=[__name__.partition(".")[0]]) for one in (first, first, second)]
     assert compare(described[0], described[1]) == []
     assert [one.path for one in compare(described[0], described[2])] == ["model.unit"]
+
+
+def test_an_attribute_that_the_program_set_on_a_function_of_a_library(monkeypatch):
+    """Whatever reads it: the function comes back by its name, and without it."""
+
+    def described():
+        return snapshot_model(asking.model(asking.nothing, wrap=textwrap.dedent), own_modules=asking.OWN)
+
+    before = described()
+    monkeypatch.setattr(textwrap.dedent, "limit", 3, raising=False)
+    assert compare(described(), described()) == []
+    assert [(one.path, one.kind) for one in compare(described(), before)] == [("model.wrap.limit", "missing")]
