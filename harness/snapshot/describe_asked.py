@@ -84,7 +84,7 @@ def of_code(value: Any, node: dict, builder: Builder) -> None:
     if isinstance(value, type) or "." not in value.__qualname__:  # a method goes by its class
         builder.later.append((_BY_NAME, node, lambda: {"importable": _is_importable(value)}))
     if isinstance(value, types.FunctionType) and "getLogger" in value.__code__.co_names:
-        builder.later.append((_LEVEL, node, lambda: {"levels": [one.getEffectiveLevel() for one in _loggers(value)]}))
+        builder.later.append((_LEVEL, node, lambda: {"levels": list(map(_level, _loggers(value)))}))
         builder.later.append(
             (_FLAGS, node, lambda: {"flags": [[one.propagate, one.disabled] for one in _loggers(value)]})
         )
@@ -151,7 +151,7 @@ def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
 
 def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:
     """From which level on it tells, and whom."""
-    builder.later.append((_LEVEL, node, lambda: {"level": value.getEffectiveLevel()}))
+    builder.later.append((_LEVEL, node, lambda: {"level": _level(value)}))
     builder.later.append((_FLAGS, node, lambda: {"flags": [value.propagate, value.disabled]}))
 
 
@@ -171,6 +171,11 @@ def heard(function: types.FunctionType, builder: Builder) -> dict[str, logging.L
     made = {shown: logging.Logger.manager.loggerDict.get(name) for shown, name in names.items()}
     return {f"getLogger({shown})": one for shown, one in ({"": logging.root} | made).items()
             if isinstance(one, logging.Logger) and listeners(one, builder)}  # fmt: skip
+
+
+def _level(logger: logging.Logger) -> list[int]:
+    """Its own, and that up to which nobody tells anything."""
+    return [logger.getEffectiveLevel(), logger.manager.disable]
 
 
 def _loggers(function: types.FunctionType) -> list[logging.Logger]:

@@ -79,6 +79,11 @@ def settings() -> dict[str, Any]:
         "torch.sparse.check_sparse_tensor_invariants": torch._C._check_sparse_tensor_invariants(),
         "torch.backends.quantized.engine": torch._C._get_qengine(),
         "torch.backends.mkldnn.enabled": torch._C._get_mkldnn_enabled(),
+        "torch.backends.nnpack": torch._C._get_nnpack_enabled(),
+        "torch.__future__": [
+            torch.__future__.get_overwrite_module_params_on_conversion(),
+            torch.__future__.get_swap_module_params_on_conversion(),
+        ],
         "torch.backends.cudnn": [
             torch._C._get_cudnn_enabled(),
             torch._C._get_cudnn_benchmark(),
@@ -187,6 +192,8 @@ def _registered(builder: Builder) -> dict[str, Any]:
             found["csv.field_size_limit()"] = limit
     if (numpy := sys.modules.get("numpy")) is not None and builder.is_own(_module_of(numpy.geterrcall())):
         found["numpy.geterrcall()"] = numpy.geterrcall()
+    saved = torch._C._autograd._top_saved_tensors_default_hooks(True) or ()
+    found["torch.autograd.graph.saved_tensors_hooks"] = [hook for hook in saved if builder.is_own(_module_of(hook))]
     hooks = {"sys.excepthook": sys.excepthook, "threading.excepthook": threading.excepthook}
     hooks |= {f"signal.getsignal({number})": hook for number in range(1, NSIG) if callable(hook := getsignal(number))}
     found |= {path: hook for path, hook in hooks.items() if builder.is_own(_module_of(hook))}

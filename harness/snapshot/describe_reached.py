@@ -82,6 +82,9 @@ def of_libraries(
     seen: set[int] = set()
     while left:
         path, part = left.pop()
+        if builder.state and _is_of_the_process(part):  # a clock of the program's own
+            own = {key: vars(part)[key] for key in names & vars(part).keys()}
+            found |= {f"{path}.{key}": value for key, value in own.items() if _is_own_function(value, builder)}
         if isinstance(part, types.ModuleType | type) and id(part) not in seen and not _is_left_out(part, builder):
             seen.add(id(part))
             kept = {key: vars(part)[key] for key in names & vars(part).keys() if not key.startswith("_")}
@@ -158,7 +161,11 @@ def _is_plain(name: str, value: Any) -> bool:
 def _is_left_out(part: types.ModuleType | type, builder: Builder) -> bool:
     if isinstance(part, type):
         return not builder.state or part.__module__ == "builtins" or builder.is_own(part.__module__)
-    return builder.is_own(part.__name__) or part.__name__.partition(".")[0] in _OF_THE_PROCESS
+    return builder.is_own(part.__name__) or _is_of_the_process(part)
+
+
+def _is_of_the_process(part: Any) -> bool:
+    return isinstance(part, types.ModuleType) and part.__name__.partition(".")[0] in _OF_THE_PROCESS
 
 
 def _own_in(module: types.ModuleType, builder: Builder) -> dict[str, Any]:

@@ -181,6 +181,16 @@ def test_names_in_annotations(monkeypatch):
     assert ("model.part", "names in annotations") in seen(before, now)
 
 
+def asks_for_debugging(x):
+    return logging.getLogger("asked.below").isEnabledFor(logging.DEBUG)
+
+
+def test_the_level_up_to_which_nobody_tells_anything(monkeypatch):
+    before = described(asks_for_debugging)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.ERROR)
+    assert seen(before, described(asks_for_debugging)) == [("model.rarely", "levels")]
+
+
 def test_the_level_of_a_logger(monkeypatch):
     for code, kinds in ((logs, []), (reads_level, ["level"])):
         before = described(code)

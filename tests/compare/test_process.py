@@ -107,6 +107,15 @@ CHANGES = {
     "torch.get_default_device()": (lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)),
     "torch.is_grad_enabled()": (lambda: torch.set_grad_enabled(False), lambda: torch.set_grad_enabled(True)),
     "torch.is_inference_mode_enabled()": enter(torch.inference_mode),
+    "torch.backends.nnpack": (
+        lambda: torch.backends.nnpack.set_flags(False),
+        lambda: torch.backends.nnpack.set_flags(True),
+    ),
+    "torch.__future__": (
+        lambda: torch.__future__.set_overwrite_module_params_on_conversion(True),
+        lambda: torch.__future__.set_overwrite_module_params_on_conversion(False),
+    ),
+    "torch.autograd.graph.saved_tensors_hooks": enter(lambda: torch.autograd.graph.saved_tensors_hooks(mine, mine)),
     "torch.is_anomaly_enabled()": (
         lambda: torch.autograd.set_detect_anomaly(True, check_nan=False),
         lambda: torch.autograd.set_detect_anomaly(False),

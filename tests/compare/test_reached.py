@@ -11,6 +11,7 @@ import math
 import string
 import textwrap
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -283,3 +284,22 @@ def test_an_attribute_that_the_program_set_on_a_function_of_a_library(monkeypatc
     monkeypatch.setattr(textwrap.dedent, "limit", 3, raising=False)
     assert compare(described(), described()) == []
     assert [(one.path, one.kind) for one in compare(described(), before)] == [("model.wrap.limit", "missing")]
+
+
+def noon():
+    return 43200.0
+
+
+def tells_the_time(x):
+    return time.time()
+
+
+def test_a_clock_of_the_programs_own(monkeypatch):
+    def described(rarely):
+        return snapshot_model(asking.model(rarely), own_modules=[__name__.partition(".")[0]])
+
+    before = [described(rarely) for rarely in (tells_the_time, asking.nothing)]
+    monkeypatch.setattr(time, "time", noon)
+    after = [described(rarely) for rarely in (tells_the_time, asking.nothing)]
+    assert [one.path for one in compare(before[0], after[0])] == ["model.rarely.__globals__['time'].time"]
+    assert compare(before[1], after[1]) == []
