@@ -78,6 +78,7 @@ from harness.snapshot import (
     describe_python,
     describe_reached,
     describe_shared,
+    describe_tables,
     describe_torch,
     library_settings,
     numbers_,
@@ -189,8 +190,7 @@ class Builder:
         """Nodes of cells of closures, with these."""
         self.rebound_cells: set[int] = set()
         """The addresses of those that code rebinds."""
-        self.tables: list[tuple[dict, str, Any]] = []
-        """Nodes of modules, and of handles of hooks, with the names and values of the tables that torch keeps there."""
+        self.tables: describe_tables.Tables = []
         self.views: list[tuple[dict, dict]] = []
         """Nodes of views, and the dictionaries that they show."""
         self.variables: dict[tuple[int, str], Any] = {}
@@ -231,7 +231,7 @@ class Builder:
             describe_shared.tell_apart(self, self._nodes, self._described)
             process = os.getpid() if "getpid" in self.read else None
             addresses.replace(self._nodes, self._alive, self._places, self._pointers, process)
-            describe_torch.tell_shared_tables(self.tables, self._nodes)
+            describe_tables.tell_apart(self.tables, self._nodes)
             atoms.replace(self._nodes, self.watched, self.compared, self.sought)
             describe_asked.add(self)
         if around and self._nodes:
@@ -282,6 +282,8 @@ class Builder:
         self.libraries.add(type(value).__module__)
         if self.is_own(type(value).__module__):  # two objects of one class must not come back with a class each
             node["class"] = self.refer(type(value))
+        if self.state:
+            self.tables += describe_tables.of_object(value, node)
         if set_there := self._set_on_class(type(value)):
             groups += (self.named(set_there, ".__class__"),)
         kept: dict[tuple, dict] = {}

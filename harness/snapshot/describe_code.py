@@ -255,6 +255,18 @@ def _is_generated(name: str, part: Any, owner: type) -> bool:
     return "__dataclass_params__" in vars(owner) and _is_of_dataclass(code)
 
 
+def _is_of_named_tuple(part: Any) -> bool:
+    """Whether `collections.namedtuple` wrote a method of the class."""
+    return (getattr(getattr(part, "__func__", part), "__module__", None) or "").startswith("namedtuple_")
+
+
+def _defaults(name: str, part: Any) -> dict[str, Any]:
+    """The defaults of a method that a library wrote, which the program may have set."""
+    made = getattr(part, "__func__", part)
+    defaults = {word: getattr(made, word, None) for word in ("__defaults__", "__kwdefaults__")}
+    return {f"{name}.{word}": value for word, value in defaults.items() if value}
+
+
 def _is_of_protocol(part: Any) -> bool:
     """Whether `typing` put a function of its own into a protocol: `__subclasshook__`, `__init__`."""
     return getattr(getattr(part, "__func__", part), "__module__", None) == "typing"
@@ -300,7 +312,9 @@ def class_(value: type, builder: Builder) -> dict:
     for name, part in vars(value).items():
         if isinstance(part, _IN_CLASSES):
             is_kept = is_enum and name.startswith("_") and not _is_own(part, builder)  # by enum, its own affair
-            if not _is_generated(name, part, value) and not is_kept and not _is_of_protocol(part):
+            if _is_generated(name, part, value) or _is_of_named_tuple(part):
+                parts |= _defaults(name, part)
+            elif not is_kept and not _is_of_protocol(part):
                 parts[name] = part
         elif not _is_kept_by_python(name, part, value, builder) and (_is_public(name, part, builder) or builder.state):
             parts[name] = part
@@ -308,6 +322,8 @@ def class_(value: type, builder: Builder) -> dict:
     for name, member in value.__members__.items() if is_enum else ():
         members |= {f"{name}.{key}": part for key, part in attributes_of_member(member).items()}
     if builder.state:
+        if is_enum:
+            facts["members"] = list(value.__members__)
         facts["annotated"] = list(vars(value).get("__annotations__", ()))
         if "__dataclass_fields__" in vars(value):  # those that it finds: it knows them by marks of its own
             facts["fields"] = [field.name for field in dataclasses.fields(value)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,8 @@ def describe(value: Any, builder: Builder) -> dict | None:
         return builder.node("object", value, builder.named(parts))
     if cls.__module__ == "torch.utils.hooks" and cls.__name__ == "RemovableHandle":
         node = builder.node("handle", value, builder.named({"takes off": _taken_off(value)}))
-        builder.tables.append((node, "hooks_dict_ref()", _table_of(value)))
+        if (table := _table_of(value)) is not None:
+            builder.tables.append((node, "hooks_dict_ref()", table))
         return node
     if cls.__module__ == "torch.nn.modules.module" and cls.__name__ == "_WrappedHook":
         return builder.node("hook", value, builder.named({"hook": value.hook}), facts={"hooks": value.with_module})
@@ -234,29 +234,6 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict | set)
-
-
-def tell_shared_tables(tables: list[tuple[dict, str, Any]], nodes: list[dict]) -> None:
-    """Note the tables that two modules have in common, as `copy.copy` leaves them: who puts a weight, a hook into the
-    one has it in the other too. And that which a handle takes its hook off, where it is a module's.
-
-    `tables`: (node of a module or handle, name there, table).
-    """
-    places: dict[int, list[tuple[dict, str]]] = defaultdict(list)
-    for node, name, table in tables:
-        if table is not None:
-            places[id(table)].append((node, name))
-    for members in places.values():
-        if len(members) == 1:
-            continue
-        for node, name in members:
-            groups = node.setdefault("groups", [])
-            group = next((one for one in groups if one["prefix"] == ".<tables>"), None)
-            if group is None:
-                group = {"by": "name", "prefix": ".<tables>", "word": "identity", "entries": {}}
-                groups.append(group)
-            group["entries"][name] = (len(nodes),)
-        nodes.append({"kind": "table", "type": "a table in common", "identity": True})
 
 
 def _odd_tables(tables: Mapping[str, Any], builder: Builder) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import collections
 import contextlib
 import dataclasses
 import enum
@@ -321,3 +322,32 @@ def test_which_attributes_a_class_gives_to_patterns():
     snapshots = [snapshot_model(made(name), own_modules=OWN) for name in ("x", "x", "y")]
     assert compare(snapshots[0], snapshots[1]) == []
     assert [one.path for one in compare(snapshots[0], snapshots[2])] == ["model.__match_args__[0]"]
+
+
+def defaults_of(made, method, *values):
+    """A class whose method, which a library wrote, has these defaults."""
+    getattr(made, method).__defaults__ = values
+    return made
+
+
+def test_defaults_that_were_set_on_a_method_that_a_library_wrote():
+    def record():
+        return dataclasses.make_dataclass("Record", ["x", ("y", int, 1)], namespace={"__module__": __name__})
+
+    def point():
+        return collections.namedtuple("Point", "x y", module=__name__)
+
+    for make, method in ((record, "__init__"), (point, "__new__")):
+        before, again = (snapshot_model(defaults_of(make(), method, 3), own_modules=OWN) for _ in range(2))
+        assert compare(before, again) == []
+        after = snapshot_model(defaults_of(make(), method, 4), own_modules=OWN)
+        assert [one.path for one in compare(before, after)] == [f"model.{method}.__defaults__[0]"]
+
+
+def test_the_order_of_members():
+    first, same, other = (
+        snapshot_model(enum.Enum("Level", names, module=__name__), own_modules=OWN)
+        for names in ({"LOW": 1, "HIGH": 2}, {"LOW": 1, "HIGH": 2}, {"HIGH": 2, "LOW": 1})
+    )
+    assert compare(first, same) == []
+    assert [(one.path, one.kind) for one in compare(first, other)] == [("model", "members")]

@@ -450,6 +450,30 @@ def test_tables_that_two_modules_have_in_common():
         assert seen(two_layers(), made(name), snapshot_model) == paths
 
 
+class Settings(dict):
+    """The idiom: its entries are its attributes."""
+
+    def __init__(self, **entries):
+        super().__init__(entries)
+        self.__dict__ = self
+
+
+def test_attributes_that_two_objects_have_in_common():
+    def made(shared):
+        first, second = Plain(x=1), Plain(x=1)
+        if shared:
+            second.__dict__ = first.__dict__
+        return [first, second]
+
+    assert seen(made(True), made(True), snapshot_model) == []
+    assert seen(made(True), made(False), snapshot_model) == [
+        (f"model[{place}].<tables>.__dict__", "identity") for place in (0, 1)
+    ]
+    assert seen(Settings(x=1), Settings(x=1), snapshot_model) == []
+    copied = pickle.loads(pickle.dumps(Settings(x=1)))
+    assert {kind for _, kind in seen(Settings(x=1), copied, snapshot_model)} == {"identity"}
+
+
 def test_a_handle_that_takes_its_hook_off_another_table():
     def made():
         net = nn.Softsign()
