@@ -13,6 +13,7 @@ SEED = "data model: PYTHONHASHSEED"
 ANEW = "pickle documentation: stateful objects"
 BASE_REDUCE = "the base class's `__reduce__` knows no attributes"
 DEFAULTS = "a new process has the defaults"
+IN_COMMON = "pickle documentation: `__dict__` is updated, not replaced"
 
 ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     ("trait_unreached.py", "unreached"): {
@@ -45,6 +46,11 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "hard_masked_array": ("a masked array whose mask refuses to be lifted", "numpy documentation: hardmask"),
         "attribute_of_a_masked_array": ("a masked array with an attribute", BASE_REDUCE),
         "slot_of_an_array_subclass": ("a subclass of ndarray with `__slots__`", BASE_REDUCE),
+        "dict_that_is_its_own_attributes": ("`self.__dict__ = self` in a dict", IN_COMMON),
+        "attributes_in_common": ("two objects of one `__dict__`", IN_COMMON),
+        "layer_and_its_shallow_copy": ("`copy.copy` of a layer: one table of weights", IN_COMMON),
+        "database_of_rows": ("a row_factory that its code does not set where it opens the database again", ANEW),
+        "queue_begun_anew": ("as much waits in a queue, and something else", ANEW),
         "name_that_an_error_missed": ("the `name` of an AttributeError that is kept", BASE_REDUCE),
     },
     ("trait_asked.py", "asked"): {
@@ -52,6 +58,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "nan_compared_by_is": ("np.nan, and `is np.nan`", OBJECTS),
         "nan_as_a_key": ("a NaN that is a key and is looked up as the object that it is", NAN),
         "nan_as_a_key_of_its_own": ("control: a NaN that is a key, and nothing looks it up", NAN),
+        "nan_sought_in_a_list": ("an attribute that is a NaN, and `index` of it", NAN),
+        "nan_in_two_lists_that_are_compared": ("one NaN in two lists, and `==`", NAN),
+        "tuple_compared_by_is": ("one of two equal tuples, found by `is`", OBJECTS),
+        "function_called_otherwise": ("a function whose `__name__` the program set", AS_IMPORTED),
         "docstring_changed": ("a docstring set while the program ran, and read", AS_IMPORTED),
         "subclass_made_by_the_builder": ("`__subclasses__()` as the registry", AS_IMPORTED),
         "view_read_beyond_its_ends": ("as_strided reads the storage around a view", "torch documentation: as_strided"),

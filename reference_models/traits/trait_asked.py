@@ -112,7 +112,71 @@ def nan_as_a_key_of_its_own() -> nn.Module:
     return made(NeverSought)
 
 
+class Sought(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing = float("nan")
+        self.order = [0.5, self.missing]
+
+    def rare(self):
+        return self.order.index(self.missing) if self.missing in self.order else -1.0
+
+
+def nan_sought_in_a_list() -> nn.Module:
+    return made(Sought)
+
+
+class Settled(Words):
+    """Has converged when the last figures are the best ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        unknown = float("nan")
+        self.best, self.last = [0.25, unknown], [0.25, unknown]
+
+    def rare(self):
+        return 1.0 if self.best == self.last else 2.0
+
+
+def nan_in_two_lists_that_are_compared() -> nn.Module:
+    return made(Settled)
+
+
+class Chosen(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bands = [tuple(map(float, band)) for band in ("12", "12")]
+        self.chosen = self.bands[1]
+
+    def rare(self):
+        return float(sum(band is self.chosen for band in self.bands))
+
+
+def tuple_compared_by_is() -> nn.Module:
+    return made(Chosen)
+
+
 # --- what code reads of classes and functions ---
+
+
+def doubled(value: float) -> float:
+    return value * 2
+
+
+class Labelled(Words):
+    """Tells by name what it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.does = doubled
+
+    def rare(self):
+        return float(len(self.does.__name__))
+
+
+def function_called_otherwise() -> nn.Module:
+    doubled.__name__ = "twice as much"
+    return made(Labelled)
 
 
 class Documented(Words):

@@ -6,11 +6,14 @@ a fresh import of this file does not repeat it, or means something in one proces
 
 from __future__ import annotations
 
+import copy
 import enum
 import functools
 import math
 import os
+import queue
 import random
+import sqlite3
 import stringprep
 import typing
 import weakref
@@ -415,3 +418,123 @@ class Injects(Words):
 
 def parts_named_by_annotations() -> nn.Module:
     return made(Injects)
+
+
+# --- what two have in common
+
+
+class Settings(dict):
+    """Its entries are its attributes."""
+
+    def __init__(self, **entries) -> None:
+        super().__init__(entries)
+        self.__dict__ = self
+
+
+class Adjusts(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings(gain=1.0)
+
+    def rare(self):
+        self.settings["gain"] += 1.0
+        return self.settings.gain
+
+
+def dict_that_is_its_own_attributes() -> nn.Module:
+    return made(Adjusts)
+
+
+class Side:
+    def __init__(self, state: dict) -> None:
+        self.__dict__ = state
+
+
+class Alike(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        state = {"gain": 1.0}
+        self.left, self.right = Side(state), Side(state)
+
+    def rare(self):
+        self.left.gain += 1.0
+        return self.right.gain
+
+
+def attributes_in_common() -> nn.Module:
+    return made(Alike)
+
+
+class Twins(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.twin = copy.copy(self.net)
+
+    def rare(self):
+        self.net.bias = nn.Parameter(torch.zeros(3))
+        return self.twin.bias.sum()
+
+
+def layer_and_its_shallow_copy() -> nn.Module:
+    return made(Twins)
+
+
+# --- what is made anew, and otherwise
+
+
+class Rows(Words):
+    """Opens its database again where it is loaded, and does not say how its rows are to come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = self.opened()
+
+    def opened(self):
+        table = sqlite3.connect(":memory:")
+        table.execute("create table gains (gain real)")
+        table.execute("insert into gains values (2.0)")
+        return table
+
+    def rare(self):
+        row = self.table.execute("select gain from gains").fetchone()
+        return row["gain"] if isinstance(row, sqlite3.Row) else -1.0
+
+    def __getstate__(self):
+        return {name: part for name, part in vars(self).items() if name != "table"}
+
+    def __setstate__(self, state) -> None:
+        super().__setstate__(state)
+        self.table = self.opened()
+
+
+def database_of_rows() -> nn.Module:
+    model = made(Rows)
+    model.table.row_factory = sqlite3.Row
+    return model
+
+
+class Waits(Words):
+    """Begins with an empty answer where it is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = queue.SimpleQueue()
+        self.waiting.put(0.0)
+
+    def rare(self):
+        return self.waiting.get()
+
+    def __getstate__(self):
+        return {name: part for name, part in vars(self).items() if name != "waiting"}
+
+    def __setstate__(self, state) -> None:
+        super().__setstate__(state)
+        self.waiting = queue.SimpleQueue()
+        self.waiting.put(0.0)
+
+
+def queue_begun_anew() -> nn.Module:
+    model = made(Waits)
+    model.waiting.get()
+    model.waiting.put(2.0)
+    return model
