@@ -16,8 +16,8 @@ ITSELF = "(itself)"
 
 
 def of_object(value: Any, node: dict) -> Tables:
-    """The table of its attributes; and a dictionary itself, which may be one."""
-    found: Tables = [(node, ITSELF, value)] if isinstance(value, dict) else []
+    """The table of its attributes; and a dictionary itself, which may be one. By `type`, which no proxy can fake."""
+    found: Tables = [(node, ITSELF, value)] if issubclass(type(value), dict) else []
     try:
         attributes = object.__getattribute__(value, "__dict__")
     except Exception:  # it has none; or a property of the user's
