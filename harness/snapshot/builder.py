@@ -23,13 +23,14 @@ a tuple `(place,)` into `nodes`. Sharing and cycles are thereby the structure of
 Names of modules that belong to the user's project (`own_modules`), and `__main__`, become `<own>`: a class that was
 saved by value, renamed or moved within the project is still the user's.
 
-What is not described: the order of attributes and of sets, the content of an opaque C++ object that neither pickles
-nor has an entry in `describe_libraries` or `describe_live` (a socket, a stream: its type alone is compared), the code
-of TorchScript, and what torch rebuilds of its own accord or notes for itself (`Module.compile`, what `torch.compile`
-wrapped, the code that a GraphModule writes of its graph, what is noted on the graph's nodes). And, but where the
-user's code asks for them (`describe_asked`, `atoms`): docstrings, annotations, subclasses, under what name a
-class is found, the level of a logger, what lies around a view, whether processes share a tensor, whether two texts or
-numbers are one object.
+What is not described: the order of attributes and of sets, the content of an opaque C++ object that neither pickles nor
+has an entry in `describe_libraries` or `describe_live` (a socket, a stream: its type alone is compared), the code of
+TorchScript, how a text file of the system's ends its lines, which of two `yield` in one line a generator waits at, how
+often a lock is held, of a class its `__slots__` and what `dataclass` noted of its fields, and what torch rebuilds of
+its own accord or notes for itself (`Module.compile`, what `torch.compile` wrapped, the code that a GraphModule writes
+of its graph, what is noted on the graph's nodes). And, but where the user's code asks for them (`describe_asked`,
+`atoms`): docstrings, annotations, subclasses, under what name a class is found, the level of a logger, what lies around
+a view, whether processes share a tensor, whether two texts or numbers are one object.
 
 Of what lies outside the model its state has the globals that the user's code names (`describe_globals`) or finds by a
 text that is among the model's values (`describe_found`, `describe_paths`), what it set on libraries
