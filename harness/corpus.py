@@ -29,6 +29,7 @@ from harness.processes.process import Worker
 from harness.project.staging import Stage, stage
 from harness.records import Record
 from harness.registry import ModelSource
+from harness.system import whole
 
 DEFAULT_CONDITIONS = ("fresh_process",)
 IN_MEMORY = Path("/dev/shm")
@@ -153,19 +154,12 @@ def _make(made: _Made, source: ModelSource, like: Path | None, noting: bool, sam
     else:
         saving.fill(saved, source.builder, worker)
         if saved.stopped is None and like is not None:
-            _share(saved.reference, like)
+            like.parent.mkdir(parents=True, exist_ok=True)
+            whole.write(like, saved.reference.read_bytes())  # another backend may be doing the same
             saved.shares = like
     if same and saved.stopped is None:
         made.in_same_process = round_trip.examine(saved, round_trip.here(saved), worker)
     return True
-
-
-def _share(reference: Path, like: Path) -> None:
-    """In one step: another backend may be doing the same."""
-    like.parent.mkdir(parents=True, exist_ok=True)
-    written = like.with_name(f"{like.name}-{os.urandom(8).hex()}")
-    shutil.copyfile(reference, written)
-    written.replace(like)
 
 
 def _load_all(

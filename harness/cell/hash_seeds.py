@@ -14,13 +14,13 @@ The seed: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONHASHSEED
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from harness.processes.process import HASH_SEED
+from harness.system import whole
 
 OTHERS = ("4", "5", "6")
 """Two texts in a set keep their order under all of these, and the one of any load, once in 16 times."""
@@ -40,20 +40,13 @@ def judged(result: dict[str, Any], kept: Path, examined: Examined) -> dict[str, 
             return {"message": _LEAD + result["message"]}
     elif result["outcome"] in (*_WHOLE, "partial"):
         if not kept.exists() and result["outcome"] in _WHOLE:
-            _keep(_asked(examined), kept)
+            whole.write(kept, json.dumps(_asked(examined)).encode())  # another backend's cell may be reading it
         told = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         wrong = [tap for tap in told if result["taps"].get(tap) in _RIGHT]
         if wrong:
             taps = result["taps"] | dict.fromkeys(wrong, "different")
             return {"outcome": "mismatch", "message": _LEAD + told[wrong[0]], "taps": taps}
     return {}
-
-
-def _keep(told: dict[str, str], kept: Path) -> None:
-    """In one step: another backend's cell may be reading it."""
-    written = kept.with_name(f"{kept.name}-{os.urandom(8).hex()}")
-    written.write_text(json.dumps(told), encoding="utf-8")
-    written.replace(kept)
 
 
 def _asked(examined: Examined) -> dict[str, str]:

@@ -9,7 +9,6 @@ the answer.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from harness.cell import verdicts
 from harness.cell.saving import Saved
 from harness.processes import interpreters
 from harness.processes.process import Worker, WorkerDied, WorkerFailed
+from harness.system import whole
 
 Differences = list[dict[str, Any]]
 
@@ -60,9 +60,7 @@ def _of_itself(saved: Saved, world: conditions.World) -> dict[str, Any]:
 
     if not saved.in_workers.exists():
         told = json.dumps(_found(saved, world, built, lambda _: False))
-        written = saved.in_workers.with_name(f"{saved.in_workers.name}-{os.urandom(8).hex()}")
-        written.write_text(told, encoding="utf-8")
-        written.replace(saved.in_workers)  # in one step: another backend's cell may be reading it
+        whole.write(saved.in_workers, told.encode())  # another backend's cell may be reading it
     return json.loads(saved.in_workers.read_text(encoding="utf-8"))
 
 
