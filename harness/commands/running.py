@@ -144,7 +144,7 @@ def bench(
     "--distinct",
     "is_distinct",
     is_flag=True,
-    help="One of those that all backends answered alike in the published run, and what is new since: 0.6 of the time.",
+    help="The fewest that show every kind of answer of the published run, and what is new since.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="A new folder [default: reports/runs/<id>].")
 def traits(
@@ -172,7 +172,7 @@ def traits(
     wanted = every = wanted or registry.trait_names(families)
     if is_distinct:
         wanted = distinct(every, read_records(PUBLISHED).records)
-        click.echo(f"{len(wanted)} of {len(every)} traits: one for each pattern of outcomes.")
+        click.echo(f"{len(wanted)} of {len(every)} traits: every kind of answer is in one of them.")
     chosen = conditions or corpus.DEFAULT_CONDITIONS
     settings = Settings(backends or (ALL,), conditions=chosen, interpreters=interpreters)
     run = Run(settings, output)

@@ -1,7 +1,7 @@
-"""The traits that tell backends apart: of those that a run answered alike for every backend, one.
+"""The traits that show all there is to see: the fewest in which every backend still gives each of its answers.
 
-Hundreds of traits fall into fewer patterns of outcomes. Who changes a backend wants to know soon which pattern changed;
-the whole corpus is for the night.
+Hundreds of traits get far fewer kinds of answer. Who changes a backend wants to know soon which of them changed; the
+whole corpus is for the night.
 """
 
 from __future__ import annotations
@@ -9,22 +9,36 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
+from harness.findings.remedies import remedy
 from harness.records import Record
+
+# What a cell shows: where, how it ended and at which step, by which error, and what a user should do.
+Answer = tuple[str | None, ...]
 
 
 def distinct(names: Collection[str], records: Iterable[Record]) -> list[str]:
-    """Of `names` (as `trait/NAME`) one for each pattern of outcomes in the records, the one that took least time there.
+    """Of `names` (as `trait/NAME`) few in which every answer of the records still occurs, chosen greedily.
 
-    A trait that the records do not know stays: nobody knows its pattern.
+    The next is always the one that shows most new answers for its time [1]. A trait that the records do not know stays:
+    nobody knows its answers.
+
+    [1] V. Chvátal, "A Greedy Heuristic for the Set-Covering Problem", Mathematics of Operations Research 4(3), 1979.
     """
-    outcomes: dict[str, set[tuple[str | None, ...]]] = defaultdict(set)
+    answers: dict[str, set[Answer]] = defaultdict(set)
     spent_s: dict[str, float] = defaultdict(float)
     for record in records:
         if record.kind == "cell" and record.model in names:
-            outcomes[record.model].add((record.backend, record.condition, record.interpreter, record.outcome))
+            answers[record.model].add(_answer(record))
             spent_s[record.model] += record.duration_s or 0.0
-    kept: dict[frozenset[tuple[str | None, ...]], str] = {}
-    for name in sorted(outcomes, key=lambda name: (spent_s[name], name)):
-        kept.setdefault(frozenset(outcomes[name]), name)
-    chosen = set(kept.values())
-    return [name for name in names if name in chosen or name not in outcomes]
+    missing = set().union(*answers.values())
+    chosen: set[str] = set()
+    while missing:
+        best = max(sorted(answers), key=lambda name: len(answers[name] & missing) / (spent_s[name] or 1.0))
+        chosen.add(best)
+        missing -= answers[best]
+    return [name for name in names if name in chosen or name not in answers]
+
+
+def _answer(record: Record) -> Answer:
+    where = record.backend, record.condition, record.interpreter
+    return *where, record.outcome, record.stage, record.error_type, remedy(record)
