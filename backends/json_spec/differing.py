@@ -168,9 +168,17 @@ class _Comparison:
             values = [node["call"].get(name, _MISSING) for node in (one, other)]
             told = later if any(map(holds_parts, values)) else inner
             told.append((*values, f"{path}({printable(name)})", "argument"))
-        for name in ("training", "non_persistent", "parametrized", "hooks", "full_backward", "computed"):
+        for name in (
+            "training",
+            "non_persistent",
+            "parametrized",
+            "hooks",
+            "full_backward",
+            "computed",
+            "entries_are_attributes",
+        ):
             if name in one or name in other:
-                nothing = None if name in ("training", "full_backward") else []
+                nothing = None if name in ("training", "full_backward", "entries_are_attributes") else []
                 inner.append((one.get(name, nothing), other.get(name, nothing), f"{path}: {name}", "value"))
         if "content" in one or "content" in other:
             inner.append((one.get("content", _MISSING), other.get("content", _MISSING), path, "value"))

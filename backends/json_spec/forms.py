@@ -350,7 +350,11 @@ FORMS: dict[str, Form] = {
         },
     ),
     "$handle": Form(any_node, {}, {"on": text, "place": size}, handle),
-    "$object": Form(text, {}, {"content": any_node, "attributes": table, "slots": table, **CALLED}),
+    "$object": Form(
+        text,
+        {},
+        {"content": any_node, "attributes": table, "entries_are_attributes": boolean, "slots": table, **CALLED},
+    ),
 }
 """Tag -> the form of its payload and of the fields that must and that may stand beside it."""
 

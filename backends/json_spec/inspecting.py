@@ -155,6 +155,7 @@ class _Tree:
         if "content" in node:
             held = self._artifact.target(node["content"])
             part.what += f" of {shown(held)}"
+            part.what += ", which are its attributes too" if node.get("entries_are_attributes") else ""
             if holds_parts(held):
                 inner += [(self._part(part, name, False), item) for name, item in _entries(held)]
         for table in TABLES:

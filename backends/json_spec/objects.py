@@ -41,6 +41,9 @@ def check(value: Any, path: str) -> None:
                 refuse(path, what + f", whose slot {name} is hidden by another", "give one of them another name")
     if hides_state(cls):
         refuse(path, what + ", part of whose state is not visible to Python", WAY_OUT)
+    own = attributes(value)
+    if type(own) is not dict and own is not value:
+        refuse(path, what + f", whose attributes are in a {type(own).__qualname__}", "keep them in a dict")
 
 
 def attributes(value: Any) -> dict[str, Any]:
@@ -55,6 +58,15 @@ def own_dict(value: Any) -> dict[str, Any]:
         if isinstance(way, types.GetSetDescriptorType):
             return way.__get__(value)
     return vars(value)
+
+
+def give_entries(value: Any) -> None:
+    """Make a dict its own attributes, as `self.__dict__ = self` does. Raises ArtifactError for anything else."""
+    ways = (vars(base).get("__dict__") for base in type(value).__mro__)
+    way = next((way for way in ways if isinstance(way, types.GetSetDescriptorType)), None)
+    if way is None or not isinstance(value, dict):
+        raise ArtifactError(f"{type(value).__qualname__} is no dict that has attributes")
+    way.__set__(value, value)
 
 
 def slots(value: Any) -> dict[str, Any]:

@@ -364,6 +364,8 @@ class Reader:
         """Give an object all that its node tells."""
         if isinstance(made, nn.Module):
             self._fill_module(made, node)
+        elif node.get("entries_are_attributes"):
+            objects.give_entries(made)
         elif "attributes" in node:
             self._attributes(node["attributes"], objects.own_dict(made))
         self._fill_rest(made, node)

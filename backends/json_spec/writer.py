@@ -83,7 +83,7 @@ class Writer:
         self._apart: list[View] = []
         """Memory that is not written as memory."""
         self._shared: dict[int, str] = {}
-        """Path of an object by what it has in common with others."""
+        """Path of an object by the id of what it might have in common with others."""
         self._names: set[str] = set()
         self._keys: set[str] = set()
         """Names of attributes that may be."""
@@ -108,6 +108,8 @@ class Writer:
             stack.extend(reversed(self._found))
             self._found = []
         self._tell_handles(order)
+        for shared in self._shared.keys() & self._slots.keys():
+            self._check_alone(self._slots[shared].value, self._slots[shared].path)
         check_apart(self._apart, self._views)
         regions = plan(self._views)
         root, made = finished(root, order, self._unique)
@@ -264,12 +266,7 @@ class Writer:
             self._check_attributes(value, codec.own, path)
         if (shared := codec.shares(value)) is not None:
             self._alive.append(shared)
-            if (other := self._shared.setdefault(id(shared), path)) != path:
-                refuse(
-                    path,
-                    f"what shares its state with {other}",
-                    "keep one of them, and make the other of it where it is used",
-                )
+            self._check_alone(shared, path)
         if type(value) is array.array:
             self._apart += view_of_buffer(value, path)
         try:
@@ -308,8 +305,10 @@ class Writer:
         own, (state, computed) = vars(module), own_state(module, path)
         state.pop(CALL, None)
         node["training"] = module.training
+        self._check_alone(own, path)
         for key in ("parameters", "buffers", "modules"):
-            if table := own["_" + key]:
+            self._check_alone(table := own["_" + key], path)
+            if table:
                 node[key] = self._attributes(table, path)
         if unsaved := own["_non_persistent_buffers_set"]:
             node["non_persistent"] = sorted(unsaved)
@@ -341,9 +340,13 @@ class Writer:
         if (held := objects.content(value)) is not None:
             self._alive.append(held)
             node["content"] = self.encode(held, path)
-        state = {key: item for key, item in objects.attributes(value).items() if key != CALL}
-        if attributes := self._attributes(state, path):
-            node["attributes"] = attributes
+        own = objects.attributes(value)
+        if own is value:
+            node["entries_are_attributes"] = True
+        elif type(value).__dictoffset__:
+            self._check_alone(own, path)
+            if attributes := self._attributes({key: item for key, item in own.items() if key != CALL}, path):
+                node["attributes"] = attributes
         if slots := objects.slots(value):
             node["slots"] = self._attributes(slots, path)
         return self._with_call(node, value, path)
@@ -364,6 +367,12 @@ class Writer:
         if name.startswith(f"{TYPED}:") and thing.__module__ == MAIN:
             self.typed.setdefault(name, (path, "function" if kind == "function" else "class"))
         return name
+
+    def _check_alone(self, shared: Any, path: str) -> None:
+        """Refuse an object whose state, or a table of it, another has too: a reader makes one for each."""
+        if (other := self._shared.setdefault(id(shared), path)) != path:
+            way_out = "keep one of them, and make the other of it where it is used"
+            refuse(path, f"what shares its state with {other}", way_out)
 
     def _check_attributes(self, value: Any, known: frozenset[str], path: str) -> None:
         """Refuse an object of a library's with attributes that its form has no place for."""

@@ -342,6 +342,14 @@ class Words(dict):
         return made
 
 
+class AttrDict(dict):
+    """Its entries are its attributes."""
+
+    def __init__(self, *args, **entries):
+        super().__init__(*args, **entries)
+        self.__dict__ = self
+
+
 class Row(list):
     pass
 

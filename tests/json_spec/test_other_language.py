@@ -160,6 +160,7 @@ def constants():
 def derived():
     """Objects under which a built-in type lies, slots, tensors of classes of their own."""
     words, text, ring = things.Words.of({"b": 1, "a": [2]}), things.Text("abc"), things.Queue([1, 2], maxlen=3)
+    settings = things.AttrDict(gain=1.0, more=things.AttrDict())
     text.mark, ring.mark = "m", [1]
     stamped = torch.ones(2)
     stamped.stamp = {"by": 1}
@@ -168,6 +169,7 @@ def derived():
     return things.Holder(
         words=words, row=things.Row([1, [2]]), version=things.Version((1, 2)), text=text, level=things.Level(7),
         ordered=things.Ordered(b=1), default=things.Default(list, {3: [4]}), ring=ring, bag=things.Bag({1}), part=part,
+        settings=settings,
         warm=torch.ones(2).as_subclass(things.Celsius), bounded=things.Bounded([1.0]), stamped=stamped,
         blocks=torch.eye(4).to_sparse_bsr((2, 2)), columns=torch.eye(4).to_sparse_bsc((2, 2)),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import array
 import collections
+import copy
 import importlib
 import io
 import os
@@ -91,6 +92,26 @@ def _read_only():
     return {"a": made}
 
 
+def _of_one_table(kind):
+    one, other = things.Node(), things.Node()
+    one.__dict__ = other.__dict__ = kind(gain=1.0)
+    return one, other
+
+
+def _of_a_dict_that_is_held():
+    one, _ = _of_one_table(dict)
+    return {"a": one, "b": vars(one)}
+
+
+def _held_before():
+    one, _ = _of_one_table(dict)
+    return {"a": vars(one), "b": one}
+
+
+def _shallow(layer):
+    return {"a": layer, "b": copy.copy(layer)}
+
+
 def _tables():
     layer = torch.nn.Linear(1, 1)
     layer._buffers = Loud()
@@ -119,6 +140,21 @@ REFUSED = {
     ),
     "generators with the same bits": (_generators, r"what shares its state with model\.part\['a'\]"),
     "an old generator and a new one": (_old_and_new, r"what shares its state with model\.part\['a'\]"),
+    "a layer and its shallow copy": (
+        lambda: _shallow(torch.nn.Linear(1, 1)),
+        r"shares its state with model\.part\['a'\]",
+    ),
+    "a layer without weights, likewise": (
+        lambda: _shallow(torch.nn.ReLU()),
+        r"shares its state with model\.part\['a'\]",
+    ),
+    "objects of one table": (
+        lambda: dict(zip("ab", _of_one_table(dict), strict=True)),
+        r"shares its state with model\.part\['a'\]",
+    ),
+    "the table of an object": (_of_a_dict_that_is_held, r"shares its state with model\.part\['a'\]"),
+    "likewise, the table first": (_held_before, r"shares its state with model\.part\['b'\]"),
+    "attributes in another kind of dict": (lambda: {"a": _of_one_table(Loud)[0]}, "whose attributes are in a Loud"),
     "a table of its own": (_tables, "a module whose _buffers is missing or unusual"),
     "a text that NumPy cuts": (lambda: {"a": np.str_("a\0")}, "a text of NumPy that ends in NUL"),
     "bytes that NumPy cuts": (lambda: {"a": np.bytes_(b"a\0")}, "a text of NumPy that ends in NUL"),

@@ -190,6 +190,15 @@ def test_records_streams_and_generators(again):
     assert [one.normal() for one in loaded.generators] == [one.normal() for one in generators]
 
 
+def test_a_dict_that_is_its_own_attributes(again):
+    settings = things.AttrDict(gain=1.0, more=things.AttrDict(), names={1: "a"})
+    loaded = again(settings=settings, other=things.AttrDict({2: [settings]})).settings
+    assert type(loaded) is things.AttrDict and loaded == settings and vars(loaded) is loaded
+    loaded["gain"] += 1.0
+    loaded.more.words = "set"
+    assert loaded.gain == 2.0 and loaded["more"] == {"words": "set"}
+
+
 def test_generators_spawn_what_they_would_have(again):
     seeds = np.random.SeedSequence([1, 2**70], spawn_key=(5,))
     generators = [np.random.default_rng(3), np.random.Generator(np.random.SFC64(seeds))]
@@ -279,6 +288,8 @@ def test_what_no_reader_would_make_is_refused_at_save(tmp_path, what):
     [
         {"$object": "json_spec_things:Words", "content": {"$list": [1]}}, {"$object": "json_spec_things:Words"},
         {"$object": "json_spec_things:Node", "content": {"a": 1}},
+        {"$object": "json_spec_things:Node", "entries_are_attributes": True},
+        {"$object": "json_spec_things:Row", "content": [1], "entries_are_attributes": True},
         {"$object": "json_spec_things:Level", "content": "7"},
         {"$enum": "json_spec_things:Mode", "members": ["A", "Z"]}, {"$enum": "json_spec_things:Colour", "members": []},
         {"$enum": "json_spec_things:Mode"}, {"$zoneinfo": "../../etc/passwd"}, {"$zoneinfo": "Nowhere/Land"},

@@ -242,7 +242,7 @@ class Walk:
             f"_{one.__name__}{name}" if name[:2] == "__" else name
             for one in kind.__mro__ for name in vars(one).get("__slots__", ())
         ]  # fmt: skip
-        attributes = self.named(held, path)
+        attributes = "its entries" if getattr(value, "__dict__", None) is value else self.named(held, path)
         slotted = self.named({name: getattr(value, name) for name in slots}, path)
         return ["object", name_of(kind), content, attributes, slotted, self.note(value, path)]
 

@@ -138,7 +138,7 @@ const COMMON = "parameter? requires_grad? class? grad? attributes?";
 // tag -> its fields; `?`: may be absent
 const FIELDS = Object.fromEntries(Object.entries({
   $blob: "entry", $namedtuple: "items", $enum: "member? members?", $npscalar: "bytes reads?", $partial: "args keywords attributes?",
-  $method: "name", $codec: "state", $object: "content? attributes? slots? call? caller?", $handle: "on? place?", $objectarray: "items",
+  $method: "name", $codec: "state", $object: "content? attributes? entries_are_attributes? slots? call? caller?", $handle: "on? place?", $objectarray: "items",
   $module: "training parameters? buffers? modules? non_persistent? parametrized? hooks? full_backward? computed? attributes? call? caller?",
   $tensor: `shape stride? entry? offset? conj? neg? device? ${COMMON}`, $ndarray: "shape strides? entry? offset? read_only?",
   $sparse: `shape values indices? coalesced? crow_indices? col_indices? ccol_indices? row_indices? ${COMMON}`,
@@ -317,7 +317,8 @@ class Reader {
       case "$objectarray": return ["objectarray", numbers(held), this.list(node.get("items"), path)];
       case "$npscalar": return ["npscalar", held, Buffer.from(node.get("bytes"), "base64").toString("hex")];
       case "$object":
-        return ["object", held, node.has("content") ? part("content") : null, this.table(node.get("attributes"), path), this.table(node.get("slots"), path), this.call(node, held, path)];
+        return ["object", held, node.has("content") ? part("content") : null,
+          node.get("entries_are_attributes") ? "its entries" : this.table(node.get("attributes"), path), this.table(node.get("slots"), path), this.call(node, held, path)];
       case "$module": return ["module", held, {
         training: node.get("training"), parameters: this.table(node.get("parameters"), path),
         buffers: this.table(node.get("buffers"), path), non_persistent: node.get("non_persistent") ?? [],
