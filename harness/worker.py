@@ -26,6 +26,7 @@ import torch
 
 from harness.calls import conditions, cost, life, load, probe, save, workers
 from harness.calls.session import Session, failure
+from harness.snapshot import describe_process
 from harness.system import forking, proc
 
 
@@ -77,6 +78,7 @@ def serve(connection: Connection, log: str) -> None:
     faulthandler.enable()
     gc.freeze()  # what came with the server stays shared with it: collections would touch, and so copy, its pages
     _empty_main()
+    describe_process.started_in(os.getcwd())  # not the server, which stays where it was first needed
     session = Session(threads=torch.get_num_threads())
     torch.set_num_threads(1)
     while True:

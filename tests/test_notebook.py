@@ -75,6 +75,14 @@ def test_what_a_notebook_saved(run_cell, backend, outcome, told):
     assert told in (record.message or "")
 
 
+def test_a_run_that_goes_to_another_directory_is_no_change_by_the_model(run_cell, tmp_path, monkeypatch):
+    """The processes are forked from a server, which stays where the first run began."""
+    for folder in (registry.ROOT, tmp_path):
+        monkeypatch.chdir(folder)
+        record = run_cell("cloudpickle", "nested_fruit", "notebook")
+        assert record.outcome == "exact", record.message
+
+
 def test_no_import_finds_what_the_notebook_defines(tmp_path):
     staged = stage(registry.model_source("nested_fruit"), tmp_path / "stage")
     world = conditions.prepare(conditions.condition("notebook"), staged, tmp_path / "there")

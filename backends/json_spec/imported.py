@@ -22,7 +22,7 @@ from backends.json_spec.bundle import Bundle
 from backends.json_spec.errors import Unsupported
 from backends.json_spec.forked import Copy
 from backends.json_spec.parted import parted
-from backends.json_spec.reach import environment_at_start, own_modules, reach
+from backends.json_spec.reach import Reach, environment_at_start, own_modules, reach
 from backends.json_spec.sources import Project
 
 
@@ -64,9 +64,7 @@ class Check:
             try:
                 now = reach(names, project, texts=texts)
                 self._now, self.reached = now.found, now.reached
-                modules = sorted({name.partition(":")[0] for name in now.reached})
-                sources = [source for module in modules if (source := project.own(module)) is not None]
-                self._parted = list(parted(now.things, place, sources))
+                self._parted = _parted(now, project, place)
             except BaseException:
                 self.stop()
                 raise
@@ -96,14 +94,7 @@ class Check:
                 f"{path} was changed while the program ran: it is {found}, an import gives {was}, and the artifact has "
                 f"neither. Keep it in an attribute of the model, or save(..., unchecked=[{path!r}]) if nothing needs it"
             )
-        for held, path, function in self._parted:
-            if not path.startswith(self._unchecked):
-                name = path.partition(":")[2]
-                raise Unsupported(
-                    f"{held} is {path} too, and {function} writes into {name}: a load makes two of it, and one would "
-                    f"not get what the other gets. Let {function} write into the model's, give the model a copy of it, "
-                    f"or save(..., unchecked=[{path!r}]) if nothing needs it"
-                )
+        _refuse_parted(self._parted, self._unchecked)
 
     def stop(self) -> None:
         """End the copy, if it still works."""
@@ -117,13 +108,16 @@ def check_carried(
     carried: Bundle,
     unchecked: Collection[str] = (),
     texts: Callable[[], set[str]] = set,
+    place: Callable[[Any], str | None] = lambda thing: None,
 ) -> None:
     """Whether all that the names reach is in the carried modules as it is here, of which they are to be a copy.
 
-    `texts` gives those that the model holds. Raises Unsupported where something is not.
+    `texts` gives those that the model holds, `place` the path at which it holds a thing. Raises Unsupported where
+    something is not.
     """
     typed = frozenset(vars(carried.import_module(script.TYPED)))
-    here = reach(names, project, texts=texts, typed=typed).found
+    now = reach(names, project, texts=texts, typed=typed)
+    here = now.found
     there = reach(names, project, environment_at_start(), texts=texts, typed=typed, carried=carried).found
     for path, text in there.items():  # a dataclass's text says where the classes of its fields are
         named = text.replace(f"{carried.prefix}.{script.TYPED}", script.MAIN)
@@ -135,6 +129,30 @@ def check_carried(
             f"cell say what is meant, run it, and make the model anew; or keep it in an attribute of the model; or "
             f"save(..., unchecked=[{path!r}]) if nothing needs it"
         )
+    _refuse_parted(_parted(now, project, place), tuple(unchecked), is_left_out=True)
+
+
+def _parted(now: Reach, project: Project, place: Callable[[Any], str | None]) -> list[tuple[str, str, str]]:
+    """What the model holds, and what it reaches writes into: `parted`'s, for the modules that are reached."""
+    modules = sorted({name.partition(":")[0] for name in now.reached})
+    sources = [source for module in modules if (source := project.own(module)) is not None]
+    return list(parted(now.things, place, sources))
+
+
+def _refuse_parted(
+    found: Iterable[tuple[str, str, str]], unchecked: tuple[str, ...], is_left_out: bool = False
+) -> None:
+    """`is_left_out`: what is unchecked is not there after a load, so that nothing could write into it."""
+    for held, path, function in found:
+        if not path.startswith(unchecked):
+            name = path.partition(":")[2]
+            ways_out = f"Let {function} write into the model's, or give the model a copy of it"
+            if not is_left_out:
+                ways_out += f", or save(..., unchecked=[{path!r}]) if nothing needs it"
+            raise Unsupported(
+                f"{held} is {path} too, and {function} writes into {name}: a load makes two of it, and one would "
+                f"not get what the other gets. {ways_out}"
+            )
 
 
 def _changed(now: dict[str, str], fresh: dict[str, str], unchecked: tuple[str, ...]) -> tuple[str, str, str] | None:

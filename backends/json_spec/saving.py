@@ -81,6 +81,7 @@ def save(
                     written.carried,
                     tuple(unchecked),
                     lambda: texts_in(written.graph),
+                    written.place,
                 )
             if written.check is not None:
                 written.check.finish()
@@ -128,6 +129,8 @@ class Written:
     texts: dict[str, bytes]
     digest: str
     """Of the tensors."""
+    place: Callable[[Any], str | None]
+    """The path at which the model holds a thing."""
     tensors: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
     """What gives the digests of each file of them, once they are computed."""
     carried: bundle.Bundle | None = None
@@ -200,7 +203,7 @@ def write_artifact(
     typed = cell_values.again(home) if home is not None else cell_values.take(writer.typed, examples, unchecked)
     names |= typed.names
     project = Project({name.partition(":")[0] for name in names}, typed.find if home is None else home.find)
-    written = Written(graph, regions, names, home, project, typed, {}, digest)
+    written = Written(graph, regions, names, home, project, typed, {}, digest, writer.place)
     if home is None:
         written.check = imported.Check(names - typed.own, project, unchecked, lambda: texts_in(graph), writer.place)
     try:

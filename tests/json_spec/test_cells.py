@@ -148,6 +148,17 @@ def test_what_is_no_longer_as_its_cell_says_is_refused(kernel, after, message):
     assert not Path("artifact").exists()
 
 
+def test_what_the_model_holds_and_a_cell_writes_into_is_refused(kernel):
+    kernel("KNOWN = []\nMEANS = []", NET.format("KNOWN.append(x) or (len(KNOWN), MEANS)"))
+    kernel("net = Net()\nnet.means = MEANS", SAVE.replace("Net()", "net"))  # which nothing writes
+    kernel("net.known = KNOWN")
+    message = r"^model\.known is notebook_cells:KNOWN too, and forward writes into KNOWN: a load makes two of it"
+    with pytest.raises(UnsupportedModel, match=message):
+        kernel(SAVE.replace("Net()", "net"))
+    kernel("net.known = []", SAVE.replace("Net()", "net"))
+    assert kernel.loaded().known == []
+
+
 def test_a_class_whose_text_is_nowhere_is_refused(kernel):
     with pytest.raises(UnsupportedModel, match="the model needs Net of __main__, which no cell defines in sight"):
         kernel("exec('class Net(nn.Module): pass')", SAVE)
