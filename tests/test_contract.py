@@ -111,7 +111,7 @@ def test_all_outcomes(model, outcomes):
     assert not outcomes(model, EVERYDAY)
 
 
-@pytest.mark.parametrize("model", ["digits_cnn", "nested_fruit"])
+@pytest.mark.parametrize("model", [pytest.param("digits_cnn", marks=pytest.mark.nightly), "nested_fruit"])
 def test_what_works_lasts_through_timed_rounds(model, tmp_path):
     # a budget that no machine is too busy for: what ends the rounds is their number
     run = Run(Settings(EVERYDAY, (model,), ("fresh_process",), rounds=2, budget_s=3600.0), tmp_path / "run")

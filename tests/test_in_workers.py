@@ -11,6 +11,8 @@ from harness.cell.saving import Saved
 from tests.programs import project
 
 FAKES = Path(__file__).with_name("fakes.py")
+NIGHTLY = pytest.mark.nightly
+"""Of the long tests, those that ask another way what one of the others asks."""
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,8 @@ def examples():
 @pytest.mark.parametrize(
     ("backend", "added", "counts_in", "outcome"),
     [
-        ("Honest", "0", "a global", "exact"),
-        ("Honest", "torch.rand(1)", "the model", "exact"),
+        pytest.param("Honest", "0", "a global", "exact", marks=NIGHTLY),
+        pytest.param("Honest", "torch.rand(1)", "the model", "exact", marks=NIGHTLY),
         ("Honest", "torch.rand(1) + self.calls", "the model", "exact"),
         ("WrongInWorkers", "torch.rand(1)", "the model", "mismatch"),
     ],
@@ -176,18 +178,20 @@ LOST = "outputs equal, state differs: model.scale.note: 1 (int) is gone"
     ("backend", "added", "outcome", "told"),
     [
         ("cloudpickle", A_LAMBDA, "unavailable", "this model does not work in spawned workers, whatever saves it:"),
-        (
+        pytest.param(
             "cloudpickle_by_value",
             A_LAMBDA,
             "failed",
             "num_workers > 0 sends the model to spawned processes, and",
+            marks=NIGHTLY,
         ),
         ("pickle", OTHER_BESIDE, "failed", "preprocess of data point 0: KeyError: 'a'"),
-        (
+        pytest.param(
             "state_dict",
             OTHER_BESIDE,
             "unavailable",
             "this model does not work in spawned workers, whatever saves it:",
+            marks=NIGHTLY,
         ),
         ("state_dict", NOTED, "unavailable", f"this model is another in a spawned worker: {LOST}"),
         ("state_dict", DRAWN, "unavailable", "this model is another in a spawned worker: postprocess(examples[0])"),
