@@ -6,7 +6,6 @@ a fresh import of this file does not repeat it, or means something in one proces
 
 from __future__ import annotations
 
-import copy
 import enum
 import functools
 import math
@@ -64,75 +63,6 @@ def made(cls):
 
 def examples() -> list:
     return ["low and high", "middle or high, not low"]
-
-
-# --- numbers that mean something in one process only ---
-
-
-class ById(Words):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gains = {id(self.net): 2.0}
-
-    def rare(self):
-        return self.gains.get(id(self.net), 1.0)
-
-
-def table_keyed_by_id() -> nn.Module:
-    return made(ById)
-
-
-class ByPointer(Words):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gains = {("weight", self.net.weight.data_ptr()): 2.0}
-
-    def rare(self):
-        return self.gains.get(("weight", self.net.weight.data_ptr()), 1.0)
-
-
-def table_keyed_by_pointer() -> nn.Module:
-    return made(ByPointer)
-
-
-class ByHash(Words):
-    def __init__(self) -> None:
-        super().__init__()
-        self.places = {hash(word): place for place, word in enumerate(self.words)}
-
-    def rare(self):
-        return self.places.get(hash("high"), -1)
-
-
-def table_keyed_by_hash_of_text() -> nn.Module:
-    return made(ByHash)
-
-
-class Buckets(Words):
-    def preprocess(self, x):
-        counts = torch.zeros(3)
-        for word in x.split():
-            counts[hash(word) % 3] += len(word)
-        return counts
-
-
-def buckets_by_hash_of_text() -> nn.Module:
-    return made(Buckets)
-
-
-class InOrder(Words):
-    """Of two texts in a set, which comes first is the same in half of all processes; here in the first two."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.labels = {"cat", "ant"}
-
-    def postprocess(self, output):
-        return dict(zip(self.labels, output.tolist(), strict=False))
-
-
-def labels_in_the_order_of_a_set() -> nn.Module:
-    return made(InOrder)
 
 
 # --- globals ---
@@ -418,65 +348,6 @@ class Injects(Words):
 
 def parts_named_by_annotations() -> nn.Module:
     return made(Injects)
-
-
-# --- what two have in common
-
-
-class Settings(dict):
-    """Its entries are its attributes."""
-
-    def __init__(self, **entries) -> None:
-        super().__init__(entries)
-        self.__dict__ = self
-
-
-class Adjusts(Words):
-    def __init__(self) -> None:
-        super().__init__()
-        self.settings = Settings(gain=1.0)
-
-    def rare(self):
-        self.settings["gain"] += 1.0
-        return self.settings.gain
-
-
-def dict_that_is_its_own_attributes() -> nn.Module:
-    return made(Adjusts)
-
-
-class Side:
-    def __init__(self, state: dict) -> None:
-        self.__dict__ = state
-
-
-class Alike(Words):
-    def __init__(self) -> None:
-        super().__init__()
-        state = {"gain": 1.0}
-        self.left, self.right = Side(state), Side(state)
-
-    def rare(self):
-        self.left.gain += 1.0
-        return self.right.gain
-
-
-def attributes_in_common() -> nn.Module:
-    return made(Alike)
-
-
-class Twins(Words):
-    def __init__(self) -> None:
-        super().__init__()
-        self.twin = copy.copy(self.net)
-
-    def rare(self):
-        self.net.bias = nn.Parameter(torch.zeros(3))
-        return self.twin.bias.sum()
-
-
-def layer_and_its_shallow_copy() -> nn.Module:
-    return made(Twins)
 
 
 # --- what is made anew, and otherwise
