@@ -40,4 +40,6 @@ def tell_apart(tables: Tables, nodes: list[dict]) -> None:
                 group = {"by": "name", "prefix": ".<tables>", "word": "identity", "entries": {}}
                 groups.append(group)
             group["entries"][name] = (len(nodes),)
-        nodes.append({"kind": "shared table", "type": "a table in common", "identity": True})
+        # which table it is, is said by which object it is, where one has it under two names
+        has_others = len({id(node) for node, _, _ in shared}) > 1
+        nodes.append({"kind": "shared table", "type": "a table in common", "identity": has_others})

@@ -52,6 +52,20 @@ NOTHING_WRITES = {
                 self.spec_of = {}
                 self.spec_of["x"] = 1
         """,
+    "a default that is its own attributes": """
+        class Settings(dict):
+            def __init__(self, entries):
+                super().__init__(entries)
+                self.__dict__ = self
+            def __reduce__(self):
+                return Settings, (dict(self),)
+        class Model(nn.Module):
+            def __init__(self, settings=Settings({"gain": 1.0})):
+                super().__init__()
+                self.settings = settings
+            def preprocess(self, x):
+                return self.settings.gain
+        """,
     "a default beside one that is written": """
         LABELS = ["a", "b"]
         class Store:
