@@ -60,6 +60,17 @@ def test_code_that_moved_classes_break_says_nothing_of_the_backend(run_cell, tmp
     assert told in (record.message or "")
 
 
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [("state_dict", "has no attribute 'NestedFruit'"), ("pickle", "Can't get attribute 'NestedFruit'")],
+)
+def test_a_model_that_is_built_by_calling_its_class_runs_where_that_moved(run_cell, tmp_path, backend, told):
+    """A method that stored the class's old name cannot be excused by it."""
+    source = registry.model_source("nested_fruit").path
+    record = run_cell(backend, f"{source}:NestedFruit", "class_moved")
+    assert record.outcome == "failed" and told in record.message, (record.outcome, record.message)
+
+
 @pytest.mark.parametrize("backend", ["pickle", "hf_mixin"])
 def test_what_the_originals_answers_leave_in_a_module_is_not_the_copys(run_cell, tmp_path, backend):
     text = registry.model_source("nested_fruit").path.read_text()

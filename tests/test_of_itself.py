@@ -15,6 +15,8 @@ def test_it_is_asked_once_by_backends_that_ask_side_by_side(tmp_path, monkeypatc
     asked = []
 
     class World:
+        gone = ()
+
         def enter(self, worker):
             asked.append(worker)
             time.sleep(0.2)  # the others come meanwhile

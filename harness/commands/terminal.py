@@ -58,41 +58,41 @@ def write_report(folder: Path) -> None:
 
 
 def show_cells(console, records: Sequence[Record], messages: bool = False) -> None:
-    """A table a model, a row a cell; `messages`: then each message whole, with the cells that gave it and a remedy."""
+    """A table a model, a row a cell; `messages`: then each message whole, with the cells that gave it and a remedy.
+
+    Where a backend gave one answer under all conditions, its cells are one row. In a narrow terminal what happened is
+    cut, and nothing else.
+    """
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     cells = [record for record in records if record.kind == "cell"]
     colours = {"exact": "green", "close": "green", "partial": "yellow", "mismatch": "bold red"}
     for model in dict.fromkeys(record.model for record in cells):
-        table = Table(title=model, title_justify="left")
+        table = Table(title=model, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         of_model = [record for record in cells if record.model == model]
-        for name, texts in (
-            ("backend", [record.backend for record in of_model]),
-            ("condition", [_where(record) for record in of_model]),
-            ("outcome", [record.outcome for record in of_model]),
-        ):
-            table.add_column(name, no_wrap=True, min_width=max(map(len, texts)))
-        for name in ("save ms", "load ms"):
-            table.add_column(name, justify="right", min_width=len(name))
-        table.add_column("what happened", no_wrap=True, overflow="ellipsis")
-        for record in of_model:
-            table.add_row(
-                record.backend,
-                _where(record),
-                f"[{colours.get(record.outcome, 'red')}]{record.outcome}[/]",
-                _milliseconds(record.save_s),
-                _milliseconds(record.load_s),
-                escape(_said(record).partition("\n")[0]),
-            )
+        timed = any(record.save_s or record.load_s for record in of_model)
+        for name in ("backend", "condition", "outcome"):
+            table.add_column(name, no_wrap=True)
+        for name in ("save ms", "load ms") if timed else ():
+            table.add_column(name, justify="right", no_wrap=True)
+        # the one that gives way: columns that may not wrap do not
+        table.add_column(Text("what happened", no_wrap=True, overflow="ellipsis"))
+        for where, record in _rows(of_model):
+            times = (_milliseconds(record.save_s), _milliseconds(record.load_s)) if timed else ()
+            outcome = Text(record.outcome, colours.get(record.outcome, "red"))
+            said = Text(_said(record).partition("\n")[0], no_wrap=True, overflow="ellipsis")
+            table.add_row(record.backend, escape(where), outcome, *times, said)
         console.print(table)
     said: dict[tuple[str, str], list[Record]] = {}
     for record in cells if messages else ():
         if record.message:
             said.setdefault((record.outcome, _said(record)), []).append(record)
     for (outcome, message), found in said.items():
-        places = ", ".join(f"{record.backend} × {_where(record)}" for record in found)
-        console.print(f"[{colours.get(outcome, 'red')}]{outcome}[/] {escape(places)}\n  {escape(message)}")
+        places = escape("; ".join(_places(found, cells)))
+        console.print(f"\n[{colours.get(outcome, 'red')}]{outcome}[/] {places}\n  {escape(message)}")
         console.print(f"  [dim]→ {escape(remedy(found[0]))}[/]")
 
 
@@ -154,8 +154,46 @@ def _where(record: Record) -> str:
     return f"{record.condition}: {record.interpreter}" if record.interpreter else record.condition
 
 
+def _rows(cells: Sequence[Record]) -> Iterator[tuple[str, Record]]:
+    """Where, and a cell, for each row: one for a backend of one answer, else one for each cell."""
+    for backend in dict.fromkeys(record.backend for record in cells):
+        own = [record for record in cells if record.backend == backend]
+        answers = {(record.outcome, _said(record)) for record in own}
+        if len(own) > 1 and len(answers) == 1:
+            yield f"all {len(own)}", next((record for record in own if record.load_s), own[0])
+        else:
+            yield from ((_where(record), record) for record in own)
+
+
+def _places(found: Sequence[Record], cells: Sequence[Record]) -> Iterator[str]:
+    """Where cells are, of all that there are: by backend."""
+    for backend in dict.fromkeys(record.backend for record in found):
+        own = [_where(record) for record in found if record.backend == backend]
+        every = sum(record.backend == backend for record in cells)
+        yield f"{backend} × {f'all {every}' if 1 < len(own) == every else ', '.join(own)}"
+
+
 def _said(record: Record) -> str:
     return f"{record.stage}: {record.message}" if record.stage and record.message else record.message or ""
+
+
+def show_standing(console, records: Sequence[Record]) -> None:
+    """A row a backend, a column an outcome, the one that is exact most often first."""
+    from rich import box
+    from rich.table import Table
+
+    records = [record for record in records if record.kind == "cell"]
+    counts = Counter((record.backend, record.outcome) for record in records)
+    shown = [outcome for outcome in OUTCOMES if any(key[1] == outcome for key in counts)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("backend", no_wrap=True)
+    for outcome in shown:
+        table.add_column(outcome, justify="right", no_wrap=True)
+    backends = dict.fromkeys(record.backend for record in records)
+    for backend in sorted(backends, key=lambda name: [-counts[name, outcome] for outcome in OUTCOMES]):
+        table.add_row(backend, *(str(counts[backend, outcome] or "") for outcome in shown))
+    console.print()
+    console.print(table)
 
 
 def show_counts(console, records: Sequence[Record]) -> None:
