@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.project.edits import MOVED
-from harness.snapshot import describe_asked, describe_caches, describe_globals, describe_reached
+from harness.snapshot import describe_asked, describe_caches, describe_globals, describe_live, describe_reached
 from harness.snapshot.attributes import added, attributes
 from harness.source import bytecode, bytecode_check, looked_up
 
@@ -64,7 +64,7 @@ _KEPT_BY_ENUM = frozenset(vars(enum.IntFlag("_Any", "A"))) | {
 }
 """Entries of a class that are Python's own affair."""
 _OF_CACHED_PROPERTY = frozenset({"lock", "__module__", "__doc__"})
-"""What one has in some Pythons and not in others, beside its function and its name."""
+"""What one has in some Pythons and not in others, beside its function and its name. That its lock is held counts."""
 _REMEMBERED = frozenset({"_torchdynamo_wrapper_id", "_clear_cache", "dispatch_cache", "cache_token"})
 """What a compiler noted on a function, and what `functools.singledispatch` was called with."""
 _TAKEN_OVER = _REMEMBERED.union(
@@ -104,8 +104,10 @@ def describe(value: Any, builder: Builder) -> dict | None:
         parts = {"fget": value.fget, "fset": value.fset, "fdel": value.fdel} | added(value, builder.is_own)
         return builder.node("descriptor", value, builder.named(parts), identity=False)
     if issubclass(cls, functools.cached_property):
-        parts = {name: part for name, part in attributes(value).items() if name not in _OF_CACHED_PROPERTY}
-        return builder.node("descriptor", value, builder.named(parts), identity=False)
+        every = attributes(value)
+        parts = {name: part for name, part in every.items() if name not in _OF_CACHED_PROPERTY}
+        facts = {"locked": True} if "lock" in every and describe_live.is_held(every["lock"]) else {}
+        return builder.node("descriptor", value, builder.named(parts), identity=False, facts=facts)
     if issubclass(cls, staticmethod | classmethod):
         parts = {"__func__": value.__func__} | _set_on(value)
         return builder.node("descriptor", value, builder.named(parts), identity=False)

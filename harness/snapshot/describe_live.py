@@ -44,7 +44,7 @@ def describe(value: Any, builder: Builder) -> dict | None:
     if issubclass(cls, _LOCK):
         return builder.node("lock", value, facts={"locked": value.locked()})
     if issubclass(cls, _RLOCK):
-        return builder.node("lock", value, facts={"locked": _is_held(value)})
+        return builder.node("lock", value, facts={"locked": is_held(value)})
     if issubclass(cls, threading.Thread):
         return _thread(value, builder)
     if issubclass(cls, Executor):
@@ -112,7 +112,7 @@ def _generator(value: Any, builder: Builder) -> dict:
     return builder.node("generator", value, builder.named(variables), builder.indexed(inside, ".<inside>"), facts=facts)
 
 
-def _is_held(value: Any) -> bool:
+def is_held(value: Any) -> bool:
     """Whether another may not take it: dill brings some back that nobody holds and nobody can take."""
     if value._is_owned():
         return True

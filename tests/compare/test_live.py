@@ -7,6 +7,7 @@ import ctypes
 import datetime
 import decimal
 import fractions
+import functools
 import hashlib
 import heapq
 import io
@@ -15,6 +16,7 @@ import logging
 import pickle
 import queue
 import random
+import sys
 import tempfile
 import threading
 import weakref
@@ -172,6 +174,22 @@ def test_a_lock_that_nobody_holds_and_nobody_can_take():
     taken = threading.RLock()
     taken._acquire_restore((0, 0))
     assert seen(threading.RLock(), taken) == [("model", "locked")]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="cached_property has no lock")
+def test_a_cached_property_whose_lock_nobody_can_take():
+    def a_class():
+        class Gains:
+            @functools.cached_property
+            def table(self):
+                return [1.5]
+
+        return Gains
+
+    kept, taken = a_class(), a_class()
+    assert seen(kept(), a_class()()) == []
+    vars(taken)["table"].lock._acquire_restore((0, 0))  # as dill brings it back: the first use waits for ever
+    assert seen(kept(), taken()) == [("model.__class__.table", "locked")]
 
 
 class Line(queue.SimpleQueue):
