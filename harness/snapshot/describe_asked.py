@@ -20,10 +20,11 @@ import logging
 import re
 import sys
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from harness.snapshot.attributes import module_of
 
@@ -56,16 +57,26 @@ _SOURCE = frozenset({"getsource", "getsourcelines", "findsource"})
 _NAME = frozenset({"name"})
 _TEXT = frozenset({"text"})
 _ANY_NAME = frozenset({"setattr", "__setattr__", "vars", "__dict__"})
+_REGISTERING = {
+    "_forward_hooks": frozenset({"register_forward_hook"}),
+    "_forward_pre_hooks": frozenset({"register_forward_pre_hook"}),
+    "_backward_hooks": frozenset({"register_full_backward_hook", "register_backward_hook"}),
+    "_backward_pre_hooks": frozenset({"register_full_backward_pre_hook"}),
+}
+"""By a module's table of hooks, what puts one in."""
 NAMES = frozenset().union(
     _DOC, _SUBCLASSES, _STORAGE, _ANNOTATIONS, _LEVEL, _CONTEXT, _SHARED, _SPAWNED, _BY_NAME, _MODULE, _NAME, _TEXT,
-    _SOURCE, _FLAGS, _ANY_NAME,
+    _SOURCE, _FLAGS, _ANY_NAME, *_REGISTERING.values(),
 )  # fmt: skip
 """Attributes that code must name for one of the facts to count."""
 
 
-def asked(names: Collection[str]) -> set[str]:
-    """Of the names in a function's code those that ask for something."""
+def asked(names: Collection[str], function: str = "") -> set[str]:
+    """Of the names in a function's code those that ask for something; what registers hooks does not in a constructor,
+    which a copy has behind it."""
     found = NAMES.intersection(names)
+    if function == "__init__":
+        found = found.difference(*_REGISTERING.values())
     if _STATE not in names and any(together.issubset(names) for together in _PICKLES):
         found |= _BY_NAME
     return set(found)
@@ -147,6 +158,15 @@ def of_view(value: torch.Tensor, node: dict, builder: Builder) -> None:
     if begins or storage.nbytes() != value.numel() * value.element_size():
         around = {"storage_offset": begins, "storage_bytes": storage.nbytes()}
         builder.later.append((_STORAGE, node, lambda: around))
+
+
+def of_hooks(tables: Mapping[str, Any], node: dict, builder: Builder) -> None:
+    """Which hooks of a module the next ones replace: torch numbers them through the process, from 0 on in a new one,
+    and a copy may have the numbers that they had elsewhere. A hook that is there for a while then takes them along."""
+    for table, names in _REGISTERING.items():
+        numbers = list(tables.get(table) or ())
+        if places := [place for place, number in enumerate(numbers) if number >= RemovableHandle.next_id]:
+            builder.later.append((names, node, functools.partial(dict, {f"{table} replaced": places})))
 
 
 def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:

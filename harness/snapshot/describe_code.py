@@ -177,7 +177,7 @@ def _function(value: types.FunctionType, builder: Builder) -> dict:
         groups.append(builder.named(describe_asked.heard(value, builder), ".<loggers>"))
     node = builder.node("function", value, *groups, facts=facts, code=code_facts(value.__code__))
     if builder.state:
-        builder.asked |= describe_asked.asked(node["code"]["names"])
+        builder.asked |= describe_asked.asked(node["code"]["names"], value.__name__)
         builder.read |= {*node["code"]["names"], *looked_up.texts(value.__code__)}
         builder.functions.append((value, node))
         builder.hashes = builder.hashes or bytecode.hashes(value.__code__)

@@ -228,6 +228,8 @@ def module(value: torch.nn.Module, builder: Builder) -> dict:
         groups.append(builder.indexed(_steps(tables["_graph"]), ".graph"))
     facts = {"training": tables.get("training"), "hooks": _hook_flags(tables), "tables": _odd_tables(tables, builder)}
     node = builder.node("module", value, *groups, facts=facts)
+    if builder.state:
+        describe_asked.of_hooks(tables, node, builder)
     builder.tables += [(node, name, table) for name, table in tables.items() if name in _BARE and _is_table(table)]
     return node
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, PngImagePlugin
+from torch.utils.hooks import RemovableHandle
 
 from harness.snapshot.builder import snapshot_model
 from tests.compare.asking import OWN, Base, described, model, nothing, seen
@@ -133,6 +134,28 @@ def test_what_refuses_other_attributes(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(sys.modules[__name__], "Kept", copied)
             assert [kind for _, kind in seen(before, snapshot_model(Plain(code), own_modules=OWN))] == kinds
+
+
+def registers_for_a_while(self, x):
+    handle = self.register_forward_hook(nothing)
+    self(x)
+    handle.remove()
+
+
+def test_hooks_that_the_next_ones_replace():
+    """A copy in a new process has the numbers of hooks that torch gives from 0 on there."""
+
+    def hooked(code, behind):
+        made = model(code)
+        made._forward_hooks[RemovableHandle.next_id + behind] = reads_subclasses
+        return snapshot_model(made, own_modules=OWN)
+
+    def __init__(self):
+        self.register_forward_hook(nothing)
+
+    here, elsewhere = -1, 3
+    for code, kinds in ((nothing, []), (__init__, []), (registers_for_a_while, ["_forward_hooks replaced"])):
+        assert [kind for _, kind in seen(hooked(code, here), hooked(code, elsewhere))] == kinds
 
 
 def test_classes_that_derive():
