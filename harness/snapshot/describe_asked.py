@@ -166,7 +166,9 @@ def of_hooks(tables: Mapping[str, Any], node: dict, builder: Builder) -> None:
     for table, names in _REGISTERING.items():
         numbers = list(tables.get(table) or ())
         if places := [place for place, number in enumerate(numbers) if number >= RemovableHandle.next_id]:
-            builder.later.append((names, node, functools.partial(dict, {f"{table} replaced": places})))
+            builder.later.append(
+                (names, node, functools.partial(dict, {f"{table} that the next ones replace": places}))
+            )
 
 
 def of_logger(value: logging.Logger, node: dict, builder: Builder) -> None:

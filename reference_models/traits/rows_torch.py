@@ -187,6 +187,10 @@ ROWS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "a hook that keeps the handle which takes it off",
             "torch documentation: RemovableHandle",
         ),
+        "hook_beside_a_passing_one": (
+            "a hook that stays, and another for the time of a call: a new process gives it the first one's number",
+            "torch.utils.hooks: next_id counts through the process",
+        ),
         "backward_hook": ("a hook that turns gradients round", "torch documentation: register_full_backward_hook"),
         "state_dict_hooks": (
             "a state dict with an entry that is no tensor of the model",

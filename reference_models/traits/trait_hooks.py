@@ -150,6 +150,23 @@ def hook_that_keeps_its_handle() -> nn.Module:
     return model
 
 
+class Listened(Readings):
+    """Listens to its layer with a hook that is there for one call, beside the one that stays."""
+
+    def forward(self, batch):
+        heard = []
+        handle = self.net.register_forward_hook(lambda module, inputs, output: heard.append(output.mean(-1)))
+        output = self.net(batch)
+        handle.remove()
+        return output - heard[0][:, None]
+
+
+def hook_beside_a_passing_one() -> nn.Module:
+    model = made(Listened)
+    model.net.register_forward_hook(double_output)
+    return model
+
+
 class GradientWatched(Readings):
     def postprocess(self, output):
         with torch.enable_grad():

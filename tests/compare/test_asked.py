@@ -154,7 +154,11 @@ def test_hooks_that_the_next_ones_replace():
         self.register_forward_hook(nothing)
 
     here, elsewhere = -1, 3
-    for code, kinds in ((nothing, []), (__init__, []), (registers_for_a_while, ["_forward_hooks replaced"])):
+    for code, kinds in (
+        (nothing, []),
+        (__init__, []),
+        (registers_for_a_while, ["_forward_hooks that the next ones replace"]),
+    ):
         assert [kind for _, kind in seen(hooked(code, here), hooked(code, elsewhere))] == kinds
 
 
