@@ -43,6 +43,9 @@ _SEEKING = frozenset({"index", "count", "remove"})
 """Methods of lists that find an object by itself before they ask whether it is equal."""
 _METHODS = frozenset({"LOAD_METHOD", "LOAD_ATTR"})
 _NOTHING = frozenset({"CACHE", "NOP", "EXTENDED_ARG", "PUSH_NULL"})
+_ITSELF = "<self>"
+_LOADS = frozenset({"LOAD_FAST", "LOAD_DEREF"})
+_BINDS = frozenset({"STORE_FAST", "STORE_DEREF"})
 _STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
 _SPAWNED = frozenset({"spawn", "seed_seq"})
 _SHARED = frozenset({"is_shared"})
@@ -259,24 +262,36 @@ def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
 
 
 def _compares_objects(function: types.FunctionType) -> bool:
-    """Whether it compares by `is` with what is neither a constant nor a class."""
-    names = vars(builtins) | function.__globals__
-    return any(name is None or not isinstance(names.get(name), type) for name in _right_sides(function.__code__))
+    """Whether it compares by `is` with what is neither a constant nor a class, nor the module whose method it is."""
+    names = vars(builtins) | function.__globals__ | {_ITSELF: torch.nn.Module}
+    own = next(iter(function.__code__.co_varnames), "") if _is_a_modules_method(function) else ""
+    return any(name is None or not isinstance(names.get(name), type) for name in _right_sides(function.__code__, own))
+
+
+def _is_a_modules_method(function: types.FunctionType) -> bool:
+    """Whether its first argument is a module, of which everybody can tell whether they are one or two."""
+    home, _, name = function.__qualname__.rpartition(".")
+    cls = function.__globals__.get(home)
+    return isinstance(cls, type) and issubclass(cls, torch.nn.Module) and vars(cls).get(name) is function
 
 
 @functools.lru_cache(maxsize=4096)
-def _right_sides(code: types.CodeType) -> tuple[str | None, ...]:
-    """Of each `is` but those with a constant: the global on its right, None for anything else."""
+def _right_sides(code: types.CodeType, own: str) -> tuple[str | None, ...]:
+    """Of each `is` but those with a constant: the global on its right, `_ITSELF` for the argument `own`, None for
+    anything else."""
     found: list[str | None] = []
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            found += _right_sides(constant)
+            found += _right_sides(constant, own if own in constant.co_freevars else "")
     if dis.opmap["IS_OP"] not in code.co_code[::2]:
         return tuple(found)
     instructions = list(dis.get_instructions(code))
+    if any(one.opname in _BINDS and one.argval == own for one in instructions):
+        own = ""
     for before, instruction in itertools.pairwise(instructions):
         if instruction.opname == "IS_OP" and before.opname != "LOAD_CONST":
-            found.append(before.argval if before.opname == "LOAD_GLOBAL" else None)
+            is_own = bool(own) and before.opname in _LOADS and before.argval == own
+            found.append(before.argval if before.opname == "LOAD_GLOBAL" else _ITSELF if is_own else None)
     return tuple(found)
 
 

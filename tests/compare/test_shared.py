@@ -41,6 +41,13 @@ NOTHING_WRITES = {
             def preprocess(self, x):
                 return len(TABLES["large"])
         """,
+    "modules that are compared with the model": with_method("""
+        def own(self):
+            for one in self.modules():
+                if one is self:
+                    continue
+            return [one for one in self.modules() if one is not self]
+        """),
     "a frozen default": """
         @dataclass(frozen=True)
         class Spec:
@@ -380,6 +387,22 @@ SOMETHING_WRITES = {
         """,
     "code that no source shows": with_method("def run(self, text):\n    exec(text)"),
     "asked for": with_method("def is_default(self):\n    return self.labels is LABELS"),
+    "asked for, by an object that is the user's own": """
+        class Scale:
+            def is_the_same(self, other):
+                return other is self
+        SCALE = Scale()
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = SCALE
+            def is_default(self):
+                return self.scale.is_the_same(SCALE)
+        """,
+    "asked for, by a function in a class": with_method(
+        "@staticmethod\ndef is_one(one, other):\n    return other is one\n"
+        "def is_default(self):\n    return self.is_one(self.labels, LABELS)"
+    ),
 }
 
 
