@@ -168,7 +168,7 @@ def _untrusted(name: str, what: str, does: str = "names") -> str:
     text = f"the file {does} the {what} {name}, which is not trusted: "
     if top in LIBRARIES:
         return text + f"{top} can do far more than a model needs; load it only if you know why it is there"
-    return text + f"if {module} is your own module, load with trust=[{top!r}]"
+    return text + f"if {module} is your own module, or of a library all of which you trust, load with trust=[{top!r}]"
 
 
 def resolve(name: str, kind: str, trust: Collection[str], bundle: Bundle | None = None) -> Any:

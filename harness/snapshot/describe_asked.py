@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import builtins
 import dis
+import enum
 import functools
 import inspect
-import itertools
 import logging
 import re
 import sys
@@ -43,7 +43,12 @@ _SEEKING = frozenset({"index", "count", "remove"})
 """Methods of lists that find an object by itself before they ask whether it is equal."""
 _METHODS = frozenset({"LOAD_METHOD", "LOAD_ATTR"})
 _NOTHING = frozenset({"CACHE", "NOP", "EXTENDED_ARG", "PUSH_NULL"})
-_ITSELF = "<self>"
+_ITSELF = ("<self>",)
+_ONE_ALWAYS = (
+    type, enum.Enum, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, torch.dtype, torch.layout,
+    torch.memory_format, torch.nn.Module,
+)  # fmt: skip
+"""What is told apart wherever it is, or is one in each process."""
 _LOADS = frozenset({"LOAD_FAST", "LOAD_DEREF"})
 _BINDS = frozenset({"STORE_FAST", "STORE_DEREF"})
 _STORAGE = frozenset({"as_strided", "as_strided_", "storage_offset", "untyped_storage", "storage", "set_"})
@@ -262,10 +267,12 @@ def of_comparisons(function: types.FunctionType, builder: Builder) -> None:
 
 
 def _compares_objects(function: types.FunctionType) -> bool:
-    """Whether it compares by `is` with what is neither a constant nor a class, nor the module whose method it is."""
-    names = vars(builtins) | function.__globals__ | {_ITSELF: torch.nn.Module}
+    """Whether it compares by `is` with what is no constant and may be two: neither a class, a member of an enumeration
+    or a function, nor the module whose method it is."""
     own = next(iter(function.__code__.co_varnames), "") if _is_a_modules_method(function) else ""
-    return any(name is None or not isinstance(names.get(name), type) for name in _right_sides(function.__code__, own))
+    names = vars(builtins) | function.__globals__
+    return any(side is None or (side != _ITSELF and not isinstance(_found(names.get(side[0]), side[1:]), _ONE_ALWAYS))
+               for side in _right_sides(function.__code__, own))  # fmt: skip
 
 
 def _is_a_modules_method(function: types.FunctionType) -> bool:
@@ -276,22 +283,23 @@ def _is_a_modules_method(function: types.FunctionType) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _right_sides(code: types.CodeType, own: str) -> tuple[str | None, ...]:
-    """Of each `is` but those with a constant: the global on its right, `_ITSELF` for the argument `own`, None for
-    anything else."""
-    found: list[str | None] = []
+def _right_sides(code: types.CodeType, own: str) -> tuple[tuple[str, ...] | None, ...]:
+    """Of each `is` but those with a constant: the global on its right with its attributes, `_ITSELF` for the argument
+    `own`, None for anything else."""
+    found: list[tuple[str, ...] | None] = []
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             found += _right_sides(constant, own if own in constant.co_freevars else "")
     if dis.opmap["IS_OP"] not in code.co_code[::2]:
         return tuple(found)
-    instructions = list(dis.get_instructions(code))
+    instructions = [one for one in dis.get_instructions(code) if one.opname not in _NOTHING]
     if any(one.opname in _BINDS and one.argval == own for one in instructions):
         own = ""
-    for before, instruction in itertools.pairwise(instructions):
-        if instruction.opname == "IS_OP" and before.opname != "LOAD_CONST":
-            is_own = bool(own) and before.opname in _LOADS and before.argval == own
-            found.append(before.argval if before.opname == "LOAD_GLOBAL" else _ITSELF if is_own else None)
+    for place, instruction in enumerate(instructions):
+        if instruction.opname == "IS_OP" and instructions[place - 1].opname != "LOAD_CONST":
+            kind, *names = _operand(instructions, place - 1)[0] or ("",)
+            is_own = bool(own) and kind in _LOADS and names == [own]
+            found.append(tuple(names) if kind == "LOAD_GLOBAL" else _ITSELF if is_own else None)
     return tuple(found)
 
 
@@ -299,7 +307,8 @@ def _found(value: Any, steps: list[str]) -> Any:
     for step in steps:
         if not isinstance(value, types.ModuleType | type):
             return None
-        value = vars(value).get(step)
+        members = value.__members__ if isinstance(value, enum.EnumMeta) else {}
+        value = members.get(step, vars(value).get(step))
     return value
 
 

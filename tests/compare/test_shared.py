@@ -48,6 +48,13 @@ NOTHING_WRITES = {
                     continue
             return [one for one in self.modules() if one is not self]
         """),
+    "members, types and functions that are compared": with_method("""
+        def is_plain(self, x):
+            kind = Kind(1)
+            return kind is Kind.PLAIN or x.dtype is not torch.float32 or self.does is torch.relu or x is Kind.of
+        """).replace(
+        "LABELS =", "import enum\nclass Kind(enum.Enum):\n    PLAIN = 1\n    def of(self): ...\nLABELS =", 1
+    ),
     "a frozen default": """
         @dataclass(frozen=True)
         class Spec:
@@ -387,6 +394,16 @@ SOMETHING_WRITES = {
         """,
     "code that no source shows": with_method("def run(self, text):\n    exec(text)"),
     "asked for": with_method("def is_default(self):\n    return self.labels is LABELS"),
+    "asked for, as a class has it": """
+        class Defaults:
+            LABELS = ["a", "b"]
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.labels = Defaults.LABELS
+            def is_default(self):
+                return self.labels is Defaults.LABELS
+        """,
     "asked for, by an object that is the user's own": """
         class Scale:
             def is_the_same(self, other):

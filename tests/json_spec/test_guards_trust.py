@@ -109,7 +109,10 @@ def test_methods():
 def test_names_are_looked_at_again_where_they_are_imported():
     with pytest.raises(UntrustedName, match="the function os:system, which is not trusted: os can do far more"):
         trust.resolve("os:system", "function", ())
-    with pytest.raises(UntrustedName, match=r"the class mine:Net, .* is your own module, load with trust=\['mine'\]"):
+    with pytest.raises(
+        UntrustedName,
+        match=r"the class mine:Net, .* is your own module, or of a library .* you trust, load with trust=\['mine'\]",
+    ):
         trust.resolve("mine:Net", "module", ())
 
 
