@@ -121,7 +121,7 @@ def examples():
 """
 
 
-@pytest.mark.parametrize("rare", ["lambda x, k: x > k", "lambda x, k: -x * k"])
+@pytest.mark.parametrize("rare", ["lambda x, k: x > k", "lambda x, k: -x * k", "lambda x, k: k.real.imag"])
 @pytest.mark.parametrize("backend", ["cloudpickle", "dill"])
 def test_a_function_by_value_that_no_example_reaches(run_cell, tmp_path, backend, rare):
     """Under the next Python: what it does there is asked of it, in a process that may end by it."""
