@@ -76,6 +76,8 @@ requires_grad, parameter, inference, maxlen, mode, position, ..."""
 _SAID = {"globals": "the names that it cannot find:"}
 """What a message says for a word that would mean something else there."""
 
+_SAME, _OTHERWISE = ("bytecode",), ("integers", "texts", "operators")
+"""What else is compared of code: where both sides have the same bytecode, and where they have not."""
 _SHAPING = frozenset({"dtype", "shape", "layout", "qscheme", "mode", "size", "length", "typecode"})
 """Facts without which values cannot be compared one by one."""
 
@@ -228,9 +230,7 @@ class _Comparer:
         return comparable
 
     def code(self, old: dict, new: dict, path: Path) -> Iterator[Difference]:
-        for part in (
-            ("arguments", "names", "numbers", "bytecode") if self.same_bytecode else ("arguments", "names", "numbers")
-        ):
+        for part in ("arguments", "names", "numbers", *(_SAME if self.same_bytecode else _OTHERWISE)):
             if old[part] != new[part]:
                 text = (
                     "it does something else" if part == "bytecode" else f"{part}: was {old[part]}, is now {new[part]}"

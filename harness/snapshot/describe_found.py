@@ -103,7 +103,7 @@ def _texts(nodes: list[dict]) -> Iterator[str]:
                     if type(part) is str and len(part) <= _LONGEST_NAME:
                         yield part
         if node.get("kind") == "code":
-            yield from node["code"]["names"]
+            yield from node["code"].get("names", ())
 
 
 def _extend(node: dict, group: dict) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import sys
 import types
 from collections.abc import Iterator
 
@@ -15,6 +16,10 @@ _DELETE_ATTR = dis.opmap["DELETE_ATTR"]
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 _OF_SETS = frozenset(dis.opmap[name] for name in ("BUILD_SET", "SET_ADD", "SET_UPDATE"))
 _HASHING = frozenset({"hash", "set", "frozenset"})
+_IN_PLACE = 13
+"""Of `BINARY_OP`, the operand of `+=` less that of `+`; after both comes what is no operator of two numbers."""
+_COMPARED_AT = 0 if sys.version_info < (3, 12) else 4 if sys.version_info < (3, 13) else 5
+"""From which bit on the operand of `COMPARE_OP` says which comparison it is."""
 
 
 def with_inner(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -47,6 +52,26 @@ def hashes(code: types.CodeType) -> bool:
         or any(type(constant) is frozenset for constant in part.co_consts)
         for part in with_inner(code)
     )
+
+
+def operators(code: types.CodeType) -> frozenset[str]:
+    """The operators in the code, in words that all Pythons have in common: what `not` and `[]` become differs."""
+    found = set()
+    for part in with_inner(code):
+        found |= {dis._nb_ops[operand % _IN_PLACE][1] for operand in _operands(part, dis.opmap["BINARY_OP"])
+                  if operand < 2 * _IN_PLACE}  # fmt: skip
+        found |= {dis.cmp_op[operand >> _COMPARED_AT] for operand in _operands(part, dis.opmap["COMPARE_OP"])}
+        for name, words in (("IS_OP", ("is", "is not")), ("CONTAINS_OP", ("in", "not in"))):
+            found |= {words[operand] for operand in _operands(part, dis.opmap[name])}
+        found |= {name for name in ("UNARY_NEGATIVE", "UNARY_INVERT")
+                  if next(_operands(part, dis.opmap[name]), None) is not None}  # fmt: skip
+    return frozenset(found)
+
+
+def small_integers(code: types.CodeType) -> set[int]:
+    """Those that are parts of instructions, not constants: from Python 3.14 on."""
+    opcode = dis.opmap.get("LOAD_SMALL_INT")
+    return {operand for part in with_inner(code) for operand in _operands(part, opcode)} if opcode else set()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -88,9 +88,22 @@ def test_code_across_python_versions_is_compared_by_what_they_share():
     def other_bytecode(value):
         return transported(value) | {"bytecode": "another"}
 
-    assert compare(transported(f_small(0)), other_bytecode(f_small(1))) == []
-    for before, after in ((f_scale(0), f_scale(1)), (f_names(0), f_names(1))):
+    def answer(text):
+        names = {"__name__": __name__}
+        exec(f"def answer(x):\n    return {text}", names)
+        return names["answer"]
+
+    for before, after in ((f_small(0), f_small(1)), (f_scale(0), f_scale(1)), (f_names(0), f_names(1))):
         assert [difference.kind for difference in compare(transported(before), other_bytecode(after))] == ["code"]
+    before = transported(answer("x.mean - 7 if x > 3 else 'no'"))
+    others = {"x.mean - 7 if x >= 3 else 'no'": "operators", "x.mean - 8 if x > 3 else 'no'": "integers",
+              "x.mean + 7 if x > 3 else 'no'": "operators", "x.mean - 7 if x > 3 else 'yes'": "texts",
+              "x.mean - 7 if x in 3 else 'no'": "operators", "-x.mean - 7 if x > 3 else 'no'": "operators"}  # fmt: skip
+    for text, part in others.items():
+        (found,) = compare(before, other_bytecode(answer(text)))
+        assert found.message.startswith(f"{part}: was "), text
+    in_another_order = answer("'no' if x > 3 else x.mean - 7")
+    assert compare(before, other_bytecode(in_another_order)) == []
 
 
 def class_of(**body):
