@@ -231,7 +231,7 @@ def test_the_command(tmp_path):
     arguments += [part for name in CONDITIONS for part in ("--condition", name)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    assert "1 cells load and are wrong" in result.output
+    assert "1 cell loads and is wrong" in result.output
     cells = read_records(tmp_path / "run").records
     assert {(cell.condition, cell.outcome) for cell in cells} == {
         ("fresh_process", "mismatch"),

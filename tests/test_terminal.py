@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from harness.commands.terminal import show_cells, show_standing
+from harness.commands.terminal import show_cells, show_counts
 from harness.records import Record
 
 CONDITIONS = ("fresh_process", "source_absent", "source_renamed")
@@ -54,10 +54,21 @@ def test_a_backend_of_one_answer_is_one_row_and_each_message_says_where():
 
 
 def test_who_is_exact_most_often_stands_first():
-    shown = lines(show_standing, 80, CELLS)
+    shown = lines(show_counts, 80, CELLS, by_condition=False)
     assert [line.split() for line in shown if line and "─" not in line] == [
         ["backend", "exact", "failed"],
         ["json_spec_source", "3"],
         ["pickle", "1", "2"],
         ["mlflow_pyfunc_from_code", "3"],
+        ["0", "cells", "load", "and", "are", "wrong."],
     ]
+
+
+def test_counts_name_each_backend_in_a_narrow_terminal_and_the_condition_where_there_are_several():
+    outcomes = ("exact", "partial", "mismatch", "unsupported", "failed", "crashed")
+    one = [cell("mlflow_pyfunc_from_code", "fresh_process", outcome) for outcome in outcomes]
+    shown = lines(show_counts, 80, one)
+    assert [line.split() for line in shown if "mlflow" in line] == [["mlflow_pyfunc_from_code", *"111111"]]
+    assert shown[-1] == "1 cell loads and is wrong."
+    rows = [line.split()[:2] for line in lines(show_counts, 80, CELLS) if line.startswith("pickle")]
+    assert rows == [["pickle", condition] for condition in CONDITIONS]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.terminal import run_all, show_cells, show_counts, show_standing, showing, write_report
+from harness.commands.terminal import run_all, show_cells, show_counts, showing, write_report
 from harness.errors import ModelFileError
 
 _backends = click.option(
@@ -65,7 +65,7 @@ def check(
             output or Path(temporary) / "run",
         )
         show_cells(Console(), run.records, messages=True)
-        show_standing(Console(), run.records)
+        show_counts(Console(), run.records, by_condition=False)
         if output:
             click.echo(f"Records: {run.folder / 'records.jsonl'}")
     cells = [record for record in run.records if record.kind == "cell"]

@@ -177,42 +177,36 @@ def _said(record: Record) -> str:
     return f"{record.stage}: {record.message}" if record.stage and record.message else record.message or ""
 
 
-def show_standing(console, records: Sequence[Record]) -> None:
-    """A row a backend, a column an outcome, the one that is exact most often first."""
+def show_counts(console, records: Sequence[Record], by_condition: bool = True) -> None:
+    """A row a backend, and a condition where there are several, a column an outcome; how many loaded and are wrong.
+
+    Not `by_condition`: a row is a backend, and the one that is exact most often comes first.
+    """
     from rich import box
     from rich.table import Table
 
-    records = [record for record in records if record.kind == "cell"]
-    counts = Counter((record.backend, record.outcome) for record in records)
+    records = sorted((record for record in records if record.kind == "cell"), key=lambda record: record.backend)
+    several = by_condition and len({record.condition for record in records}) > 1
+
+    def row(record: Record) -> tuple[str, ...]:
+        return (record.backend, record.condition) if several else (record.backend,)
+
+    counts = Counter((row(record), record.outcome) for record in records)
     shown = [outcome for outcome in OUTCOMES if any(key[1] == outcome for key in counts)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("backend", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for name in ("backend", "condition") if several else ("backend",):
+        table.add_column(name, no_wrap=True)
     for outcome in shown:
         table.add_column(outcome, justify="right", no_wrap=True)
-    backends = dict.fromkeys(record.backend for record in records)
-    for backend in sorted(backends, key=lambda name: [-counts[name, outcome] for outcome in OUTCOMES]):
-        table.add_row(backend, *(str(counts[backend, outcome] or "") for outcome in shown))
+    rows = list(dict.fromkeys(map(row, records)))
+    if not by_condition:
+        rows.sort(key=lambda one: [-counts[one, outcome] for outcome in OUTCOMES])
+    for one in rows:
+        table.add_row(*one, *(str(counts[one, outcome] or "") for outcome in shown))
     console.print()
     console.print(table)
-
-
-def show_counts(console, records: Sequence[Record]) -> None:
-    """A row a backend and condition, a column an outcome; then the cells that loaded and are wrong."""
-    from rich.table import Table
-
-    records = [record for record in records if record.kind == "cell"]
-    counts = Counter((record.backend, record.condition, record.outcome) for record in records)
-    shown = [outcome for outcome in OUTCOMES if any(key[2] == outcome for key in counts)]
-    table = Table("backend", "condition", *shown)
-    for backend, condition in dict.fromkeys((record.backend, record.condition) for record in sorted(records, key=_row)):
-        table.add_row(backend, condition, *(str(counts[backend, condition, outcome]) for outcome in shown))
-    console.print(table)
-    wrong = [record for record in records if record.outcome == "mismatch"]
-    console.print(f"{len(wrong)} cells load and are wrong.")
-
-
-def _row(record: Record) -> tuple[str, str]:
-    return record.backend, record.condition
+    wrong = sum(record.outcome == "mismatch" for record in records)
+    console.print(f"{wrong} {'cell loads and is' if wrong == 1 else 'cells load and are'} wrong.")
 
 
 def _milliseconds(values: list[float]) -> str:
