@@ -104,6 +104,7 @@ def test_code_across_python_versions_is_compared_by_what_they_share():
         assert found.message.startswith(f"{part}: was "), text
     in_another_order = answer("'no' if x > 3 else x.mean - 7")
     assert compare(before, other_bytecode(in_another_order)) == []
+    assert compare(transported(answer("x * 2 + 2.0")), other_bytecode(answer("x * 2.0 + 2"))) == []  # 2 == 2.0
 
 
 def class_of(**body):
