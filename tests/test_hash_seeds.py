@@ -167,6 +167,15 @@ def test_the_answer_of_one_method_is_taken_by_the_others(tmp_path):
     assert hash_seeds.judged(cell("failed", "load: no"), kept, examined) == {}
 
 
+def test_a_graph_is_not_blamed_for_what_follows_from_a_stage_that_it_has_not(tmp_path):
+    differs = cell("mismatch", "preprocess(examples[0]): it differs", preprocess="different", forward="different")
+    assert hash_seeds.judged(cell("exact"), tmp_path / "seeds", lambda seed: differs)["outcome"] == "mismatch"
+    graph = cell("partial", preprocess="absent", postprocess="absent")
+    assert hash_seeds.judged(graph, tmp_path / "seeds", lambda seed: pytest.fail("not asked")) == {}
+    (tmp_path / "seeds").write_text(json.dumps({"forward": "forward(examples[0]): it differs"}))
+    assert hash_seeds.judged(graph, tmp_path / "seeds", lambda seed: pytest.fail("not asked"))["outcome"] == "mismatch"
+
+
 def test_a_model_that_raises_under_another_seed(tmp_path):
     def examined(seed):
         return cell("failed", "KeyError: 'ant'", "postprocess", forward="equal")
