@@ -84,6 +84,10 @@ CASES = [
     (wrong("outputs equal, state differs: f.__globals__.beside['w.txt']"), "a function that builds"),
     (wrong("outputs equal, state differs: f.__globals__['HERE'].exists(): gone"), "a function that builds"),
     (
+        wrong("model.net: _forward_hooks that the next ones replace was None, is now [0]"),
+        "Register that hook again",
+    ),
+    (
         wrong("state differs: model.f: its bytecode is of another Python", **ELSEWHERE),
         "keep both on one",
     ),

@@ -164,6 +164,10 @@ RULES = (
         "Give the function or class a module-level name, so that code travels by name, or keep both on one version.",
     ),
     Rule(
+        _wrong(r"hooks that the next ones replace"),
+        "Register that hook again after every load: torch numbers hooks anew in each process.",
+    ),
+    Rule(
         _wrong(r"(__class__|__globals__).* same object as|same object as \S*(__class__|__globals__)"),
         "Reach what the model shares with its code in one way, by an attribute: code comes back as it is imported.",
     ),
