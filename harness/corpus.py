@@ -3,8 +3,9 @@
 A process costs more than a tiny model does. One process saves the models of a file, one a condition loads them, both
 forked where the backend's library is imported already; each model is still built, saved, loaded and compared by itself,
 by the calls of any other cell. What the originals answered is described once for all backends (`Place.described`).
-What a backend does to a process (a class that it caches, a registry that it changes) can reach the next model, so a
-model whose process died is tried again alone, and `tests/test_corpus.py` holds what this gives against cells with
+What a backend does to a process (a class that it caches, a registry that it changes) can reach the next model, so the
+next one gets a new process where something failed or came back otherwise, a model whose process died is tried again
+alone, and `tests/test_corpus.py` holds what this gives against cells with
 processes of their own that describe for themselves: the same outcome in every cell.
 """
 
@@ -134,9 +135,9 @@ def _save_all(
                 if alike < 0:  # a backend that changes every class (hf_mixin): from here on it describes for itself
                     noting = True
                     shared.discard()
-            if _died(made.saved.stopped) or _died(made.in_same_process):
+            if _leaves_traces(made.saved.stopped) or _leaves_traces(made.in_same_process):
                 shared.discard()
-                again = True
+            again = again or _died(made.saved.stopped) or _died(made.in_same_process)
             if again:
                 made.saved.stopped, made.in_same_process = None, None
                 shutil.rmtree(made.saved.folder, ignore_errors=True)
@@ -193,8 +194,9 @@ def _load_all(
             result = made.saved.stopped or result
             if result is None:
                 result = round_trip.examine(made.saved, world, shared.worker())
-                if _died(result):
+                if _leaves_traces(result):
                     shared.discard()
+                if _died(result):
                     with entered() as alone:
                         result = round_trip.examine(made.saved, world, alone)
                 result |= round_trip.under_other_seeds(made.saved, world, result)
@@ -242,6 +244,12 @@ class _Shared:
         if self._worker is not None:
             self._worker.close()
         self._worker = None
+
+
+def _leaves_traces(result: dict | None) -> bool:
+    """Whether the process may be another than it was: what stopped half-way (`with torch.autocast(...)`, where entering
+    raised) or changed something would be held against the next model."""
+    return result is not None and result.get("outcome") in ("mismatch", "failed", "crashed")
 
 
 def _died(result: dict | None) -> bool:
