@@ -345,3 +345,12 @@ class WearsOff(Honest):
 
     def spoil(self, model):
         self.loads = getattr(self, "loads", 0) + 1
+
+
+class StopsHalfWay(Honest):
+    """Leaves autocast on where it does not bring a model back."""
+
+    def spoil(self, model):
+        if type(model).__name__ == "Autocast":
+            torch.set_autocast_enabled("cpu", True)
+            raise ValueError("half-way")

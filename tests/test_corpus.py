@@ -61,6 +61,12 @@ def test_together_as_alone(backend, tmp_path):
     assert found == alone(backend, SAMPLE, tmp_path / "alone")
 
 
+def test_what_one_model_leaves_in_a_process_is_not_held_against_the_next(tmp_path):
+    names = ["trait/autocast_context", "trait/autocast_decorator"]
+    found = together(f"{FAKES}:StopsHalfWay", names, tmp_path, ["fresh_process"])
+    assert [outcome for outcome, *_ in found.values()] == ["failed", "exact"], found
+
+
 def test_an_original_that_is_another_is_described_anew(tmp_path):
     """A model that draws numbers when it is built is not taken for the one that another process built."""
     model = tmp_path / "drawn.py"
