@@ -53,20 +53,22 @@ def attributes(value: Any) -> dict[str, Any]:
 
 def own_dict(value: Any) -> dict[str, Any]:
     """The `__dict__` that attributes are in. Raises TypeError where there is none."""
-    for base in type(value).__mro__:
-        way = vars(base).get("__dict__")
-        if isinstance(way, types.GetSetDescriptorType):
-            return way.__get__(value)
-    return vars(value)
+    way = _way_to_dict(type(value))
+    return vars(value) if way is None else way.__get__(value)
 
 
 def give_entries(value: Any) -> None:
     """Make a dict its own attributes, as `self.__dict__ = self` does. Raises ArtifactError for anything else."""
-    ways = (vars(base).get("__dict__") for base in type(value).__mro__)
-    way = next((way for way in ways if isinstance(way, types.GetSetDescriptorType)), None)
+    way = _way_to_dict(type(value))
     if way is None or not isinstance(value, dict):
         raise ArtifactError(f"{type(value).__qualname__} is no dict that has attributes")
     way.__set__(value, value)
+
+
+def _way_to_dict(cls: type) -> types.GetSetDescriptorType | None:
+    """What reads and sets the `__dict__` of instances, whatever the class itself calls so."""
+    ways = (vars(base).get("__dict__") for base in cls.__mro__)
+    return next((way for way in ways if isinstance(way, types.GetSetDescriptorType)), None)
 
 
 def slots(value: Any) -> dict[str, Any]:
